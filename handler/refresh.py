@@ -1,0 +1,262 @@
+"""The refresh, step by step as in the README: claim, acquire, publish. `policy` decides; this does it."""
+
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from handler import oauth2
+from handler.errors import (
+    Busy,
+    ConfigurationError,
+    CredentialsRefused,
+    RateLimited,
+    RefreshError,
+    StoreError,
+    VendorError,
+)
+from handler.model import CREDENTIALS_REFUSED, RATE_LIMITED, Client, Credentials, Ledger, Token, utc
+from handler.policy import CLOCK_DIFFERENCE_SECONDS, Action, Decision, Request, Situation, failed, settle
+from handler.secrets_manager import CURRENT, LEDGER, PREVIOUS, SecretStore, Version
+from handler.settings import Settings
+
+POLL_SECONDS, MOST_RACES = 3, 5
+# An acquire with less time than this is not worth a slot; and Lambda kills a run at its end, so writes end before it.
+SHORTEST_ACQUIRE_SECONDS, RUN_END_SECONDS = 10, 2
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 8
+
+Result = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Keeper:
+    """What outlives one run of a warm process; `unsaved` has a token per client, with the run that last claimed it."""
+
+    settings: Settings
+    store: SecretStore
+    now: Callable[[], float] = time.time
+    sleep: Callable[[float], None] = time.sleep
+    new_id: Callable[[], str] = lambda: str(uuid.uuid4())
+    unsaved: dict[str, tuple[Token, str]] = field(default_factory=dict, repr=False)
+
+
+class Run:
+    """One invocation. `remaining` gives the seconds until it is killed.
+
+    `observe` is told what happens, by the metric's name where there is one, with facts that are safe to log.
+    """
+
+    def __init__(
+        self, keeper: Keeper, request: Request, remaining: Callable[[], float], observe: Callable[..., None]
+    ) -> None:
+        self._keeper, self._settings, self._store = keeper, keeper.settings, keeper.store
+        self._request, self._remaining, self._observe = request, remaining, observe
+        self._run_id, self._races, self._restored = keeper.new_id(), 0, False
+        self._probed: dict[str, bool] = {}
+        self._refusal: RefreshError | None = None
+        self.seconds_remaining = 0  # of the token that consumers have, as far as this run knows
+
+    def refresh(self) -> Result:
+        """Refresh if due. Raises any RefreshError; a token that was acquired is published, or stays in the Keeper."""
+        result = None
+        while result is None:
+            seen = self._look()
+            decision = seen.decide()
+            if decision.action is Action.KEEP:
+                result = self._result("kept", decision.reason, seen)
+            elif decision.action is Action.WAIT:
+                result = self._do_without(decision.reason, seen)
+            elif decision.action is Action.LOCKED:
+                self._wait_for_the_other_run()
+            elif decision.action is Action.RESTORE:
+                self._restored |= self._store.move(CURRENT, str(seen.previous_version_id), seen.version_id)
+                self._count_race()
+            else:
+                result = self._claim_and_publish(decision, seen)
+        return result
+
+    def inspect(self) -> Result:
+        """Say what a refresh would do: no write, no probe, no word to the vendor."""
+        seen = self._read(with_ledger=True, may_probe=False)
+        decision = seen.decide()
+        outcome = {Action.KEEP: "kept", Action.WAIT: "waiting", Action.LOCKED: "waiting"}.get(decision.action, "due")
+        return self._result(outcome, decision.reason, seen)
+
+    def status(self) -> Result:
+        """`inspect`, and what happens next and when; the ledger is as it was written, lapsed lock and all."""
+        seen = self._read(with_ledger=True, may_probe=False)
+        ledger, previous = self._store.read_stage(LEDGER), self._token(self._store.read_stage(PREVIOUS), seen.now)
+        return self.inspect() | {
+            "next_due_at": seen.next_due_at(),
+            "ledger": asdict(Ledger.parse(ledger.text if ledger else None)),
+            "safe_to_deactivate": seen.safe_to_deactivate(previous, self._store.last_changed()),
+        }
+
+    # Steps 1 to 4: look, and wait for another run.
+
+    def _look(self) -> Situation:
+        seen = self._read(with_ledger=False)
+        if seen.version_id is None:
+            # No version, hence no ledger: should another run write one from here on, our claim is refused.
+            return replace(seen, version_id=self._store.put_seed())
+        return self._read(with_ledger=True) if self._keeper.unsaved or seen.due(seen.current) else seen
+
+    def _read(self, *, with_ledger: bool, may_probe: bool = True) -> Situation:
+        """Read the ledger before the secrets: then a claim's compare-and-set covers all that was seen."""
+        version = self._store.read_stage(LEDGER) if with_ledger else None
+        secret, token = self._store.read()
+        credentials, now = Credentials.parse(secret.text, secret.version_id), self._keeper.now()
+        current, own_runs = self._token(token, now), {self._run_id}
+        for client_id, (held, run_id) in list(self._keeper.unsaved.items()):
+            own_runs.add(run_id)
+            is_newer = current and current.client_id == client_id and current.acquired_at >= held.acquired_at
+            if is_newer or held.expires_at <= now:
+                del self._keeper.unsaved[client_id]
+        ledger = settle(Ledger.parse(version.text if version else None), now, own_runs, credentials, self._settings)
+        unsaved = tuple(held for held, _ in self._keeper.unsaved.values())
+        seen = Situation(now, current, None, unsaved, ledger, credentials, self._settings, self._request)
+        previous = self._store.read_stage(PREVIOUS) if with_ledger and not seen.is_ours(current) else None
+        seen = replace(
+            seen,
+            previous=self._token(previous, now),
+            is_revoked=may_probe and self._is_revoked(seen),
+            version_id=token.version_id if token else None,
+            previous_version_id=previous.version_id if previous else None,
+            ledger_version_id=version.version_id if version else None,
+        )
+        self.seconds_remaining = seen.seconds_left(current)
+        return seen
+
+    def _token(self, version: Version | None, now: float) -> Token | None:
+        text, longest = version.text if version else None, self._settings.max_lifetime_seconds
+        return Token.parse(text, now, longest, self._settings.limit_margin_seconds)
+
+    def _is_revoked(self, seen: Situation) -> bool:
+        """Probe a token that is good as far as we know, once in a run; any other has no life to lose."""
+        token, probe_url = seen.current, self._settings.probe_url
+        if token is None or not probe_url or not seen.seconds_left(token):
+            return False
+        if token.access_token not in self._probed:
+            self._probed[token.access_token] = oauth2.is_revoked(token, probe_url)
+        return self._probed[token.access_token]
+
+    def _wait_for_the_other_run(self) -> None:
+        needed = self._settings.acquire_timeout_seconds + self._settings.write_reserve_seconds
+        if self._remaining() - POLL_SECONDS < needed:
+            raise Busy("another run holds the lock, and no time is left to wait for it and then acquire")
+        self._observe("Locked")
+        self._keeper.sleep(POLL_SECONDS)
+
+    def _count_race(self) -> None:
+        self._races += 1
+        if self._races >= MOST_RACES:
+            raise Busy(f"other runs were faster {MOST_RACES} times")
+
+    # What a run answers, and step 6 without a slot.
+
+    def _result(self, outcome: str, reason: str, seen: Situation) -> Result:
+        """Return the result that the contract describes; `not_before` is when the primary may next ask."""
+        token, is_restored = seen.current, self._restored and outcome in {"kept", "waiting"}
+        return {
+            "outcome": "recovered" if is_restored else outcome,
+            "reason": "previous" if is_restored else reason,
+            "expires_at": token.expires_at if token else None,
+            "expires_at_utc": utc(token.expires_at) if token else None,
+            "seconds_remaining": seen.seconds_left(token),
+            "client_id": token.client_id if token else None,
+            "not_before": seen.opens_at(token) or None,
+            "version_id": seen.version_id,
+            "dry_run": False,
+        }
+
+    def _do_without(self, reason: str, seen: Situation) -> Result:
+        """No slot: `waiting` while the token is good, else the error that says what is waited for."""
+        refusal = self._refusal
+        if refusal is None and reason in {RATE_LIMITED, CREDENTIALS_REFUSED}:
+            self._observe("RateLimited" if reason == RATE_LIMITED else "CredentialsRefused")
+        if self.seconds_remaining and not isinstance(refusal, CredentialsRefused):
+            return self._result("waiting", reason, seen)
+        message = f"no good token, and none may be asked for before {utc(seen.opens_at(seen.current))} ({reason})"
+        if reason == "backing_off":
+            raise VendorError(message, retryable=True)
+        raise refusal or (CredentialsRefused(message) if reason == CREDENTIALS_REFUSED else RateLimited(message))
+
+    # Steps 7 to 10: claim, acquire, publish.
+
+    def _claim_and_publish(self, decision: Decision, seen: Situation) -> Result | None:
+        """None where the race was lost or the client was refused: then the run looks again."""
+        seen, claim_id, client = replace(seen, now=self._keeper.now()), self._keeper.new_id(), decision.client
+        claim = seen.claimed(self._run_id, decision)
+        if not self._claim(claim, claim_id, seen):
+            return None
+        token = self._acquire(client, claim, claim_id, seen) if client else decision.token
+        if token is None:
+            return None
+        # From here on the token is held, whatever happens: nothing else in this process is as scarce.
+        self._keeper.unsaved[token.client_id] = (token, self._run_id)
+        version_id = self._publish(token.to_json(seen.published(claim, token)), claim)
+        del self._keeper.unsaved[token.client_id]
+        seen = replace(seen, now=self._keeper.now(), current=token, is_revoked=False, version_id=version_id)
+        self.seconds_remaining = seen.seconds_left(token)
+        return self._result("refreshed" if client else "recovered", decision.reason, seen)
+
+    def _claim(self, claim: Ledger, claim_id: str, seen: Situation) -> bool:
+        """Step 7: False where another run was faster."""
+        longest = self._settings.acquire_timeout_seconds
+        needed = self._settings.write_reserve_seconds + min(SHORTEST_ACQUIRE_SECONDS, longest)
+        if self._remaining() < needed:
+            remedy = "raise the function's timeout, or lower ACQUIRE_TIMEOUT_SECONDS and WRITE_RESERVE_SECONDS"
+            raise ConfigurationError(f"less than the {needed} s are left that it takes to acquire and save: {remedy}")
+        if not self._store.write_ledger(claim.to_json(), claim_id, seen.ledger_version_id):
+            self._count_race()
+            return False
+        if self._keeper.now() - seen.now > longest / 2:
+            self._release(failed(claim, self._keeper.now()), claim_id)
+            raise StoreError("Secrets Manager took too long over the claim", code="SlowClaim")
+        return True
+
+    def _acquire(self, client: Client, claim: Ledger, claim_id: str, seen: Situation) -> Token | None:
+        """Step 8, and 10 where no token comes; None after a refusal, when another client may be asked."""
+        now, ends = self._keeper.now, int(seen.now) + self._settings.acquire_timeout_seconds
+        budget = min(ends - now(), self._remaining() - self._settings.write_reserve_seconds)
+        overridden = self._request.override_limit and not seen.is_open(client)
+        self._request = replace(self._request, override_limit=False, asked=self._request.asked | {client.client_id})
+        self._observe("Acquiring", client_id=client.client_id)
+        try:
+            token, oddities = oauth2.acquire(client, self._settings, budget, now, self._keeper.sleep)
+        except RefreshError as error:
+            self._observe(type(error).__name__, error=str(error), client_id=client.client_id)
+            is_written = self._release(seen.refused(claim, error, client, now(), overridden=overridden), claim_id)
+            if not is_written or not isinstance(error, RateLimited | CredentialsRefused):
+                raise
+            self._refusal = self._refusal if isinstance(self._refusal, CredentialsRefused) else error
+            return None
+        for oddity in oddities:
+            self._observe("OddLifetime", oddity=oddity)
+        if client is not seen.credentials.primary:
+            self._observe("StandbyUsed", client_id=client.client_id)
+        return token
+
+    def _publish(self, document: str, claim: Ledger) -> str:
+        """Step 9: return the version that is current now. A write never outlives its lock, nor the run."""
+        version_id, pause, error = self._keeper.new_id(), 0.0, StoreError("no time is left for it", code="TooLate")
+        ends = claim.lock.until - CLOCK_DIFFERENCE_SECONDS if claim.lock else 0
+        while self._keeper.now() + pause < ends and self._remaining() - pause > RUN_END_SECONDS:
+            self._keeper.sleep(pause)
+            try:
+                self._store.put(version_id, document, CURRENT, LEDGER)
+            except StoreError as failure:
+                self._observe("PublishFailed", error=str(failure))
+                error, pause = failure, min(max(2 * pause, FIRST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
+            else:
+                return version_id
+        raise error
+
+    def _release(self, ledger: Ledger, claim_id: str) -> bool:
+        """Say whether the ledger was written, its lock released; if not, the lock lapses, and counts then."""
+        try:
+            return self._store.write_ledger(ledger.to_json(), self._keeper.new_id(), claim_id)
+        except StoreError as error:
+            self._observe("ReleaseFailed", error=str(error))
+            return False
