@@ -190,6 +190,7 @@ class Run:
         claim = seen.claimed(self._run_id, decision)
         if not self._claim(claim, claim_id, seen):
             return None
+        self._observe("Claimed", reason=decision.reason, client_id=client.client_id if client else None)
         token = self._acquire(client, claim, claim_id, seen) if client else decision.token
         if token is None:
             return None
@@ -222,7 +223,6 @@ class Run:
         budget = min(ends - now(), self._remaining() - self._settings.write_reserve_seconds)
         overridden = self._request.override_limit and not seen.is_open(client)
         self._request = replace(self._request, override_limit=False, asked=self._request.asked | {client.client_id})
-        self._observe("Acquiring", client_id=client.client_id)
         try:
             token, oddities = oauth2.acquire(client, self._settings, budget, now, self._keeper.sleep)
         except RefreshError as error:

@@ -194,7 +194,7 @@ class Vendor:
     token_url: str
     api_url: str
 
-    def __init__(  # noqa: PLR0913 - the vendor's facts, each with its default
+    def __init__(
         self,
         clock: Clock,
         clients: Mapping[str, str],
@@ -425,7 +425,7 @@ class _Server(ThreadingHTTPServer):
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = "127.0.0.1", self.socket.getsockname()[1]
 
-    def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - as in typeshed
+    def process_request(self, request: Any, client_address: Any) -> None:
         # The library forgets its daemon threads; `stop` wakes and joins ours.
         thread = threading.Thread(target=self.process_request_thread, args=(request, client_address), daemon=True)
         self._connections = [pair for pair in self._connections if pair[0].is_alive()]

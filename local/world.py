@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
+import logging
 import os
-from contextlib import ExitStack, contextmanager
+import traceback
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -13,12 +16,12 @@ import requests
 from handler import app
 from handler.refresh import Keeper
 from handler.secrets_manager import SecretStore
-from handler.settings import Settings
+from handler.settings import Settings, service_name
 from local.secrets_manager import SecretsManager
 from local.vendor import Vendor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from local.clock import Clock
 
@@ -61,6 +64,8 @@ class World:
         self.client_secrets = dict(CLIENTS)
         self.primary, self.standby = CLIENTS
         self._with_standby = standby
+        self.output = ""  # all that the handler ever let out: results, errors, log, metrics
+        self.lines: list[dict[str, Any]] = []  # the same of the last run, parsed
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -94,10 +99,24 @@ class World:
             store = SecretStore.connect(settings.credentials_secret_id, settings.token_secret_id)
         return Keeper(settings, store, now=self.clock.now, sleep=self.clock.sleep)
 
-    def invoke(self, event: object = None, keeper: Keeper | None = None, timeout: float = TIMEOUT_SECONDS) -> dict[str, Any]:
+    def invoke(
+        self, event: object = None, keeper: Keeper | None = None, timeout: float = TIMEOUT_SECONDS
+    ) -> dict[str, Any]:
         """Invoke the function as Lambda would, in a new process where no `keeper` is given."""
         kept = keeper or self.keeper()
-        return app.handle({} if event is None else event, Context(self.clock, self.clock.now() + timeout), lambda: kept)
+        context = Context(self.clock, self.clock.now() + timeout)
+        with captured() as output:
+            try:
+                result = app.handle({} if event is None else event, context, lambda: kept)
+                self.output += json.dumps(result)
+            except Exception as error:
+                self.output += "".join(traceback.format_exception(error)) + repr(error)
+                raise
+            else:
+                return result
+            finally:
+                self.output += output.getvalue()
+                self.lines = [json.loads(line) for line in output.getvalue().splitlines()]
 
     def put_credentials(self, primary: str, standby: str | None = None) -> None:
         """Write the credentials secret as an operator would, with what `client_secrets` has for these clients."""
@@ -130,3 +149,17 @@ def environment(values: Mapping[str, str]) -> Iterator[Mapping[str, str]]:
     finally:
         os.environ.clear()
         os.environ.update(before)
+
+
+@contextmanager
+def captured() -> Iterator[io.StringIO]:
+    """Have what the handler writes, log and metrics, instead of letting it go to standard output."""
+    output = io.StringIO()
+    log = logging.getLogger(service_name()).handlers[0]
+    assert isinstance(log, logging.StreamHandler)  # noqa: S101 - Powertools', made when handler.app was imported
+    before = log.setStream(output)
+    try:
+        with redirect_stdout(output):
+            yield output
+    finally:
+        log.setStream(before)

@@ -1,0 +1,28 @@
+"""`python -m local`: play two days. `python -m local serve`: keep both servers up."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from local import report, serve
+from local.play import play
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
+    parser.add_argument("--standby", choices=("yes", "no"), default="yes", help="with a standby credential, or without")
+    parser.add_argument("--out", type=Path, default=Path("out"), help="where the plot goes")
+    commands = parser.add_subparsers(dest="command")
+    serving = commands.add_parser("serve", help="keep the vendor and Secrets Manager up until Ctrl-C")
+    serving.add_argument("--vendor-port", type=int, default=serve.VENDOR_PORT)
+    serving.add_argument("--secrets-port", type=int, default=serve.SECRETS_PORT)
+    options = parser.parse_args()
+    if options.command == "serve":
+        return serve.serve(options.vendor_port, options.secrets_port)
+    return report.show(play(standby=options.standby == "yes"), options.out)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

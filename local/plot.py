@@ -1,0 +1,75 @@
+"""The token's remaining life over the two days, as PNG and SVG."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+import matplotlib.pyplot as plt
+
+from local.play import HOUR, HOURS, START
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from local.play import Played
+
+WINDOW_HOURS, LIFE_HOURS = 4, 24
+TOKEN, WINDOW, REFRESH, FAULT, GAP = "#1f5fa8", "#f3c969", "#2e8b57", "#c0392b", "#f8d7d3"
+
+
+def draw(played: Played, folder: Path) -> list[Path]:
+    """Write `remaining-life.png` and `.svg` into the folder; return their paths."""
+    mpl.rcParams["svg.hashsalt"] = "remaining-life"  # the same picture is the same file
+    figure, axes = plt.subplots(figsize=(10, 4.6), layout="constrained")
+    axes.axhspan(0, WINDOW_HOURS, color=WINDOW, alpha=0.35, lw=0, label="refresh window (last 4 h)")
+    hours = [(tick.at - START) / HOUR for tick in played.ticks]
+    left = [tick.seconds_left / HOUR for tick in played.ticks]
+    xs: list[float] = []
+    ys: list[float] = []
+    gaps = 0
+    for index, tick in enumerate(played.ticks):
+        if index:  # a life runs down until the very tick that renews it
+            xs.append(hours[index])
+            ys.append(max(0.0, left[index - 1] - (hours[index] - hours[index - 1])))
+        xs.append(hours[index])
+        ys.append(left[index])
+        if tick.consumer != 200 and index:
+            axes.axvspan(
+                hours[index - 1], hours[index], color=GAP, lw=0, label="_" * bool(gaps) + "consumer without a token"
+            )
+            gaps += 1
+    axes.plot(xs, ys, color=TOKEN, lw=1.8, label="remaining life of the token")
+    refreshed = [index for index, tick in enumerate(played.ticks) if tick.outcome in {"refreshed", "recovered"}]
+    axes.plot([hours[i] for i in refreshed], [left[i] for i in refreshed], "o", color=REFRESH, ms=7, label="refreshed")
+    faulty = [index for index, tick in enumerate(played.ticks) if any(not _is_granted(r.status) for r in tick.requests)]
+    axes.plot(
+        [hours[i] for i in faulty],
+        [left[i] for i in faulty],
+        "x",
+        color=FAULT,
+        ms=8,
+        mew=2,
+        label="request without a token",
+    )
+    for hour, tick in zip(hours, played.ticks, strict=True):
+        if tick.note:
+            axes.axvline(hour, color="#bbb", lw=0.8, zorder=0)
+            axes.text(hour + 0.15, LIFE_HOURS / 2 + 1, tick.note, rotation=90, fontsize=7, color="#555", va="center")
+    axes.set(xlabel="hours since the first tick", ylabel="hours left", xlim=(0, HOURS), ylim=(0, LIFE_HOURS + 0.5))
+    axes.set_xticks(range(0, HOURS + 1, 4))
+    axes.set_yticks(range(0, LIFE_HOURS + 1, 4))
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside upper center", ncols=5, fontsize=8, frameon=False)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"remaining-life.{kind}" for kind in ("png", "svg")]
+    for path in paths:
+        figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
+    plt.close(figure)
+    return paths
+
+
+def _is_granted(status: int) -> bool:
+    return status == 200

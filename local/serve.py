@@ -1,0 +1,33 @@
+"""Both servers on fixed ports until Ctrl-C, and the `export` lines that point a shell at them."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import sys
+import threading
+
+from local.clock import Clock
+from local.world import World
+
+VENDOR_PORT, SECRETS_PORT = 8701, 8702
+
+
+def serve(vendor_port: int, secrets_port: int) -> int:
+    """Return the exit code; a port that is taken is one clear line."""
+    stopped = threading.Event()
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, lambda *_: stopped.set())
+    try:
+        with World(Clock(), ports=(vendor_port, secrets_port)) as world:
+            environment = world.environment() | {"AWS_ENDPOINT_URL_SECRETS_MANAGER": world.secrets.url}
+            for name, value in environment.items():
+                print(f"export {name}={shlex.quote(value)}")
+            print(f"# The vendor's state, and its faults: {world.vendor.url}/_emulator", flush=True)
+            print("# Ready; Ctrl-C stops both servers.", file=sys.stderr, flush=True)
+            stopped.wait()
+    except OSError as error:
+        print(f"ports {vendor_port} and {secrets_port} on 127.0.0.1: {error}", file=sys.stderr)
+        return 1
+    print("# Stopped.", file=sys.stderr)
+    return 0
