@@ -38,5 +38,5 @@ format: $(READY)  ## let ruff rewrite what it can
 	$(BIN)/ruff format $(SOURCES)
 
 clean:  ## remove what these commands made
-	rm -rf $(VENV) build out .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-3.13 $(VENV) build out .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

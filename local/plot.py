@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import compress, pairwise
 from typing import TYPE_CHECKING
 
 import matplotlib as mpl
@@ -27,33 +28,21 @@ def draw(played: Played, folder: Path) -> list[Path]:
     axes.axhspan(0, WINDOW_HOURS, color=WINDOW, alpha=0.35, lw=0, label="refresh window (last 4 h)")
     hours = [(tick.at - START) / HOUR for tick in played.ticks]
     left = [tick.seconds_left / HOUR for tick in played.ticks]
-    xs: list[float] = []
-    ys: list[float] = []
-    gaps = 0
-    for index, tick in enumerate(played.ticks):
-        if index:  # a life runs down until the very tick that renews it
-            xs.append(hours[index])
-            ys.append(max(0.0, left[index - 1] - (hours[index] - hours[index - 1])))
-        xs.append(hours[index])
-        ys.append(left[index])
-        if tick.consumer != 200 and index:
-            axes.axvspan(
-                hours[index - 1], hours[index], color=GAP, lw=0, label="_" * bool(gaps) + "consumer without a token"
-            )
-            gaps += 1
+    xs, ys = hours[:1], left[:1]
+    for (before, was), (hour, now) in pairwise(zip(hours, left, strict=True)):
+        xs += [hour, hour]  # a life runs down until the very tick that renews it
+        ys += [max(0.0, was - (hour - before)), now]
+    gaps = [pair for pair, tick in zip(pairwise(hours), played.ticks, strict=False) if tick.consumer != 200]
+    for index, (begin, end) in enumerate(gaps):
+        axes.axvspan(begin, end, color=GAP, lw=0, label="consumer without a token" if index == 0 else None)
     axes.plot(xs, ys, color=TOKEN, lw=1.8, label="remaining life of the token")
-    refreshed = [index for index, tick in enumerate(played.ticks) if tick.outcome in {"refreshed", "recovered"}]
-    axes.plot([hours[i] for i in refreshed], [left[i] for i in refreshed], "o", color=REFRESH, ms=7, label="refreshed")
-    faulty = [index for index, tick in enumerate(played.ticks) if any(not _is_granted(r.status) for r in tick.requests)]
-    axes.plot(
-        [hours[i] for i in faulty],
-        [left[i] for i in faulty],
-        "x",
-        color=FAULT,
-        ms=8,
-        mew=2,
-        label="request without a token",
-    )
+    refreshed = [tick.outcome in {"refreshed", "recovered"} for tick in played.ticks]
+    faulty = [any(request.status != 200 for request in tick.requests) for tick in played.ticks]
+    for marked, symbol, color, label in (
+        (refreshed, "o", REFRESH, "refreshed"),
+        (faulty, "X", FAULT, "request without a token"),
+    ):
+        axes.plot([*compress(hours, marked)], [*compress(left, marked)], symbol, color=color, ms=8, label=label)
     for hour, tick in zip(hours, played.ticks, strict=True):
         if tick.note:
             axes.axvline(hour, color="#bbb", lw=0.8, zorder=0)
@@ -69,7 +58,3 @@ def draw(played: Played, folder: Path) -> list[Path]:
         figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
     plt.close(figure)
     return paths
-
-
-def _is_granted(status: int) -> bool:
-    return status == 200

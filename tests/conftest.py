@@ -10,7 +10,7 @@ from local.clock import Clock
 from local.world import CLIENTS, World
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
 START = 1_790_000_000.0  # a moment in September 2026, at which the clock of a test stands until it is moved
 
@@ -43,10 +43,10 @@ def secrets_in(text: str, world: World) -> list[str]:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Fail a test whose captured output shows a client secret, whatever else it asserts."""
-    report: pytest.TestReport = yield  # type: ignore[misc]
+    report = yield
     said = "".join(text for _, text in report.sections) + str(report.longrepr or "")
     if any(secret in said for secret in CLIENTS.values()):
         report.outcome, report.longrepr, report.sections = "failed", f"{item.nodeid}: its output shows a secret", []
-    return report  # type: ignore[return-value]
+    return report

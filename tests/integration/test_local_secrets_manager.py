@@ -1,0 +1,642 @@
+"""The emulated Secrets Manager does as AWS documents; where moto alone would not, the same check fails on it."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError, ConnectionClosedError
+
+from local.clock import Clock
+from local.secrets_manager import CUT, LOST_ANSWER, AwsFault, SecretsManager
+
+NOW = 1_700_000_000
+DAY = 86_400
+CURRENT, PREVIOUS, LEDGER, PENDING = "AWSCURRENT", "AWSPREVIOUS", "REFRESH_LEDGER", "REFRESH_PENDING"
+NOT_FOUND, INVALID_PARAMETER = "ResourceNotFoundException", "InvalidParameterException"
+INVALID_REQUEST, EXISTS = "InvalidRequestException", "ResourceExistsException"
+SOME_ID = "0" * 32
+# A client that is quick to start; the server looks at no signature, and the hook reads the process id.
+ONE_PUT = """
+import http.client, json, os, sys
+body = {"SecretId": sys.argv[2], "SecretString": "two", "ProcessId": os.getpid()}
+connection = http.client.HTTPConnection(sys.argv[1].removeprefix("http://"))
+signature = "AWS4-HMAC-SHA256 Credential=key/20250101/us-east-1/secretsmanager/aws4_request"
+headers = {"X-Amz-Target": "secretsmanager.PutSecretValue", "Authorization": signature}
+connection.request("POST", "/", json.dumps(body), headers)
+connection.getresponse()
+"""
+
+
+@dataclass
+class Aws:
+    server: SecretsManager
+    clock: Clock
+
+    def call(self, operation: str, **params: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = getattr(self.server.client(), operation)(**params)
+        return answer
+
+    def refusal(self, operation: str, **params: Any) -> tuple[str, str, int]:
+        """Return code, message and HTTP status of the refusal; empty and 200 where the call is not refused."""
+        try:
+            self.call(operation, **params)
+        except ClientError as error:
+            said, status = error.response["Error"], error.response["ResponseMetadata"]["HTTPStatusCode"]
+            return said["Code"], said["Message"], status
+        return "", "", 200
+
+    def error(self, operation: str, **params: Any) -> str:
+        return self.refusal(operation, **params)[0]
+
+    def secret(self, *documents: str) -> str:
+        """Create a secret of a new name, and put these one after the other as AWSCURRENT."""
+        name = f"test/{uuid.uuid4()}"
+        self.call("create_secret", Name=name)
+        for document in documents:
+            self.put(name, document)
+        return name
+
+    def put(self, secret: str, document: str, *labels: str, token: str | None = None) -> str:
+        given: dict[str, Any] = {"VersionStages": [*labels]} if labels else {}
+        version_id = token or str(uuid.uuid4())
+        self.call("put_secret_value", SecretId=secret, SecretString=document, ClientRequestToken=version_id, **given)
+        return version_id
+
+    def move(self, secret: str, label: str, source: str | None, target: str | None) -> str:
+        """Return the code with which the move is refused, empty where it is not."""
+        ends = {"RemoveFromVersionId": source, "MoveToVersionId": target}
+        given = {name: version_id for name, version_id in ends.items() if version_id}
+        return self.error("update_secret_version_stage", SecretId=secret, VersionStage=label, **given)
+
+    def read(self, secret: str, **which: str) -> str:
+        return str(self.call("get_secret_value", SecretId=secret, **which)["SecretString"])
+
+    def labels(self, secret: str) -> dict[str, list[str]]:
+        """Return by document the labels of the versions that have one, as DescribeSecret lists them."""
+        listed = self.call("describe_secret", SecretId=secret).get("VersionIdsToStages", {})
+        stored = self.server.versions(secret)
+        return {stored[version_id].document: sorted(labels) for version_id, labels in listed.items()}
+
+    def changed(self, secret: str) -> float:
+        return float(self.call("describe_secret", SecretId=secret)["LastChangedDate"].timestamp())
+
+
+def connect(server: SecretsManager, region: str = "us-east-1", **retries: Any) -> Any:
+    session = boto3.Session("key", "secret", region_name=region)
+    return session.client("secretsmanager", endpoint_url=server.url, config=Config(proxies={}, retries=retries))
+
+
+Check = Callable[[Aws], None]
+
+
+def corrects(check: Check) -> Check:
+    """Run the check on both, and expect it to fail on plain moto: else there would be nothing to correct."""
+
+    @functools.wraps(check)
+    def test(aws: Aws) -> None:
+        if aws.server.plain:
+            with pytest.raises((AssertionError, ClientError)):
+                check(aws)
+        else:
+            check(aws)
+
+    return test
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["corrected", "plain"])
+def both(request: pytest.FixtureRequest) -> Iterator[SecretsManager]:
+    with SecretsManager(Clock(start=NOW), plain=request.param) as server:
+        yield server
+
+
+@pytest.fixture
+def aws(both: SecretsManager) -> Iterator[Aws]:
+    yield Aws(both, both.clock)
+    both.on_call = both.outage = None
+
+
+# Moves of a label
+
+
+@corrects
+def test_an_attached_label_is_not_moved_without_its_version(aws: Aws) -> None:
+    """A move that does not name the version that has the label is refused, and changes nothing."""
+    secret = aws.secret("one")
+    first, second = aws.put(secret, "first", LEDGER), aws.put(secret, "second", PENDING)
+    assert aws.move(secret, LEDGER, None, second) == INVALID_PARAMETER
+    assert aws.move(secret, LEDGER, None, first) == INVALID_PARAMETER
+    assert aws.labels(secret) == {"one": [CURRENT], "first": [LEDGER], "second": [PENDING]}
+
+
+def test_a_stale_move_is_refused(aws: Aws) -> None:
+    """A move that names another version than the label's is refused, and changes nothing."""
+    secret = aws.secret("one")
+    first, second = aws.put(secret, "first", LEDGER), aws.put(secret, "second", PENDING)
+    assert aws.move(secret, LEDGER, second, first) == INVALID_PARAMETER
+    assert aws.move(secret, "NOWHERE", second, first) == INVALID_PARAMETER
+    assert aws.labels(secret) == {"one": [CURRENT], "first": [LEDGER], "second": [PENDING]}
+
+
+@corrects
+def test_the_refusal_names_the_version_that_has_the_label(aws: Aws) -> None:
+    """The message is AWS's, and says where the label is."""
+    secret = aws.secret("one")
+    first, second = aws.put(secret, "first", LEDGER), aws.put(secret, "second", PENDING)
+    move = {"SecretId": secret, "VersionStage": LEDGER, "MoveToVersionId": second}
+    assert aws.refusal("update_secret_version_stage", **move)[1] == (
+        f"The parameter RemoveFromVersionId can't be empty. Staging label {LEDGER} is currently attached to version "
+        f"{first}, so you must explicitly reference that version in RemoveFromVersionId."
+    )
+
+
+def test_a_free_label_is_attached_moved_and_removed(aws: Aws) -> None:
+    """A label that is nowhere needs no RemoveFromVersionId; with the right one it moves, alone it goes."""
+    secret = aws.secret("one")
+    first, second = aws.put(secret, "first", PENDING), aws.put(secret, "second", PENDING)
+    assert aws.move(secret, LEDGER, None, first) == ""
+    assert aws.move(secret, LEDGER, first, second) == ""
+    assert aws.read(secret, VersionStage=LEDGER) == "second"
+    assert aws.move(secret, LEDGER, second, None) == ""
+    assert aws.error("get_secret_value", SecretId=secret, VersionStage=LEDGER) == NOT_FOUND
+
+
+@corrects
+def test_a_move_between_unknown_versions_finds_nothing(aws: Aws) -> None:
+    """A version id that the secret does not have is ResourceNotFoundException."""
+    secret = aws.secret("one")
+    ledger = aws.put(secret, "ledger", LEDGER)
+    assert aws.move(secret, LEDGER, ledger, SOME_ID) == NOT_FOUND
+    assert aws.move(secret, LEDGER, SOME_ID, ledger) == NOT_FOUND
+    assert aws.read(secret, VersionStage=LEDGER) == "ledger"
+
+
+@corrects
+def test_a_move_needs_an_end(aws: Aws) -> None:
+    """A move from nowhere to nowhere is refused."""
+    assert aws.move(aws.secret("one"), LEDGER, None, None) == INVALID_PARAMETER
+
+
+@corrects
+def test_a_move_to_where_the_label_is_changes_nothing(aws: Aws) -> None:
+    """No label is listed twice, AWSPREVIOUS stays, and so does LastChangedDate."""
+    secret = aws.secret("one", "two")
+    current = aws.call("get_secret_value", SecretId=secret)["VersionId"]
+    before = aws.changed(secret)
+    aws.clock.advance(60)
+    assert aws.move(secret, CURRENT, current, current) == ""
+    assert aws.labels(secret) == {"one": [PREVIOUS], "two": [CURRENT]}
+    assert aws.changed(secret) == before
+
+
+@corrects
+def test_awscurrent_is_never_removed(aws: Aws) -> None:
+    """AWSCURRENT can only be moved to another version."""
+    secret = aws.secret("one")
+    current = aws.call("get_secret_value", SecretId=secret)["VersionId"]
+    assert aws.move(secret, CURRENT, current, None) == INVALID_PARAMETER
+    assert aws.read(secret) == "one"
+
+
+def test_awsprevious_follows_a_move_of_awscurrent(aws: Aws) -> None:
+    """The version that loses AWSCURRENT gets AWSPREVIOUS, the one that had it loses it; other labels stay."""
+    secret = aws.secret("one", "two", "three")
+    versions = {stored.document: version_id for version_id, stored in aws.server.versions(secret).items()}
+    assert aws.move(secret, LEDGER, None, versions["three"]) == ""
+    assert aws.move(secret, CURRENT, versions["three"], versions["one"]) == ""
+    assert aws.labels(secret).get("three") == sorted([PREVIOUS, LEDGER])
+    assert aws.labels(secret).get("one") == [CURRENT]
+    assert not aws.labels(secret).get("two")
+
+
+@corrects
+def test_one_of_two_simultaneous_moves_wins(aws: Aws) -> None:
+    """Of two writers that saw the same state exactly one moves the label, in each of many rounds."""
+    secret, holder = aws.secret("one"), None
+    barrier = threading.Barrier(2)
+
+    def race(mine: str, seen: str | None) -> str:
+        barrier.wait(timeout=10)
+        return aws.move(secret, LEDGER, seen, mine)
+
+    with ThreadPoolExecutor(2) as threads:
+        for turn in range(20):
+            mine = [aws.put(secret, f"{turn}{writer}", PENDING) for writer in "ab"]
+            refusals = list(threads.map(race, mine, [holder, holder]))
+            assert sorted(refusals) == ["", INVALID_PARAMETER]
+            holder = mine[refusals.index("")]
+            assert [key for key, stored in aws.server.versions(secret).items() if LEDGER in stored.labels] == [holder]
+
+
+# Reads
+
+
+@corrects
+def test_a_current_version_that_came_back_is_read(aws: Aws) -> None:
+    """After AWSCURRENT was moved back, a plain read and a batch answer with the version that has it."""
+    secret = aws.secret("one", "two")
+    one, two = aws.server.versions(secret)
+    assert aws.move(secret, CURRENT, two, one) == ""
+    batch = aws.call("batch_get_secret_value", SecretIdList=[secret])["SecretValues"]
+    for answer in (aws.call("get_secret_value", SecretId=secret), *batch):
+        assert (answer["SecretString"], answer["VersionId"], answer["VersionStages"]) == ("one", one, [CURRENT])
+
+
+def test_a_version_is_read_by_its_label_and_by_its_id(aws: Aws) -> None:
+    """VersionStage and VersionId each find their version; where they disagree the read is refused."""
+    secret = aws.secret("one", "two")
+    one, two = aws.server.versions(secret)
+    previous = aws.call("get_secret_value", SecretId=secret, VersionStage=PREVIOUS)
+    assert (previous["SecretString"], previous["VersionId"], previous["VersionStages"]) == ("one", one, [PREVIOUS])
+    assert aws.read(secret, VersionId=one) == "one"
+    assert aws.read(secret, VersionId=two, VersionStage=CURRENT) == "two"
+    assert aws.error("get_secret_value", SecretId=secret, VersionId=one, VersionStage=CURRENT) == INVALID_REQUEST
+    assert aws.error("get_secret_value", SecretId=secret, VersionId=SOME_ID) == NOT_FOUND
+
+
+@corrects
+def test_a_batch_answers_for_the_others_too(aws: Aws) -> None:
+    """A secret that is missing, has no value or is being deleted is an entry in Errors; the others are answered."""
+    good, empty, going, missing = aws.secret("one"), aws.secret(), aws.secret("two"), "test/missing"
+    aws.call("delete_secret", SecretId=going)
+    answer = aws.call("batch_get_secret_value", SecretIdList=[missing, empty, good, going])
+    assert [(value["Name"], value["SecretString"]) for value in answer["SecretValues"]] == [(good, "one")]
+    codes = {error["SecretId"]: error["ErrorCode"] for error in answer["Errors"]}
+    assert codes == {missing: NOT_FOUND, empty: NOT_FOUND, going: INVALID_REQUEST}
+    assert all(error["Message"] for error in answer["Errors"])
+
+
+@corrects
+def test_unlabelled_versions_are_not_described(aws: Aws) -> None:
+    """DescribeSecret shows versions with a label; ListSecretVersionIds shows the others where it is asked to."""
+    secret = aws.secret("one", "two", "three")
+    one, two, three = aws.server.versions(secret)
+    assert aws.labels(secret) == {"two": [PREVIOUS], "three": [CURRENT]}
+    listed = aws.call("list_secret_version_ids", SecretId=secret)
+    assert [version["VersionId"] for version in listed["Versions"]] == [two, three]
+    listed = aws.call("list_secret_version_ids", SecretId=secret, IncludeDeprecated=True)
+    assert [version["VersionId"] for version in listed["Versions"]] == [one, two, three]
+
+
+# Puts
+
+
+@corrects
+def test_a_put_moves_each_of_its_labels(aws: Aws) -> None:
+    """The new version has all labels that the put names; the old current has AWSPREVIOUS and keeps its others."""
+    secret = aws.secret("zero", "one")
+    aws.put(secret, "two", CURRENT, "EXTRA", LEDGER)
+    aws.put(secret, "three", CURRENT, LEDGER)
+    assert aws.labels(secret) == {"two": sorted([PREVIOUS, "EXTRA"]), "three": sorted([CURRENT, LEDGER])}
+
+
+def test_a_put_without_labels_is_current(aws: Aws) -> None:
+    """AWSCURRENT is the label of a put that names none; a put that names others leaves it where it is."""
+    secret = aws.secret("one")
+    aws.put(secret, "two")
+    aws.put(secret, "claim", PENDING)
+    assert aws.labels(secret) == {"one": [PREVIOUS], "two": [CURRENT], "claim": [PENDING]}
+
+
+def test_a_first_version_is_always_current(aws: Aws) -> None:
+    """The first version gets AWSCURRENT beside the labels that the put names, later ones do not."""
+    secret = aws.secret()
+    aws.put(secret, "seed", PENDING)
+    assert aws.labels(secret) == {"seed": sorted([CURRENT, PENDING])}
+    aws.put(secret, "claim", PENDING)
+    assert aws.labels(secret) == {"seed": [CURRENT], "claim": [PENDING]}
+
+
+@corrects
+def test_moves_and_puts_change_the_date(aws: Aws) -> None:
+    """LastChangedDate is the time of the last put, or of the last move or removal of a label."""
+    secret = aws.secret("one")
+    with pytest.MonkeyPatch.context() as patch:
+        # So that plain moto has the same time, and fails for the moves alone.
+        patch.setattr("moto.secretsmanager.models.time", SimpleNamespace(time=aws.clock.now))
+        aws.clock.advance(100)
+        first, second = aws.put(secret, "first", PENDING), aws.put(secret, "second", PENDING)
+        assert aws.changed(secret) == aws.clock.now()
+        for source, target in ((None, first), (first, second), (second, None)):
+            aws.clock.advance(100)
+            assert aws.move(secret, LEDGER, source, target) == ""
+            assert aws.changed(secret) == aws.clock.now()
+
+
+def test_a_put_is_repeated_safely(aws: Aws) -> None:
+    """The same token with the same bytes does nothing: labels that have moved on stay, and so does the date."""
+    secret = aws.secret("zero")
+    one = aws.put(secret, "one", CURRENT, LEDGER)
+    aws.put(secret, "two", CURRENT, LEDGER)
+    before, changed = aws.labels(secret), aws.changed(secret)
+    aws.clock.advance(60)
+    answer = aws.call("put_secret_value", SecretId=secret, SecretString="one", ClientRequestToken=one)
+    assert (answer["VersionId"], answer["VersionStages"]) == (one, [PREVIOUS])
+    assert (aws.labels(secret), aws.changed(secret)) == (before, changed)
+
+
+def test_a_token_is_used_for_one_value(aws: Aws) -> None:
+    """The same token with another value is refused, and changes nothing."""
+    secret = aws.secret("one")
+    again = {"SecretId": secret, "ClientRequestToken": aws.put(secret, "first", LEDGER), "VersionStages": [PENDING]}
+    assert aws.error("put_secret_value", **again, SecretString="second") == EXISTS
+    assert aws.labels(secret) == {"one": [CURRENT], "first": [LEDGER]}
+
+
+@corrects
+def test_a_token_under_awspending_too(aws: Aws) -> None:
+    """A version with the label of AWS's own rotation, and with a value, is not overwritten either."""
+    secret = aws.secret("one")
+    token = aws.put(secret, "first", "AWSPENDING")
+    assert aws.error("put_secret_value", SecretId=secret, SecretString="second", ClientRequestToken=token) == EXISTS
+    assert aws.read(secret, VersionId=token) == "first"
+
+
+@corrects
+def test_a_secret_that_is_being_deleted_takes_no_write(aws: Aws) -> None:
+    """A secret that is scheduled for deletion refuses puts and moves; restored, it has what it had."""
+    secret = aws.secret("one")
+    claim = aws.put(secret, "claim", PENDING)
+    aws.call("delete_secret", SecretId=secret)
+    assert aws.error("put_secret_value", SecretId=secret, SecretString="two") == INVALID_REQUEST
+    assert aws.move(secret, LEDGER, None, claim) == INVALID_REQUEST
+    aws.call("restore_secret", SecretId=secret)
+    assert aws.labels(secret) == {"one": [CURRENT], "claim": [PENDING]}
+
+
+def test_a_secret_that_is_being_deleted_is_not_read(aws: Aws) -> None:
+    """A secret that is scheduled for deletion refuses its value, and its name stays taken."""
+    secret = aws.secret("one")
+    aws.call("delete_secret", SecretId=secret)
+    assert aws.error("get_secret_value", SecretId=secret) == INVALID_REQUEST
+    assert aws.error("create_secret", Name=secret) in {INVALID_REQUEST, EXISTS}
+
+
+@corrects
+def test_a_value_has_a_largest_size(aws: Aws) -> None:
+    """65,536 bytes are taken; one more is refused, counted in bytes and not in characters."""
+    secret = aws.secret("x" * 65_536)
+    assert aws.error("put_secret_value", SecretId=secret, SecretString="x" * 65_537) == "ValidationException"
+    assert aws.error("put_secret_value", SecretId=secret, SecretString="é" * 32_769) == "ValidationException"
+    assert aws.read(secret) == "x" * 65_536
+
+
+@corrects
+def test_a_hundred_young_versions_are_the_limit(aws: Aws) -> None:
+    """With 100 versions of the last 24 h a put is refused; a day later the oldest without a label makes room."""
+    secret = aws.secret("labelled")
+    for number in range(99):
+        aws.put(secret, f"claim {number}", PENDING)
+        aws.clock.advance(1)
+    refused = {"SecretId": secret, "SecretString": "late", "VersionStages": [PENDING]}
+    assert aws.error("put_secret_value", **refused) == "LimitExceededException"
+    aws.clock.advance(DAY - 99)
+    aws.put(secret, "next", PENDING)
+    assert aws.error("put_secret_value", **refused) == "LimitExceededException"
+    documents = [stored.document for stored in aws.server.versions(secret).values()]
+    assert documents == ["labelled", *(f"claim {number}" for number in range(1, 99)), "next"]
+
+
+# Secrets
+
+
+def test_a_secret_without_a_value_has_no_version(aws: Aws) -> None:
+    """CreateSecret without a value makes no version, and a read says that the label is nowhere."""
+    secret = aws.secret()
+    assert "VersionIdsToStages" not in aws.call("describe_secret", SecretId=secret)
+    nowhere = "Secrets Manager can't find the specified secret value for staging label: AWSCURRENT"
+    assert aws.refusal("get_secret_value", SecretId=secret)[:2] == (NOT_FOUND, nowhere)
+
+
+@corrects
+def test_what_is_not_found_has_status_400(aws: Aws) -> None:
+    """The errors are not HTTP's: a missing secret and a missing value answer 400, not 404."""
+    for secret in ("test/missing", aws.secret()):
+        assert aws.refusal("get_secret_value", SecretId=secret)[::2] == (NOT_FOUND, 400)
+
+
+def test_a_secret_is_created_with_a_value(aws: Aws) -> None:
+    """CreateSecret with a value makes the first version; the name is then taken, but a repeat is answered."""
+    request = {"Name": f"test/{uuid.uuid4()}", "SecretString": "one", "ClientRequestToken": str(uuid.uuid4())}
+    created = aws.call("create_secret", **request)
+    assert created["VersionId"] == request["ClientRequestToken"]
+    assert aws.call("create_secret", **request)["VersionId"] == created["VersionId"]
+    assert aws.error("create_secret", Name=request["Name"], SecretString="two") == EXISTS
+    assert aws.labels(request["Name"]) == {"one": [CURRENT]}
+
+
+def test_a_secret_has_a_name_and_two_arns(aws: Aws) -> None:
+    """Each operation takes the name, the ARN, and the ARN without its last six characters."""
+    secret = aws.secret("zero")
+    arn = aws.call("describe_secret", SecretId=secret)["ARN"]
+    assert arn.endswith(secret + arn[-7:])
+    for secret_id in (secret, arn, arn[:-7]):
+        current = aws.put(secret_id, f"by {secret_id}", CURRENT)
+        assert aws.move(secret_id, "MARK", None, current) == ""
+        assert aws.move(secret_id, "MARK", current, None) == ""
+        assert aws.read(secret_id) == f"by {secret_id}"
+        batch = aws.call("batch_get_secret_value", SecretIdList=[secret_id])
+        assert [(value["Name"], value["ARN"]) for value in batch["SecretValues"]] == [(secret, arn)]
+        assert aws.call("describe_secret", SecretId=secret_id)["Name"] == secret
+
+
+@corrects
+def test_an_update_is_a_put(aws: Aws) -> None:
+    """UpdateSecret, the other way to give a secret a value, moves the labels as a put does."""
+    secret = aws.secret("one")
+    aws.put(secret, "two", CURRENT, LEDGER)
+    aws.call("update_secret", SecretId=secret, SecretString="three", Description="by hand")
+    assert aws.labels(secret) == {"two": sorted([PREVIOUS, LEDGER]), "three": [CURRENT]}
+    assert aws.call("describe_secret", SecretId=secret)["Description"] == "by hand"
+
+
+@corrects
+def test_every_date_is_the_clocks(aws: Aws) -> None:
+    """CreatedDate and LastChangedDate follow the clock that can be moved, not the machine's."""
+    aws.clock.advance(1_000)
+    created = aws.clock.now()
+    secret = aws.secret()
+    aws.clock.advance(1_000)
+    aws.put(secret, "one")
+    described = aws.call("describe_secret", SecretId=secret)
+    assert described["CreatedDate"].timestamp() == created
+    assert described["LastChangedDate"].timestamp() == aws.clock.now()
+    assert aws.call("get_secret_value", SecretId=secret)["CreatedDate"].timestamp() == aws.clock.now()
+    [version] = aws.call("list_secret_version_ids", SecretId=secret)["Versions"]
+    assert version["CreatedDate"].timestamp() == aws.clock.now()
+
+
+# Faults, records, hooks
+
+
+def test_scripted_errors_are_met_in_turn(aws: Aws) -> None:
+    """Each call of the operation takes the next of its script, None lets one through, and nothing is processed."""
+    secret = aws.secret("one")
+    aws.server.fail("PutSecretValue", AwsFault("ThrottlingException"), None, AwsFault("InternalServiceError", 500))
+    aws.server.fail("PutSecretValue", AwsFault("AccessDeniedException", message="not allowed"))
+    answers = [aws.refusal("put_secret_value", SecretId=secret, SecretString=str(turn)) for turn in range(5)]
+    assert answers == [
+        ("ThrottlingException", "scripted", 400),
+        ("", "", 200),
+        ("InternalServiceError", "scripted", 500),
+        ("AccessDeniedException", "not allowed", 400),
+        ("", "", 200),
+    ]
+    assert [stored.document for stored in aws.server.versions(secret).values()] == ["one", "1", "4"]
+
+
+def test_a_cut_call_is_not_processed_and_a_lost_answer_is(aws: Aws) -> None:
+    """The client sees a closed connection both times; only the lost answer's call took effect."""
+    secret = aws.secret("one")
+    aws.server.fail("PutSecretValue", CUT, LOST_ANSWER)
+    for document in ("cut", "lost"):
+        with pytest.raises(ConnectionClosedError):
+            aws.put(secret, document)
+    assert aws.labels(secret) == {"one": [PREVIOUS], "lost": [CURRENT]}
+    aws.server.fail("PutSecretValue", AwsFault("InternalServiceError", 500, processed=True))
+    assert aws.error("put_secret_value", SecretId=secret, SecretString="unheard") == "InternalServiceError"
+    assert aws.read(secret) == "unheard"
+
+
+def test_boto3_repeats_a_call_whose_answer_was_lost(aws: Aws) -> None:
+    """With retries on, a lost answer is repeated under the same token: one call of the code, two of the server."""
+    secret = aws.secret("one")
+    aws.server.fail("PutSecretValue", LOST_ANSWER)
+    arrived = len(aws.server.calls)
+    with closing(connect(aws.server, total_max_attempts=2, mode="standard")) as client:
+        version_id = client.put_secret_value(SecretId=secret, SecretString="two")["VersionId"]
+    assert aws.server.calls[arrived:] == ["PutSecretValue", "PutSecretValue"]
+    assert aws.server.versions(secret)[version_id] == ({CURRENT}, "two")
+
+
+def test_an_outage_meets_every_call(aws: Aws) -> None:
+    """While an outage is set all calls meet it, scripts wait, and its end is the end of it."""
+    secret = aws.secret("one")
+    aws.server.fail("GetSecretValue", AwsFault("ThrottlingException"))
+    aws.server.outage = AwsFault("InternalServiceError", 500)
+    assert aws.error("get_secret_value", SecretId=secret) == "InternalServiceError"
+    assert aws.error("describe_secret", SecretId=secret) == "InternalServiceError"
+    aws.server.outage = None
+    assert aws.error("get_secret_value", SecretId=secret) == "ThrottlingException"
+    assert aws.read(secret) == "one"
+
+
+def test_calls_are_recorded_without_showing_a_secret(aws: Aws) -> None:
+    """Every arrival is on record in its order with parameters and time, and no repr holds what was put."""
+    secret, arrived = aws.secret("one"), len(aws.server.requests)
+    aws.clock.advance(5)
+    aws.server.fail("PutSecretValue", AwsFault("ThrottlingException"))
+    assert aws.error("put_secret_value", SecretId=secret, SecretString="canary") == "ThrottlingException"
+    assert aws.error("get_secret_value", SecretId="test/missing") == NOT_FOUND
+    put, get = aws.server.requests[arrived:]
+    assert (put.op, put.params["SecretString"], put.at) == ("PutSecretValue", "canary", aws.clock.now())
+    assert (get.op, get.params) == ("GetSecretValue", {"SecretId": "test/missing"})
+    assert aws.server.calls[-2:] == [put.op, get.op]
+    assert "canary" not in repr(put)
+
+
+def test_a_hook_can_call_the_server(aws: Aws) -> None:
+    """What a hook does before a read is in the read's answer, what it does after is not; its own calls reach it too."""
+    secret, seen = aws.secret("zero"), []
+
+    def hook(operation: str, moment: str, params: dict[str, Any]) -> None:
+        seen.append((operation, moment, params["SecretId"]))
+        if operation == "GetSecretValue":
+            aws.put(secret, moment)
+
+    aws.server.on_call = hook
+    assert aws.read(secret) == "before"
+    aws.server.on_call = None
+    assert aws.read(secret) == "after"
+    put = [("PutSecretValue", "before", secret), ("PutSecretValue", "after", secret)]
+    read = [("GetSecretValue", "before", secret), ("GetSecretValue", "after", secret)]
+    assert seen == [read[0], *put, read[1], *put]
+
+
+def test_a_hook_hears_after_only_of_what_was_processed(aws: Aws) -> None:
+    """A call that is cut or answered by a fault has no "after"; one whose answer is lost has."""
+    secret, moments = aws.secret("one"), []
+    aws.server.on_call = lambda _operation, moment, _params: moments.append(moment)
+    aws.server.fail("DescribeSecret", CUT, AwsFault("ThrottlingException"), LOST_ANSWER)
+    for _ in range(3):
+        with pytest.raises((ConnectionClosedError, ClientError)):
+            aws.call("describe_secret", SecretId=secret)
+    assert moments == ["before", "before", "before", "after"]
+
+
+@pytest.mark.parametrize(("moment", "left"), [("before", "one"), ("after", "two")])
+def test_a_hook_kills_the_client_at_an_exact_point(aws: Aws, moment: str, left: str) -> None:
+    """A process is killed before the processing, or between that and the answer; its call takes effect both times."""
+    secret, found, processed = aws.secret("one"), [], threading.Event()
+
+    def kill(operation: str, when: str, params: dict[str, Any]) -> None:
+        if (operation, when) == ("PutSecretValue", moment):
+            found.append(aws.read(secret))
+            os.kill(int(params["ProcessId"]), signal.SIGKILL)
+        if (operation, when) == ("PutSecretValue", "after"):
+            processed.set()
+
+    aws.server.on_call = kill
+    client = subprocess.run([sys.executable, "-c", ONE_PUT, aws.server.url, secret], check=False, timeout=10)  # noqa: S603
+    assert client.returncode == -signal.SIGKILL
+    assert processed.wait(timeout=10)
+    assert found == [left]
+    assert aws.read(secret) == "two"
+
+
+# The server
+
+
+def test_only_one_instance_runs_in_a_process(aws: Aws) -> None:
+    """A second one would share moto's storage: it is refused, and the first goes on."""
+    secret = aws.secret("one")
+    with pytest.raises(RuntimeError, match="another SecretsManager runs"):
+        SecretsManager(aws.clock).start()
+    assert aws.read(secret) == "one"
+
+
+def test_a_start_begins_with_nothing(aws: Aws) -> None:
+    """Secrets do not outlive a stop, stopping twice is harmless, and a port that is taken is an OSError."""
+    secret = aws.secret("one")
+    aws.server.stop()
+    aws.server.stop()
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="in use"):
+        SecretsManager(aws.clock, port=taken.getsockname()[1]).start()
+    aws.server.start()
+    assert aws.error("describe_secret", SecretId=secret) == NOT_FOUND
+    assert aws.read(aws.secret("two")) == "two"
+
+
+def test_a_region_has_its_own_secrets(aws: Aws) -> None:
+    """A secret belongs to the region for which its call was signed, in every operation."""
+    name = f"test/{uuid.uuid4()}"
+    with closing(connect(aws.server, region="eu-west-1")) as client:
+        assert ":eu-west-1:" in client.create_secret(Name=name, SecretString="one")["ARN"]
+        assert client.get_secret_value(SecretId=name)["SecretString"] == "one"
+        client.delete_secret(SecretId=name)
+    assert aws.error("describe_secret", SecretId=name) == NOT_FOUND
+
+
+def test_the_access_log_is_silent(aws: Aws, capfd: pytest.CaptureFixture[str]) -> None:
+    """Neither calls nor refusals nor cut connections write a line."""
+    aws.server.fail("DescribeSecret", CUT)
+    with pytest.raises(ConnectionClosedError):
+        aws.call("describe_secret", SecretId=aws.secret("one"))
+    assert aws.error("get_secret_value", SecretId="test/missing") == NOT_FOUND
+    assert capfd.readouterr() == ("", "")
