@@ -1,35 +1,28 @@
-"""The same function from a shell: `python -m handler [events/FILE.json]`; logs and metrics go to standard error."""
+"""The same function from a shell: `python -m handler [events/FILE.json]`; only the result goes to standard output."""
 
-import contextlib
 import json
 import logging
 import sys
 import time
+from contextlib import redirect_stdout
 from pathlib import Path
 from types import SimpleNamespace
 
 from handler.errors import RefreshError
 
-ENDS = time.monotonic() + 420  # seconds: the function's timeout in template.yaml
-CONTEXT = SimpleNamespace(
-    function_name="shell",
-    memory_limit_in_mb=0,
-    invoked_function_arn="",
-    aws_request_id="shell",
-    get_remaining_time_in_millis=lambda: (ENDS - time.monotonic()) * 1_000,
-)
-
 
 def main(*arguments: str) -> int:
-    """Return the exit code: 0 with the result as JSON on standard output, or 1 with one clear line."""
+    """Return the exit code: 0 with the result as JSON, or 1 with one clear line on standard error."""
+    ends = time.monotonic() + 420  # seconds: the function's timeout in template.yaml
+    identity = dict.fromkeys(("function_name", "memory_limit_in_mb", "invoked_function_arn", "aws_request_id"), "shell")
+    context = SimpleNamespace(**identity, get_remaining_time_in_millis=lambda: (ends - time.monotonic()) * 1_000)
+    logging.disable()
     try:
         event = json.loads(Path(arguments[0]).read_text()) if arguments else {}
-        # Powertools writes to standard output, which here belongs to the result alone.
-        with contextlib.redirect_stdout(None):
-            logging.disable()
+        with redirect_stdout(None):  # Powertools writes the metrics there
             from handler.app import lambda_handler
 
-            result = lambda_handler(event, CONTEXT)
+            result = lambda_handler(event, context)
     except (RefreshError, OSError, ValueError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1

@@ -48,10 +48,8 @@ def handle(event: Any, context: Any, keeper: Callable[[], Keeper]) -> dict[str, 
         kept = keeper()
         request = Request(force=asked["force"], override_limit=asked["override_limit"])
         run = Run(kept, request, lambda: context.get_remaining_time_in_millis() / 1_000, observe)
-        if asked["action"] == "status":
-            result = run.status()
-        elif asked["dry_run"]:
-            result = run.inspect() | {"dry_run": True}
+        if asked["action"] == "status" or asked["dry_run"]:
+            result = run.inspect(status=not asked["dry_run"])
         else:
             bus = kept.settings.event_bus_name
             result = run.refresh()

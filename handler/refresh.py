@@ -42,10 +42,7 @@ class Keeper:
 
 
 class Run:
-    """One invocation. `remaining` gives the seconds until it is killed.
-
-    `observe` is told what happens, by the metric's name where there is one, with facts that are safe to log.
-    """
+    """One invocation: `remaining` gives the seconds until it is killed; `observe` gets what happens, safe to log."""
 
     def __init__(
         self, keeper: Keeper, request: Request, remaining: Callable[[], float], observe: Callable[..., None]
@@ -76,21 +73,19 @@ class Run:
                 result = self._claim_and_publish(decision, seen)
         return result
 
-    def inspect(self) -> Result:
-        """Say what a refresh would do: no write, no probe, no word to the vendor."""
+    def inspect(self, *, status: bool = False) -> Result:
+        """Say what a refresh would do, and for `status` what comes next: no write, no probe, no word to the vendor."""
         seen = self._read(with_ledger=True, may_probe=False)
         decision = seen.decide()
         outcome = {Action.KEEP: "kept", Action.WAIT: "waiting", Action.LOCKED: "waiting"}.get(decision.action, "due")
-        return self._result(outcome, decision.reason, seen)
-
-    def status(self) -> Result:
-        """`inspect`, and what happens next and when; the ledger is as it was written, lapsed lock and all."""
-        seen = self._read(with_ledger=True, may_probe=False)
-        ledger, previous = self._store.read_stage(LEDGER), self._token(self._store.read_stage(PREVIOUS), seen.now)
-        return self.inspect() | {
+        result, store = self._result(outcome, decision.reason, seen), self._store
+        if not status:
+            return result | {"dry_run": True}
+        previous, ledger = self._token(store.read_stage(PREVIOUS), seen.now), store.read_stage(LEDGER)
+        return result | {
             "next_due_at": seen.next_due_at(),
-            "ledger": asdict(Ledger.parse(ledger.text if ledger else None)),
-            "safe_to_deactivate": seen.safe_to_deactivate(previous, self._store.last_changed()),
+            "ledger": asdict(Ledger.parse(ledger.text if ledger else None)),  # as it was written, lapsed lock and all
+            "safe_to_deactivate": seen.safe_to_deactivate(previous, store.last_changed()),
         }
 
     # Steps 1 to 4: look, and wait for another run.
@@ -135,11 +130,9 @@ class Run:
     def _is_revoked(self, seen: Situation) -> bool:
         """Probe a token that is good as far as we know, once in a run; any other has no life to lose."""
         token, probe_url = seen.current, self._settings.probe_url
-        if token is None or not probe_url or not seen.seconds_left(token):
-            return False
-        if token.access_token not in self._probed:
+        if token and probe_url and seen.seconds_left(token) and token.access_token not in self._probed:
             self._probed[token.access_token] = oauth2.is_revoked(token, probe_url)
-        return self._probed[token.access_token]
+        return token is not None and self._probed.get(token.access_token, False)
 
     def _wait_for_the_other_run(self) -> None:
         needed = self._settings.acquire_timeout_seconds + self._settings.write_reserve_seconds

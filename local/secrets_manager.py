@@ -165,14 +165,14 @@ class SecretsManager:
         return answer(environ, start_response)
 
     def _tell(self, operation: str, moment: str, params: _Json) -> None:
-        if self.on_call:
-            self.on_call(operation, moment, params)
+        hook = self.on_call  # a test may take it off while calls come in
+        if hook:
+            hook(operation, moment, params)
 
     def _fault(self, operation: str) -> AwsFault | None:
-        if self.outage:
-            return self.outage
+        outage = self.outage
         with suppress(IndexError):
-            return self._scripts[operation].popleft()
+            return outage or self._scripts[operation].popleft()
         return None
 
     def _process(self, operation: str, params: _Json, environ: _Json) -> Response:
@@ -294,7 +294,7 @@ class _Documented:
             _attach(secret, label, target)
         else:
             _detach(secret, label)
-        if holder != target:
+        if holder != target:  # else nothing moved
             secret.last_changed_date = self._now
         return _identity(secret)
 
@@ -406,10 +406,9 @@ def _signed_region(environ: _Json) -> str:
 
 
 def _connect(url: str) -> Any:
+    config = Config(retries={"total_max_attempts": 1}, proxies={})  # no proxy of the machine: this is loopback
     session = boto3.Session("local", "local", region_name=REGION)
-    return session.client(
-        "secretsmanager", endpoint_url=url, config=Config(retries={"total_max_attempts": 1}, proxies={})
-    )
+    return session.client("secretsmanager", endpoint_url=url, config=config)
 
 
 class _Quiet(MotoRequestHandler):

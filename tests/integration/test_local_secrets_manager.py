@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import os
 import signal
 import socket
@@ -13,7 +12,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -24,7 +23,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionClosedError
 
 from local.clock import Clock
-from local.secrets_manager import CUT, LOST_ANSWER, AwsFault, SecretsManager
+from local.secrets_manager import CUT, LOST_ANSWER, AwsFault, SecretsManager, Stored, _attach
 
 NOW = 1_700_000_000
 DAY = 86_400
@@ -242,6 +241,24 @@ def test_one_of_two_simultaneous_moves_wins(aws: Aws) -> None:
             assert sorted(refusals) == ["", INVALID_PARAMETER]
             holder = mine[refusals.index("")]
             assert [key for key, stored in aws.server.versions(secret).items() if LEDGER in stored.labels] == [holder]
+
+
+@corrects
+def test_a_move_is_checked_and_made_in_one_step(aws: Aws) -> None:
+    """No second move gets in between the check of a first one and its effect, however long that takes."""
+    secret = aws.secret("one")
+    mine = [aws.put(secret, writer, PENDING) for writer in "ab"]
+    both_inside = threading.Barrier(2)
+
+    def attach(*arguments: Any) -> None:
+        with suppress(threading.BrokenBarrierError):
+            both_inside.wait(timeout=0.1)
+        _attach(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(2) as threads:
+        patch.setattr("local.secrets_manager._attach", attach)
+        refusals = list(threads.map(lambda version_id: aws.move(secret, LEDGER, None, version_id), mine))
+    assert sorted(refusals) == ["", INVALID_PARAMETER]
 
 
 # Reads
@@ -522,7 +539,7 @@ def test_boto3_repeats_a_call_whose_answer_was_lost(aws: Aws) -> None:
     with closing(connect(aws.server, total_max_attempts=2, mode="standard")) as client:
         version_id = client.put_secret_value(SecretId=secret, SecretString="two")["VersionId"]
     assert aws.server.calls[arrived:] == ["PutSecretValue", "PutSecretValue"]
-    assert aws.server.versions(secret)[version_id] == ({CURRENT}, "two")
+    assert aws.server.versions(secret)[version_id] == Stored(frozenset({CURRENT}), "two")
 
 
 def test_an_outage_meets_every_call(aws: Aws) -> None:
@@ -593,7 +610,7 @@ def test_a_hook_kills_the_client_at_an_exact_point(aws: Aws, moment: str, left: 
             processed.set()
 
     aws.server.on_call = kill
-    client = subprocess.run([sys.executable, "-c", ONE_PUT, aws.server.url, secret], check=False, timeout=10)  # noqa: S603
+    client = subprocess.run([sys.executable, "-c", ONE_PUT, aws.server.url, secret], check=False, timeout=10)
     assert client.returncode == -signal.SIGKILL
     assert processed.wait(timeout=10)
     assert found == [left]

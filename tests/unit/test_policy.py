@@ -201,7 +201,7 @@ def test_good_previous_token_is_brought_back(current: Token | None, previous: To
 def test_previous_token_comes_before_an_unsaved_one() -> None:
     """Bringing back the previous token is the first thing that is tried; the unsaved one is for the next look."""
     seen = make_situation(current=None, previous=make_token(age=DAY, left=60), unsaved=(FRESH,))
-    assert decided(seen).__getitem__(0) is Action.RESTORE
+    assert decided(seen)[0] is Action.RESTORE
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ def test_previous_token_comes_before_an_unsaved_one() -> None:
 )
 def test_previous_token_stays_where_it_is(current: Token, previous: Token | None) -> None:
     """A previous token that is not good, or that ours has replaced, is not brought back."""
-    assert decided(make_situation(current=current, previous=previous)).__getitem__(0) is ACQUIRE
+    assert decided(make_situation(current=current, previous=previous))[0] is ACQUIRE
 
 
 def test_revoked_token_is_not_replaced_by_the_previous_one() -> None:
@@ -969,7 +969,7 @@ def test_next_due_at_is_when_the_primary_is_asked(seen: Situation) -> None:
     due_at = seen.next_due_at()
     assert due_at >= NOW
     assert decided(replace(seen, now=due_at))[::2] == (ACQUIRE, PRIMARY)
-    for before in {NOW, due_at - 1} - {due_at, NOW - 1}:
+    for before in (NOW, due_at - 1) if due_at > NOW else ():
         assert replace(seen, now=before).decide().action is not Action.ACQUIRE
 
 
