@@ -58,9 +58,9 @@ def handle(event: Any, context: Any, keeper: Callable[[], Keeper]) -> dict[str, 
         logger.info(result["outcome"], extra={"result": result, "asked": asked})
     except Exception as error:
         happened |= {"Failed", type(error).__name__}
+        message = str(error) if isinstance(error, RefreshError) else "unexpected error"
         facts = {"error": type(error).__name__, "retryable": getattr(error, "retryable", False)}
-        logger.exception("failed", extra=facts)
-        message = str(error) if isinstance(error, RefreshError) else ""
+        logger.exception(message, extra=facts)
         news, result = "Token Refresh Failed", facts | {"message": message}
         raise
     finally:

@@ -165,9 +165,10 @@ class Run:
 
     def _do_without(self, reason: str, seen: Situation) -> Result:
         """No slot: `waiting` while the token is good, else the error that says what is waited for."""
-        refusal = self._refusal
-        if refusal is None and reason in {RATE_LIMITED, CREDENTIALS_REFUSED}:
-            self._observe("RateLimited" if reason == RATE_LIMITED else "CredentialsRefused")
+        refusal, slot = self._refusal, seen.slot(seen.credentials.primary, seen.current)
+        waits_for = {RATE_LIMITED: "RateLimited", CREDENTIALS_REFUSED: "CredentialsRefused"}.get(str(slot.reason))
+        if waits_for and slot.not_before > seen.now:
+            self._observe(waits_for, not_before=slot.not_before)
         if self.seconds_remaining and not isinstance(refusal, CredentialsRefused):
             return self._result("waiting", reason, seen)
         message = f"no good token, and none may be asked for before {utc(seen.opens_at(seen.current))} ({reason})"

@@ -53,7 +53,8 @@ class SecretStore:
         if refusal in {_MISSING, _DELETED}:
             raise CredentialsError(f"the credentials secret is missing or has no value ({refusal})")
         if secret is None or code not in {"", _MISSING}:
-            raise _store_error("batch_get_secret_value", refusal or code)
+            which = self._token_id if secret else self._credentials_id
+            raise _store_error(f"batch_get_secret_value of {which}", refusal or code)
         if secret == token:
             raise ConfigurationError("environment: TOKEN_SECRET_ID and CREDENTIALS_SECRET_ID name the same secret")
         return secret, token

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from handler.errors import RefreshError
 from local.clock import Clock
-from local.vendor import Fault
+from local.faults import Fault
 from local.world import World
 
 if TYPE_CHECKING:

@@ -20,11 +20,9 @@ def serve(vendor_port: int, secrets_port: int) -> int:
         signal.signal(signum, lambda *_: stopped.set())
     try:
         with World(Clock(), ports=(vendor_port, secrets_port)) as world:
-            environment = world.environment() | {"AWS_ENDPOINT_URL_SECRETS_MANAGER": world.secrets.url}
-            for name, value in environment.items():
-                print(f"export {name}={shlex.quote(value)}")
-            print(f"# The vendor's state, and its faults: {world.vendor.url}/_emulator", flush=True)
-            print("# Ready; Ctrl-C stops both servers.", file=sys.stderr, flush=True)
+            for name, value in (world.environment() | {"TANGO_EMULATOR": world.vendor.url}).items():
+                print(f"export {name}={shlex.quote(value)}", flush=True)
+            print("# Both servers are up; Ctrl-C stops them.", file=sys.stderr, flush=True)
             stopped.wait()
     except OSError as error:
         print(f"ports {vendor_port} and {secrets_port} on 127.0.0.1: {error}", file=sys.stderr)

@@ -7,7 +7,6 @@ nor tokens are shown or logged. Times are Unix seconds by the emulator's clock; 
 from __future__ import annotations
 
 import contextlib
-import gzip
 import http.client
 import json
 import math
@@ -28,133 +27,13 @@ from typing import Any, Literal, Self
 from urllib.parse import parse_qsl, unquote_plus
 
 from local.clock import Clock
+from local.faults import NO_FAULT, Answer, Fault, encode, is_number, json_answer, refusal, require
 
 TOKEN_PATH, API_PATH, CONTROL_PATH = "/oauth/token", "/raas/v2/customers", "/_emulator"
 ROUTES = {TOKEN_PATH: ("POST",), API_PATH: ("GET",), CONTROL_PATH: ("GET", "POST")}
 MOST_ACTIVE_CLIENTS = 2
-LONGEST_WAIT = 86_400.0  # a typing error must not hold a connection for ever
 STOP_PATIENCE = 10.0  # real seconds; only an `on_request` hook that does not return takes longer
 OMITTED = object()  # as a value of the success JSON: the key is left out
-
-
-def _require(fact: bool, message: str) -> None:
-    if not fact:
-        raise ValueError(message)
-
-
-def _number(value: object, highest: float) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= highest
-
-
-def _encode(body: object) -> bytes:
-    """Bytes as they are, text as UTF-8, anything else as JSON."""
-    if isinstance(body, bytes):
-        return body
-    return (body if isinstance(body, str) else json.dumps(body)).encode(errors="replace")
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An HTTP answer; `error` is a short word for the records."""
-
-    status: int
-    body: bytes = field(repr=False)
-    headers: Mapping[str, str] = field(default_factory=dict)
-    error: str | None = None
-
-
-def _json(status: int, value: object, headers: Mapping[str, str] | None = None, error: str | None = None) -> Answer:
-    usual = {"Content-Type": "application/json", "Cache-Control": "no-store"}
-    return Answer(status, _encode(value), usual | dict(headers or {}), error)
-
-
-def _refuse(status: int, error: str, description: str, headers: Mapping[str, str] | None = None) -> Answer:
-    return _json(status, {"error": error, "error_description": description}, headers, error)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
-    """What one token request meets; a constructor below makes it, `dataclasses.replace(…, delay=…)` makes it late.
-
-    `issues`: the vendor handles the request by its rules, so that a token may be issued (or refused), before the
-    fault strikes. Otherwise something in front of the vendor fails, and the vendor's state stays as it is.
-    """
-
-    name: str
-    issues: bool = True
-    delay: float = 0.0
-    ending: Literal["reset", "close"] | None = None
-    instead: Answer | None = None
-    keep: float = 1.0
-    pause: float = 0.0
-    slow_headers: bool = False
-    changes: Mapping[str, object] | Callable[[dict[str, Any]], object] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        _require(isinstance(self.issues, bool), "issues: true or false")
-        waits = _number(self.delay, LONGEST_WAIT) and _number(self.pause, LONGEST_WAIT)
-        _require(waits, f"delay, seconds: a number from 0 to {LONGEST_WAIT:.0f}")
-        _require(_number(self.keep, 1), "keep: a part of the body, from 0 to 1")
-        _require(callable(self.changes) or isinstance(self.changes, Mapping), "changes: an object")
-
-    @classmethod
-    def late(cls, seconds: float) -> Fault:
-        """Answer as ever, but late. The token is issued, and on record, before the wait."""
-        return cls(name="late", delay=seconds)
-
-    @classmethod
-    def cut(cls, *, issues: bool, reset: bool = True) -> Fault:
-        """End the connection without an answer, by a TCP reset or by closing it."""
-        return cls(name="cut", issues=issues, ending="reset" if reset else "close")
-
-    @classmethod
-    def answer(
-        cls, status: int, body: object = b"", *, issues: bool = False, headers: Mapping[str, object] | None = None
-    ) -> Fault:
-        """Answer with exactly this, as JSON unless `headers` say otherwise (None leaves one out)."""
-        _require(_number(status, 599) and status >= 200, "status: from 200 to 599")
-        _require(isinstance(headers or {}, Mapping), "headers: an object")
-        sent = {"Content-Type": "application/json"} | {name.title(): text for name, text in (headers or {}).items()}
-        texts = {name: str(text) for name, text in sent.items() if text is not None}
-        return cls(name="answer", issues=issues, instead=Answer(int(status), _encode(body), texts))
-
-    @classmethod
-    def gzip_bomb(cls, size: int = 100_000_000, *, issues: bool = False) -> Fault:
-        """Answer 200 with a small body that unpacks to `size` bytes."""
-        _require(_number(size, 2**30), "size: bytes, from 0 to 2**30")
-        body = gzip.compress(bytes(int(size)))
-        return replace(cls.answer(200, body, issues=issues, headers={"Content-Encoding": "gzip"}), name="gzip_bomb")
-
-    @classmethod
-    def truncated(cls, keep: float = 0.5) -> Fault:
-        """Announce the whole normal answer, send this part of its body and close."""
-        return cls(name="truncated", keep=keep)
-
-    @classmethod
-    def drip(cls, seconds: float, *, headers: bool = False) -> Fault:
-        """Send the normal body (with `headers` the head too) a byte at a time, `seconds` apart."""
-        return cls(name="drip", pause=seconds, slow_headers=headers)
-
-    @classmethod
-    def edited(cls, changes: Mapping[str, object] | Callable[[dict[str, Any]], object]) -> Fault:
-        """Merge these over the success JSON, or answer what the function makes of it; refuse as ever."""
-        return cls(name="edited", changes=changes)
-
-    @classmethod
-    def parse(cls, document: object) -> Fault:
-        """Read `{"name": a constructor's, …its arguments, "delay": seconds}`; raise ValueError on anything else."""
-        names = ("late", "cut", "answer", "gzip_bomb", "truncated", "drip", "edited")
-        arguments = dict(document) if isinstance(document, dict) else {}
-        name, delay = arguments.pop("name", None), arguments.pop("delay", None)
-        _require(name in names, f"a fault is an object whose name is one of {', '.join(names)}")
-        try:
-            fault: Fault = getattr(cls, name)(**arguments)
-        except TypeError as error:  # an argument is missing, or unknown
-            raise ValueError(str(error)) from error
-        return fault if delay is None else replace(fault, delay=delay)
-
-
-NO_FAULT = Fault(name="")
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,8 +135,8 @@ class Vendor:
     def add_client(self, client_id: str, client_secret: str) -> None:
         with self._lock:
             active = sum(client.active for client in self._clients.values())
-            _require(client_id not in self._clients, f"client {client_id!r} exists, or did")
-            _require(active < MOST_ACTIVE_CLIENTS, f"at most {MOST_ACTIVE_CLIENTS} clients can be active")
+            require(client_id not in self._clients, f"client {client_id!r} exists, or did")
+            require(active < MOST_ACTIVE_CLIENTS, f"at most {MOST_ACTIVE_CLIENTS} clients can be active")
             self._clients[client_id] = _Client(client_id, client_secret)
 
     def deactivate(self, client_id: str) -> None:
@@ -271,7 +150,7 @@ class Vendor:
             self._client(client_id).clears_at = -math.inf
 
     def _client(self, client_id: object) -> _Client:
-        _require(isinstance(client_id, str) and client_id in self._clients, f"no client {client_id!r}")
+        require(isinstance(client_id, str) and client_id in self._clients, f"no client {client_id!r}")
         return self._clients[str(client_id)]
 
     def describe(self) -> dict[str, object]:
@@ -300,7 +179,7 @@ class Vendor:
         steps: list[Callable[[], None]] = []
         for key, value in document.items():
             if key == "advance":
-                _require(_number(value, 1e9), "advance: seconds, a number from 0 to 1e9")
+                require(is_number(value, 1e9), "advance: seconds, a number from 0 to 1e9")
                 steps.append(partial(self.clock.advance, value))
             elif key == "fault":
                 steps.append(partial(self.script, Fault.parse(value)))
@@ -336,11 +215,11 @@ class Vendor:
             if not fault.issues:
                 verdict = Answer(0, b"")
             elif not is_form:
-                verdict = _refuse(415, "unsupported_media_type", "a form is expected")
+                verdict = refusal(415, "unsupported_media_type", "a form is expected")
             elif len(pairs) != len(form) or (basic and "client_secret" in form):
-                verdict = _refuse(400, "invalid_request", "a parameter is repeated")
+                verdict = refusal(400, "invalid_request", "a parameter is repeated")
             elif form.get("grant_type") != "client_credentials":
-                verdict = _refuse(400, "unsupported_grant_type", "only client_credentials is supported")
+                verdict = refusal(400, "unsupported_grant_type", "only client_credentials is supported")
             else:
                 verdict = self._grant(now, client_id, secret, form.get("scope") or "raas.all", fault)
             answer, issued = fault.instead or verdict, verdict.status == 200
@@ -358,12 +237,12 @@ class Vendor:
         client = self._clients.get(client_id or "")
         if client is None or not client.active or client.secret != secret:
             challenge = {"WWW-Authenticate": "Basic"}
-            return _refuse(401, "invalid_client", "unknown client, or wrong secret", challenge)
+            return refusal(401, "invalid_client", "unknown client, or wrong secret", challenge)
         if now < client.clears_at:
             if self.refusals_extend:
                 client.clears_at = now + self.interval
             message = f"Client {self.client_name} {client.client_id} has exceeded the daily rate limit"
-            return replace(_refuse(400, "access_denied", message), error="rate_limited")
+            return replace(refusal(400, "access_denied", message), error="rate_limited")
         client.clears_at = now + self.interval
         token = self._new_token(client.client_id, int(now))
         self.issued.append(Issued(client.client_id, token, now, now + self.lifetime))
@@ -371,13 +250,13 @@ class Vendor:
         changed = fault.changes(document) if callable(fault.changes) else {**document, **fault.changes}
         if isinstance(changed, dict):
             changed = {key: value for key, value in changed.items() if value is not OMITTED}
-        return _json(200, changed)
+        return json_answer(200, changed)
 
     def _new_token(self, client_id: str, now: int) -> str:
         if self.token_format == "opaque":
             return secrets.token_urlsafe(32)
         payload = {"sub": client_id, "iat": now, "exp": now + self.lifetime, "jti": secrets.token_urlsafe(16)}
-        parts = [urlsafe_b64encode(_encode(part)).decode().rstrip("=") for part in ({"alg": "RS256"}, payload)]
+        parts = [urlsafe_b64encode(encode(part)).decode().rstrip("=") for part in ({"alg": "RS256"}, payload)]
         return ".".join([*parts, secrets.token_urlsafe(32)])
 
     def api_call(self, headers: Message) -> Answer:
@@ -389,10 +268,12 @@ class Vendor:
                 for token in self.issued
             )
             if good:
-                answer = _json(200, [{"customerIdentifier": "sample", "displayName": "Sample", "status": "active"}])
+                answer = json_answer(
+                    200, [{"customerIdentifier": "sample", "displayName": "Sample", "status": "active"}]
+                )
             else:
                 challenge = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
-                answer = _refuse(401, "invalid_token", "no token, or none that is good", challenge)
+                answer = refusal(401, "invalid_token", "no token, or none that is good", challenge)
             self.api_calls.append((now, answer.status))
         return answer
 
@@ -465,15 +346,15 @@ class _Handler(BaseHTTPRequestHandler):
         length = self.headers.get("Content-Length", "0")
         if "Transfer-Encoding" in self.headers or not re.fullmatch("[0-9]{1,6}", length):
             self.close_connection = True  # what stays unread would pass for the next request
-            self._send(_refuse(400, "invalid_request", "a Content-Length below 1,000,000 is expected"))
+            self._send(refusal(400, "invalid_request", "a Content-Length below 1,000,000 is expected"))
             return
         body = self.rfile.read(int(length))
         if len(body) < int(length):
             self.close_connection = True
         elif not allowed:
-            self._send(_refuse(404, "not_found", "no such path"))
+            self._send(refusal(404, "not_found", "no such path"))
         elif self.command not in allowed:
-            self._send(_refuse(405, "method_not_allowed", "see Allow", {"Allow": ", ".join(allowed)}))
+            self._send(refusal(405, "method_not_allowed", "see Allow", {"Allow": ", ".join(allowed)}))
         elif path == TOKEN_PATH:
             self._token(body)
         elif path == API_PATH:
@@ -489,8 +370,8 @@ class _Handler(BaseHTTPRequestHandler):
             try:
                 self.server.vendor.steer(json.loads(body))
             except (ValueError, RecursionError) as error:
-                return _refuse(400, "invalid_request", str(error))
-        return _json(200, self.server.vendor.describe())
+                return refusal(400, "invalid_request", str(error))
+        return json_answer(200, self.server.vendor.describe())
 
     def _token(self, body: bytes) -> None:
         vendor = self.server.vendor

@@ -14,8 +14,8 @@ import pytest
 
 from handler.errors import OutcomeUnknown
 from local.clock import Clock
+from local.faults import Fault
 from local.secrets_manager import CUT
-from local.vendor import Fault
 from local.world import World
 from tests.conftest import secrets_in
 

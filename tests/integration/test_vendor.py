@@ -16,7 +16,8 @@ import pytest
 import requests
 
 from local.clock import Clock
-from local.vendor import OMITTED, Fault, Vendor
+from local.faults import Fault
+from local.vendor import OMITTED, Vendor
 
 NOW = 1_700_000_000
 INTERVAL, LIFETIME = 72_000, 86_400

@@ -1,0 +1,268 @@
+"""The environment is validated as a whole, in one message that names each variable and repeats no value."""
+
+import re
+from dataclasses import FrozenInstanceError
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from handler.errors import ConfigurationError
+from handler.settings import Settings, service_name
+
+from .builders import BOUNDED
+
+REQUIRED = {
+    "CREDENTIALS_SECRET_ID": "the-credentials",
+    "TOKEN_SECRET_ID": "the-token",
+    "TOKEN_URL": "https://auth.tangocard.com/oauth/token",
+}
+DEFAULTS = {
+    "AUDIENCE": "https://api.tangocard.com/",
+    "SCOPE": "raas.all",
+    "CLIENT_AUTH": "client_secret_post",
+    "REFRESH_WINDOW_SECONDS": 14_400,
+    "LIMIT_INTERVAL_SECONDS": 72_000,
+    "LIMIT_MARGIN_SECONDS": 300,
+    "MAX_LIFETIME_SECONDS": 86_400,
+    "STANDBY_BELOW_SECONDS": 9_000,
+    "CONSUMER_CACHE_SECONDS": 3_600,
+    "ACQUIRE_TIMEOUT_SECONDS": 120,
+    "WRITE_RESERVE_SECONDS": 30,
+    "PROBE_URL": "",
+    "EVENT_BUS_NAME": "",
+}
+SECONDS = sorted(name for name in DEFAULTS if name.endswith("_SECONDS"))
+URLS_REFUSED = [
+    "canary",
+    "canary.example/oauth/token",
+    "https:",
+    "https://",
+    "https:///oauth/canary",
+    "https://:443/canary",
+    "ftp://canary.example/oauth/token",
+    "file:///canary",
+    "http://canary.example/oauth/token",
+    "http://10.0.0.1/canary",
+    "http://0.0.0.0/canary",
+    "http://localhost.canary.example/oauth/token",
+    "http://127.0.0.1.canary.example/oauth/token",
+    "http://localhost@canary.example/oauth/token",
+    "https://user:canary@auth.example/oauth/token",
+    "https://canary@auth.example/oauth/token",
+    "http://user:canary@localhost/oauth/token",
+    "https://auth.example:canary/oauth/token",
+    "https://auth.example:99999/canary",
+    "https://[canary/oauth/token",
+    "https://auth.example/canary\x7f",
+]
+
+
+def read(**changes: str | None) -> Settings:
+    """Return the settings of a minimal environment with these changes; None takes a variable out."""
+    env = {name: value for name, value in (REQUIRED | changes).items() if value is not None}
+    return Settings.from_env(env)
+
+
+def problems(**changes: str | None) -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        read(**changes)
+    assert caught.value.retryable is False
+    return str(caught.value)
+
+
+def named(message: str) -> set[str]:
+    return {*DEFAULTS, *REQUIRED} & set(re.findall(r"[A-Z_]+", message))
+
+
+@pytest.mark.parametrize("name", [*REQUIRED, *DEFAULTS])
+def test_default_of_each_variable(name: str) -> None:
+    """Each variable that is left out has the contract's default, and each required one is read as it is."""
+    value = getattr(read(), name.lower())
+    assert value == (REQUIRED | DEFAULTS)[name]
+    assert isinstance(value, type((REQUIRED | DEFAULTS)[name]))
+
+
+@pytest.mark.parametrize("name", sorted({*DEFAULTS} - {"AUDIENCE", "SCOPE"}))
+@pytest.mark.parametrize("text", ["", "  "])
+def test_empty_variable_is_its_default(name: str, text: str) -> None:
+    """A template that passes an empty parameter on means the default."""
+    assert read(**{name: text}) == read()
+
+
+@pytest.mark.parametrize("name", ["AUDIENCE", "SCOPE"])
+@pytest.mark.parametrize("text", ["", " "])
+def test_empty_audience_and_scope_stay_empty(name: str, text: str) -> None:
+    """Empty is a choice here: the field is left out of the request."""
+    assert getattr(read(**{name: text}), name.lower()) == ""
+
+
+@pytest.mark.parametrize("name", SECONDS)
+def test_seconds_are_read(name: str) -> None:
+    """Each number of seconds can be set, spaces around it included."""
+    assert getattr(read(**{name: " 77 "}), name.lower()) == 77
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("AUDIENCE", "https://other.example/"),
+        ("SCOPE", "raas.read raas.write"),
+        ("CLIENT_AUTH", "client_secret_basic"),
+        ("PROBE_URL", "https://integration-api.tangocard.com/raas/v2/customers?limit=1"),
+        ("EVENT_BUS_NAME", "the-bus"),
+        ("TOKEN_SECRET_ID", "arn:aws:secretsmanager:us-east-1:123456789012:secret:the-token-AbCdEf"),
+    ],
+)
+def test_texts_are_read(name: str, value: str) -> None:
+    """Each text can be set, and arrives as it is."""
+    assert getattr(read(**{name: value}), name.lower()) == value
+
+
+@pytest.mark.parametrize("name", sorted(REQUIRED))
+@pytest.mark.parametrize("value", [None, "", "  "])
+def test_missing_required_variable_is_named(name: str, value: str | None) -> None:
+    """What has no default must be set, and not to nothing."""
+    assert named(problems(**{name: value})) == {name}
+
+
+def test_both_secrets_must_differ() -> None:
+    """One secret can't be both what people write and what the function writes."""
+    message = problems(TOKEN_SECRET_ID="canary", CREDENTIALS_SECRET_ID="canary")
+    assert named(message) == {"TOKEN_SECRET_ID", "CREDENTIALS_SECRET_ID"}
+    assert "canary" not in message
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://auth.tangocard.com/oauth/token",
+        "https://sandbox-auth.tangocard.com:8443/oauth/token",
+        "HTTPS://AUTH.EXAMPLE/token",
+        "https://localhost/token",
+        "http://localhost:8080/oauth/token",
+        "http://127.0.0.1:8080/oauth/token",
+        "http://127.8.8.8/oauth/token",
+        "http://[::1]:8080/oauth/token",
+    ],
+)
+@pytest.mark.parametrize("name", ["TOKEN_URL", "PROBE_URL"])
+def test_url_is_https_or_loopback(name: str, url: str) -> None:
+    """Plain http is for a loopback host only."""
+    assert getattr(read(**{name: url}), name.lower()) == url
+
+
+@pytest.mark.parametrize("name", ["TOKEN_URL", "PROBE_URL"])
+@pytest.mark.parametrize("url", URLS_REFUSED)
+def test_bad_url_is_named_and_not_repeated(name: str, url: str) -> None:
+    """Credentials and tokens go nowhere in clear, and a password in a URL appears in no message."""
+    message = problems(**{name: url})
+    assert named(message) == {name}
+    assert "canary" not in message
+
+
+@pytest.mark.parametrize("url", ["https://auth.example/token?canary=1", "http://localhost/token?canary"])
+def test_token_url_has_no_query(url: str) -> None:
+    """What the vendor is asked for goes in the form, not in a URL that others log."""
+    message = problems(TOKEN_URL=url)
+    assert named(message) == {"TOKEN_URL"}
+    assert "canary" not in message
+
+
+@pytest.mark.parametrize("value", ["canary", "none", "CLIENT_SECRET_POST", "client_secret_jwt", "post"])
+def test_unknown_client_authentication_is_named(value: str) -> None:
+    """There are two ways to authenticate, and nothing in between."""
+    message = problems(CLIENT_AUTH=value)
+    assert named(message) == {"CLIENT_AUTH"}
+    assert "canary" not in message
+
+
+@pytest.mark.parametrize("name", SECONDS)
+@pytest.mark.parametrize(
+    "value",
+    ["canary", "-987", "+987", "987.5", "987s", "9_87", "0x987", "9 87", "\u0669\u0668", "\u00b2", "9" * 5_000],
+    ids=lambda value: ascii(value)[:12],
+)
+def test_bad_seconds_are_named_and_not_repeated(name: str, value: str) -> None:
+    """A number of seconds is whole, not below zero, and written in digits alone."""
+    message = problems(**{name: value})
+    assert named(message) == {name}
+    assert value not in message
+
+
+@pytest.mark.parametrize("name", ["MAX_LIFETIME_SECONDS", "ACQUIRE_TIMEOUT_SECONDS"])
+def test_no_time_at_all_is_refused(name: str) -> None:
+    """A token that never lives, or a request that never lasts, is a slip of the hand."""
+    assert named(problems(**{name: "0"})) == {name}
+
+
+@pytest.mark.parametrize("name", ["LIMIT_INTERVAL_SECONDS", "LIMIT_MARGIN_SECONDS"])
+def test_vendor_without_a_limit_is_possible(name: str) -> None:
+    """A vendor that limits nothing has an interval and a margin of zero."""
+    assert getattr(read(**{name: "0"}), name.lower()) == 0
+
+
+@pytest.mark.parametrize(("acquire", "write", "is_fit"), [(810, 30, True), (120, 720, True), (811, 30, False)])
+def test_acquire_and_write_fit_in_a_run(acquire: int, write: int, is_fit: bool) -> None:
+    """Together they take 840 s at most, so that a lock lapses before it can be doubted."""
+    changes: dict[str, str | None] = {"ACQUIRE_TIMEOUT_SECONDS": str(acquire), "WRITE_RESERVE_SECONDS": str(write)}
+    if is_fit:
+        settings = read(**changes)
+        assert (settings.acquire_timeout_seconds, settings.write_reserve_seconds) == (acquire, write)
+    else:
+        assert named(problems(**changes)) == {*changes}
+
+
+def test_all_problems_are_in_one_message() -> None:
+    """Whoever sets up the function sees everything that is wrong at once."""
+    bad: dict[str, str | None] = dict.fromkeys(SECONDS, "canary")
+    bad |= dict.fromkeys(REQUIRED) | {"PROBE_URL": "canary", "CLIENT_AUTH": "canary"}
+    message = problems(**bad)
+    assert named(message) == {*bad}
+    assert "canary" not in message
+
+
+def test_every_fault_of_a_url_is_told() -> None:
+    """One variable can be wrong in two ways."""
+    message = problems(TOKEN_URL="https://user:canary@auth.example/token?canary=1")
+    assert "user info" in message
+    assert "query" in message
+
+
+def test_environment_is_read_when_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without an argument it is the process's own environment, as it is at that moment."""
+    for name, value in (REQUIRED | {"SCOPE": "raas.read"}).items():
+        monkeypatch.setenv(name, value)
+    assert Settings.from_env().scope == "raas.read"
+    monkeypatch.delenv("TOKEN_URL")
+    with pytest.raises(ConfigurationError, match="TOKEN_URL"):
+        Settings.from_env()
+
+
+def test_settings_are_frozen() -> None:
+    """Nothing changes them during a run."""
+    with pytest.raises(FrozenInstanceError):
+        read().scope = "other"  # type: ignore[misc]
+
+
+def test_service_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The metrics' dimension is `token-refresh`, unless Powertools' own variable says otherwise."""
+    monkeypatch.delenv("POWERTOOLS_SERVICE_NAME", raising=False)
+    assert service_name() == "token-refresh"
+    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "")
+    assert service_name() == "token-refresh"
+    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "mine")
+    assert service_name() == "mine"
+
+
+@BOUNDED
+@given(st.dictionaries(st.sampled_from([*REQUIRED, *DEFAULTS]), st.text()))
+def test_any_environment_is_settings_or_a_configuration_error(changes: dict[str, str]) -> None:
+    """No text in any variable raises anything else."""
+    canaries: dict[str, str | None] = {name: f"{text}canary" for name, text in changes.items()}
+    for env in (changes, canaries):
+        try:
+            read(**env)
+        except ConfigurationError as error:
+            message = str(error)
+            assert "canary" not in message
