@@ -19,8 +19,9 @@ def utc(unix_seconds: float) -> str:
 def json_object(text: str | bytes | None) -> dict[str, Any]:
     """Return the JSON object in `text`; an empty one where it is none, however it manages not to be one."""
     try:
-        return _object(json.loads(text or ""))
-    except (ValueError, RecursionError):  # not JSON, not Unicode, an endless number; nested too deeply
+        # int() raises at thousands of digits, which must not cost the token that stands beside the number.
+        return _object(json.loads(text or "", parse_int=lambda digits: (int if len(digits) < 20 else float)(digits)))
+    except (ValueError, RecursionError):  # not JSON, not Unicode; nested too deeply
         return {}
 
 
@@ -28,13 +29,15 @@ def _object(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def _fits(value: Any, kind: Any) -> bool:
+    """Say whether a JSON value is of the kind; a number must be whole, from 0, and no `true`."""
+    return isinstance(value, kind) and not isinstance(value, bool) and not (isinstance(value, int) and value < 0)
+
+
 def _fields(cls: Any, value: Any) -> dict[str, Any] | None:
-    """Return the dataclass's fields as a JSON object has them; None where one is of another type, or below 0."""
+    """Return the dataclass's fields as a JSON object has them; None where one is of another kind."""
     found = {one.name: _object(value).get(one.name) for one in fields(cls)}
-    for this, kind in zip(found.values(), (one.type for one in fields(cls)), strict=True):
-        if not isinstance(this, kind) or isinstance(this, bool) or (isinstance(this, int) and this < 0):  # type: ignore[arg-type]
-            return None
-    return found
+    return found if all(_fits(found[one.name], one.type) for one in fields(cls)) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +160,6 @@ class Ledger:
         lock = _fields(Lock, document.get("lock"))
         slots = {client_id: _fields(Slot, slot) for client_id, slot in _object(document.get("slots")).items()}
         known = {client_id: Slot(**slot) for client_id, slot in slots.items() if slot}
-        is_fit = all(isinstance(document.get(name), int) and document[name] >= 0 for name in ("failures", "retry_at"))
-        return (
-            cls(Lock(**lock) if lock else None, document["failures"], document["retry_at"], known) if is_fit else cls()
-        )
+        if not all(_fits(document.get(name), int) for name in ("failures", "retry_at")):
+            return cls()
+        return cls(Lock(**lock) if lock else None, document["failures"], document["retry_at"], known)

@@ -5,6 +5,7 @@
 
 import base64
 import io
+import json
 import math
 import queue
 import re
@@ -18,8 +19,8 @@ from handler.errors import CredentialsRefused, OutcomeUnknown, RateLimited, Refr
 from handler.model import Client, Token, json_object
 from handler.settings import Settings
 
-# The second leaves room for the rest of the document: a secret holds 65,536 bytes (AWS's quota).
-MAX_ANSWER_BYTES, MAX_TOKEN_BYTES = 65_536, 60_000
+# A secret holds 65,536 bytes (AWS's quota): these leave room for one another, and for the rest of the document.
+MAX_ANSWER_BYTES, MAX_TOKEN_BYTES, MAX_METADATA_BYTES = 65_536, 56_000, 2_000
 # A silent host must leave time for the other attempts to get the request out, which pause for these seconds.
 CONNECT_TIMEOUT_SECONDS, RESEND_PAUSES_SECONDS = 10, (1, 2, 4)
 RETRY_AFTER_DEFAULT_SECONDS, PROBE_TIMEOUT_SECONDS = 900, 5
@@ -71,17 +72,20 @@ def read_token(
 ) -> tuple[Token, list[str]]:
     """Return the token of a successful answer, and its oddities; raises VendorError where there is none to use."""
     answer = json_object(body)
-    access_token, token_type, scope = (answer.get(name) for name in ("access_token", "token_type", "scope"))
+    access_token = _short(answer.get("access_token"), MAX_TOKEN_BYTES)
     # VSCHAR, RFC 6749 appendix A.12: no header carries anything else.
-    if not isinstance(access_token, str) or not re.fullmatch("[\x20-\x7e]+", access_token) or not access_token.strip():
-        raise VendorError("the vendor's answer has no usable access_token", suspicious=True)
-    if len(access_token) > MAX_TOKEN_BYTES:
-        raise VendorError("the vendor's access_token is too long for a secret", suspicious=True)
+    if not re.fullmatch("[\x20-\x7e]+", access_token) or not access_token.strip():
+        raise VendorError("the vendor's answer has no access_token that can be used and saved", suspicious=True)
     lifetime, oddities = _lifetime(answer, access_token, sent_at, settings)
-    is_bearer = not isinstance(token_type, str) or token_type.lower() in {"", "bearer"}  # case-insensitive: section 5.1
-    said = access_token, "Bearer" if is_bearer else str(token_type), scope if isinstance(scope, str) else settings.scope
+    token_type, scope = (_short(answer.get(name), MAX_METADATA_BYTES) for name in ("token_type", "scope"))
+    said = access_token, "Bearer" if token_type.lower() in {"", "bearer"} else token_type, scope or settings.scope
     times = int(sent_at + lifetime), int(arrived_at)
     return Token(*said, *times, client.client_id, settings.audience, settings.token_url), oddities
+
+
+def _short(value: object, most: int) -> str:
+    """Return a text that takes no more than `most` bytes in a JSON document; empty where it is none, or longer."""
+    return value if isinstance(value, str) and len(json.dumps(value)) <= most else ""
 
 
 def is_revoked(token: Token, probe_url: str) -> bool:

@@ -120,10 +120,13 @@ class Situation:
             return True
         return left < self.settings.standby_below_seconds and mine > left
 
+    def better(self) -> Token | None:
+        return max(filter(self.is_better, self.unsaved), key=self.seconds_left, default=None)
+
     def decide(self) -> Decision:
         """Steps 2 to 6."""
         primary, standby = self.credentials.primary, self.credentials.standby
-        better = max(filter(self.is_better, self.unsaved), key=self.seconds_left, default=None)
+        better = self.better()
         reason, left = self.due(self.current), self.seconds_left(self.current)
         if reason is None and better is None:
             return Decision(Action.KEEP, "fresh")
@@ -155,7 +158,7 @@ class Situation:
 
     def next_due_at(self) -> int:
         """When the primary will next be asked if all goes well: then a token at hand has become the current one."""
-        token = self.decide().token or self.current
+        token = self.decide().token or self.better() or self.current
         lock_until = self.ledger.lock.until if self.ledger.lock else 0
         window_opens_at = token.expires_at - self.settings.refresh_window_seconds if token else 0
         return max(int(self.now) if self.due(token) else window_opens_at, self.opens_at(token), lock_until)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socketserver
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -241,6 +242,13 @@ class Received:
     body: str = field(repr=False)
 
 
+class _Server(ThreadingHTTPServer):
+    def server_bind(self) -> None:
+        # HTTPServer asks the resolver for our name, which can take seconds on a machine without a network.
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = "127.0.0.1", self.socket.getsockname()[1]
+
+
 class Recorder:
     """An HTTP server on loopback that answers everything in the same way, and keeps what it received."""
 
@@ -262,10 +270,9 @@ class Recorder:
             def log_message(self, *_: object) -> None:
                 """Log nothing: requests carry secrets."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = _Server(("127.0.0.1", 0), Handler)
         if tls:
             self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
-        self._server.handle_error = lambda *_: None  # type: ignore[method-assign] # a refused handshake is expected
         self.address = f"127.0.0.1:{self._server.server_port}"
         self.url = f"http{'s' if tls else ''}://{self.address}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
