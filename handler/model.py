@@ -20,7 +20,7 @@ def json_object(text: str | bytes | None) -> dict[str, Any]:
     """Return the JSON object in `text`; an empty one where it is none, however it manages not to be one."""
     try:
         # int() raises at thousands of digits, which must not cost the token that stands beside the number.
-        return _object(json.loads(text or "", parse_int=lambda digits: (int if len(digits) < 20 else float)(digits)))
+        return _object(json.loads(text or "", parse_int=lambda digits: (int if len(digits) < 4_000 else float)(digits)))
     except (ValueError, RecursionError):  # not JSON, not Unicode; nested too deeply
         return {}
 
