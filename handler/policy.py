@@ -66,9 +66,9 @@ class Situation:
     settings: Settings
     request: Request
     is_revoked: bool = False  # the current token, by the probe
-    version_id: str | None = None  # these are where the labels AWSCURRENT, AWSPREVIOUS and REFRESH_LEDGER are
-    previous_version_id: str | None = None
-    ledger_version_id: str | None = None
+    version_id: str = ""  # these are where the labels AWSCURRENT, AWSPREVIOUS and REFRESH_LEDGER are
+    previous_version_id: str = ""
+    ledger_version_id: str = ""
 
     def is_ours(self, token: Token | None) -> bool:
         if token is None or token.client_id not in self.credentials.client_ids:

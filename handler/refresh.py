@@ -67,7 +67,7 @@ class Run:
             elif decision.action is Action.LOCKED:
                 self._wait_for_the_other_run()
             elif decision.action is Action.RESTORE:
-                self._restored |= self._store.move(CURRENT, str(seen.previous_version_id), seen.version_id)
+                self._restored |= self._store.move(CURRENT, seen.previous_version_id, seen.version_id)
                 self._count_race()
             else:
                 result = self._claim_and_publish(decision, seen)
@@ -81,25 +81,23 @@ class Run:
         result, store = self._result(outcome, decision.reason, seen), self._store
         if not status:
             return result | {"dry_run": True}
-        previous, ledger = self._token(store.read_stage(PREVIOUS), seen.now), store.read_stage(LEDGER)
+        previous = self._token(store.read_stage(PREVIOUS), seen.now)
         return result | {
             "next_due_at": seen.next_due_at(),
-            "ledger": asdict(Ledger.parse(ledger.text if ledger else None)),  # as it was written, lapsed lock and all
+            "ledger": asdict(Ledger.parse(store.read_stage(LEDGER).text)),  # as it was written, lapsed lock and all
             "safe_to_deactivate": seen.safe_to_deactivate(previous, store.last_changed()),
         }
 
-    # Steps 1 to 4: look, and wait for another run.
-
     def _look(self) -> Situation:
         seen = self._read(with_ledger=False)
-        if seen.version_id is None:
+        if not seen.version_id:
             # No version, hence no ledger: should another run write one from here on, our claim is refused.
             return replace(seen, version_id=self._store.put_seed())
         return self._read(with_ledger=True) if self._keeper.unsaved or seen.due(seen.current) else seen
 
     def _read(self, *, with_ledger: bool, may_probe: bool = True) -> Situation:
         """Read the ledger before the secrets: then a claim's compare-and-set covers all that was seen."""
-        version = self._store.read_stage(LEDGER) if with_ledger else None
+        version = self._store.read_stage(LEDGER) if with_ledger else Version()
         secret, token = self._store.read()
         credentials, now = Credentials.parse(secret.text, secret.version_id), self._keeper.now()
         current, own_runs = self._token(token, now), {self._run_id}
@@ -108,24 +106,20 @@ class Run:
             is_newer = current and current.client_id == client_id and current.acquired_at >= held.acquired_at
             if is_newer or held.expires_at <= now:
                 del self._keeper.unsaved[client_id]
-        ledger = settle(Ledger.parse(version.text if version else None), now, own_runs, credentials, self._settings)
+        ledger = settle(Ledger.parse(version.text), now, own_runs, credentials, self._settings)
         unsaved = tuple(held for held, _ in self._keeper.unsaved.values())
         seen = Situation(now, current, None, unsaved, ledger, credentials, self._settings, self._request)
-        previous = self._store.read_stage(PREVIOUS) if with_ledger and not seen.is_ours(current) else None
-        seen = replace(
-            seen,
-            previous=self._token(previous, now),
-            is_revoked=may_probe and self._is_revoked(seen),
-            version_id=token.version_id if token else None,
-            previous_version_id=previous.version_id if previous else None,
-            ledger_version_id=version.version_id if version else None,
-        )
+        is_foreign = with_ledger and not seen.is_ours(current)
+        previous = self._store.read_stage(PREVIOUS) if is_foreign else Version()
+        seen = replace(seen, previous=self._token(previous, now), is_revoked=may_probe and self._is_revoked(seen))
+        ids = (token.version_id, previous.version_id, version.version_id)
+        seen = replace(seen, version_id=ids[0], previous_version_id=ids[1], ledger_version_id=ids[2])
         self.seconds_remaining = seen.seconds_left(current)
         return seen
 
-    def _token(self, version: Version | None, now: float) -> Token | None:
-        text, longest = version.text if version else None, self._settings.max_lifetime_seconds
-        return Token.parse(text, now, longest, self._settings.limit_margin_seconds)
+    def _token(self, version: Version, now: float) -> Token | None:
+        longest, margin = self._settings.max_lifetime_seconds, self._settings.limit_margin_seconds
+        return Token.parse(version.text, now, longest, margin)
 
     def _is_revoked(self, seen: Situation) -> bool:
         """Probe a token that is good as far as we know, once in a run; any other has no life to lose."""
@@ -146,8 +140,6 @@ class Run:
         if self._races >= MOST_RACES:
             raise Busy(f"other runs were faster {MOST_RACES} times")
 
-    # What a run answers, and step 6 without a slot.
-
     def _result(self, outcome: str, reason: str, seen: Situation) -> Result:
         """Return the result that the contract describes; `not_before` is when the primary may next ask."""
         token, is_restored = seen.current, self._restored and outcome in {"kept", "waiting"}
@@ -159,7 +151,7 @@ class Run:
             "seconds_remaining": seen.seconds_left(token),
             "client_id": token.client_id if token else None,
             "not_before": seen.opens_at(token) or None,
-            "version_id": seen.version_id,
+            "version_id": seen.version_id or None,
             "dry_run": False,
         }
 
@@ -171,12 +163,12 @@ class Run:
             self._observe(waits_for, not_before=slot.not_before)
         if self.seconds_remaining and not isinstance(refusal, CredentialsRefused):
             return self._result("waiting", reason, seen)
+        if refusal:
+            raise refusal
         message = f"no good token, and none may be asked for before {utc(seen.opens_at(seen.current))} ({reason})"
         if reason == "backing_off":
             raise VendorError(message, retryable=True)
-        raise refusal or (CredentialsRefused(message) if reason == CREDENTIALS_REFUSED else RateLimited(message))
-
-    # Steps 7 to 10: claim, acquire, publish.
+        raise CredentialsRefused(message) if reason == CREDENTIALS_REFUSED else RateLimited(message)
 
     def _claim_and_publish(self, decision: Decision, seen: Situation) -> Result | None:
         """None where the race was lost or the client was refused: then the run looks again."""

@@ -22,10 +22,10 @@ _SUFFIX = len("-AbCdEf")  # what AWS appends to a secret's name in its ARN
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One version of a secret; `text` is None where it holds bytes."""
+    """One version of a secret, or with an empty id the lack of one; `text` is None where it holds bytes."""
 
-    version_id: str
-    text: str | None = field(repr=False)
+    version_id: str = ""
+    text: str | None = field(default=None, repr=False)
 
 
 class SecretStore:
@@ -43,17 +43,14 @@ class SecretStore:
             raise ConfigurationError(f"environment: {error}") from None
         return cls(client, credentials_secret_id, token_secret_id)
 
-    def read(self) -> tuple[Version, Version | None]:
-        """Return both secrets by one call; the token secret is None while it has no version at all.
-
-        Raises CredentialsError where the credentials secret is missing or has no value.
-        """
+    def read(self) -> tuple[Version, Version]:
+        """Return both secrets by one call. Raises CredentialsError where the credentials secret has no value."""
         answer = self._call("batch_get_secret_value", SecretIdList=[self._credentials_id, self._token_id])
         (secret, refusal), (token, code) = _entry(answer, self._credentials_id), _entry(answer, self._token_id)
         if refusal in {_MISSING, _DELETED}:
             raise CredentialsError(f"the credentials secret is missing or has no value ({refusal})")
-        if secret is None or code not in {"", _MISSING}:
-            which = self._token_id if secret else self._credentials_id
+        if refusal or code not in {"", _MISSING}:
+            which = self._credentials_id if refusal else self._token_id
             raise _store_error(f"batch_get_secret_value of {which}", refusal or code)
         if secret == token:
             raise ConfigurationError("environment: TOKEN_SECRET_ID and CREDENTIALS_SECRET_ID name the same secret")
@@ -71,7 +68,7 @@ class SecretStore:
         self.put(version_id, SEED, PENDING)
         return version_id
 
-    def write_ledger(self, document: str, version_id: str, replaces: str | None) -> bool:
+    def write_ledger(self, document: str, version_id: str, replaces: str) -> bool:
         """Compare and set: put the ledger, then move the label to it; False where it is no longer on `replaces`."""
         self.put(version_id, document, PENDING)
         return self.move(LEDGER, version_id, replaces)
@@ -81,8 +78,8 @@ class SecretStore:
         secret = {"SecretId": self._token_id, "SecretString": text}
         self._call("put_secret_value", ClientRequestToken=version_id, VersionStages=[*stages], **secret)
 
-    def move(self, stage: str, to: str, replaces: str | None) -> bool:
-        """Move the label to the version `to`; False where it is no longer on `replaces` (None: on no version)."""
+    def move(self, stage: str, to: str, replaces: str) -> bool:
+        """Move the label to the version `to`; False where it is no longer on `replaces` (empty: on no version)."""
         move = {"SecretId": self._token_id, "VersionStage": stage, "MoveToVersionId": to}
         try:
             self._call("update_secret_version_stage", **move, **({"RemoveFromVersionId": replaces} if replaces else {}))
@@ -90,17 +87,16 @@ class SecretStore:
             if error.code != _MOVE_REFUSED:
                 raise
             # A move whose answer was lost is refused when botocore repeats it: then the label is where we want it.
-            holder = self.read_stage(stage)
-            return holder is not None and holder.version_id == to
+            return self.read_stage(stage).version_id == to
         return True
 
-    def read_stage(self, stage: str) -> Version | None:
-        """Return the token secret's version under this label; None where there is none."""
+    def read_stage(self, stage: str) -> Version:
+        """Return the token secret's version under this label."""
         try:
             answer = self._call("get_secret_value", SecretId=self._token_id, VersionStage=stage)
         except StoreError as error:
             if error.code == _MISSING:
-                return None
+                return Version()
             raise
         return Version(answer["VersionId"], answer.get("SecretString"))
 
@@ -132,15 +128,15 @@ def _store_error(what: str, code: str, message: str = "") -> StoreError:
     return StoreError(f"Secrets Manager, {what}: {code} {message}".rstrip(), code=code, retryable=is_retryable)
 
 
-def _entry(answer: dict[str, Any], secret_id: str) -> tuple[Version | None, str]:
+def _entry(answer: dict[str, Any], secret_id: str) -> tuple[Version, str]:
     """Return a batch's version of a secret, or else the error's code, whether AWS names it by name or by ARN."""
     for value in answer.get("SecretValues", []):
         if secret_id in {value["Name"], value["ARN"], value["ARN"][:-_SUFFIX]}:
             return Version(value["VersionId"], value.get("SecretString")), ""
     for error in answer.get("Errors", []):
         if _name(secret_id) in {_name(error["SecretId"]), _name(error["SecretId"])[:-_SUFFIX]}:
-            return None, error["ErrorCode"]
-    return None, "NoAnswer"
+            return Version(), error["ErrorCode"]
+    return Version(), "NoAnswer"
 
 
 def _name(secret_id: str) -> str:
