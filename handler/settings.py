@@ -2,6 +2,7 @@
 
 import ipaddress
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -41,14 +42,12 @@ class Settings:
     def from_env(cls, env: Mapping[str, str] = os.environ) -> "Settings":
         """Raise ConfigurationError with all problems in one message, without values: a URL can hold a password."""
         values: dict[str, Any] = {}
-        for name, default in ((field.name, field.default) for field in fields(cls)):
-            text = env.get(name.upper(), "").strip()
-            if name in {"audience", "scope"}:  # empty is a choice here: the field is left out of the request
-                values[name] = env.get(name.upper(), str(default)).strip()
-            elif isinstance(default, int) and text:
-                values[name] = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1
-            else:
-                values[name] = text or default
+        for name, default in ((one.name, one.default) for one in fields(cls)):
+            text = env.get(name.upper(), str(default)).strip()
+            if name not in {"audience", "scope"}:  # where empty is a choice: the field is left out of the request
+                text = text or str(default)
+            is_number = isinstance(default, int)
+            values[name] = text if not is_number else int(text) if re.fullmatch("[0-9]{1,9}", text) else -1
         problems = "; ".join(_problems(values))
         if problems:
             raise ConfigurationError(f"environment: {problems}")
@@ -85,11 +84,11 @@ def _url_faults(url: str, *, query_allowed: bool) -> Iterator[str]:
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname or "", parts.port  # a port that is none raises only when it is asked for
-        is_loopback = host == "localhost" or (parts.scheme == "http" and ipaddress.ip_address(host).is_loopback)
+        is_local = parts.scheme == "http" and (host == "localhost" or ipaddress.ip_address(host).is_loopback)
     except ValueError:  # also a host that is no address, which is all that http may name
         yield "must be an https URL (http is for a loopback host only)"
         return
-    if not host or parts.scheme not in {"https", "http" if is_loopback else "https"} or not url.isprintable():
+    if not host or not (is_local or parts.scheme == "https") or not url.isprintable():
         yield "must be an https URL (http is for a loopback host only)"
     if "@" in parts.netloc:
         yield "must not carry user info"
