@@ -17,6 +17,7 @@ from local.faults import Fault
 from local.secrets_manager import AwsFault, Call
 from local.vendor import TokenRequest
 from local.world import CREDENTIALS_SECRET, TOKEN_SECRET, World
+from tests.conftest import secrets_in
 
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
 INTERVAL = 72_000 + 300  # from one token of a client to its next: the limit and the margin
@@ -200,13 +201,13 @@ def on(
     world.secrets.on_call = hook
 
 
-def fail_publishes(world: World, times: int = 1_000) -> None:
-    """Let the next writes that would put a token out fail, until `on_call` is reset."""
+def fail_publishes(world: World, times: int = 1_000, fault: AwsFault = NOT_SAVED) -> None:
+    """Let the next writes that would put a token out meet this, until `on_call` is reset."""
     left = iter(range(times))
 
     def act() -> None:
         if next(left, None) is not None:
-            world.secrets.fail("PutSecretValue", NOT_SAVED)
+            world.secrets.fail("PutSecretValue", fault)
 
     on(world, is_publish, act)
 
@@ -227,8 +228,7 @@ def world_of(clock: Clock, *, standby: bool = False, **vendor: object) -> Iterat
     """Have a world with other rules at the vendor; as for the fixtures, it must not let a secret out."""
     with World(clock, standby=standby, vendor=vendor) as made:
         yield made
-        secrets = [*made.client_secrets.values(), *(issued.token for issued in made.vendor.issued)]
-        assert not any(secret in made.output for secret in secrets)
+        assert not secrets_in(made.output, made)
 
 
 # A server that records what arrives
@@ -252,7 +252,14 @@ class _Server(ThreadingHTTPServer):
 class Recorder:
     """An HTTP server on loopback that answers everything in the same way, and keeps what it received."""
 
-    def __init__(self, status: int = 200, body: object = None, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        status: int = 200,
+        body: object = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.status, self.text, self.received = status, json.dumps({} if body is None else body), list[Received]()
         recorder = self
 
@@ -261,7 +268,8 @@ class Recorder:
                 body = self.rfile.read(int(self.headers.get("Content-Length", "0"))).decode()
                 recorder.received.append(Received(self.command, self.path, dict(self.headers), body))
                 self.send_response(recorder.status)
-                self.send_header("Content-Length", str(len(recorder.text)))
+                for name, text in {"Content-Length": str(len(recorder.text)), **(headers or {})}.items():
+                    self.send_header(name, text)
                 self.end_headers()
                 self.wfile.write(recorder.text.encode())
 

@@ -1,0 +1,118 @@
+"""template.yaml as AWS would read it: its short tags, its conditions and functions, for any choice of parameters."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+REGION, ACCOUNT, NAME = "us-east-1", "123456789012", "token-refresh-test"
+PSEUDO = {
+    "AWS::AccountId": ACCOUNT,
+    "AWS::NoValue": None,
+    "AWS::Partition": "aws",
+    "AWS::Region": REGION,
+    "AWS::StackName": NAME,
+}
+
+Json = dict[str, Any]
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads `!Ref x` as the long form `{"Ref": "x"}`, and so on."""
+
+
+def _long_form(loader: _Loader, tag: str, node: yaml.Node) -> Json:
+    if isinstance(node, yaml.SequenceNode):
+        value: Any = loader.construct_sequence(node, deep=True)
+    else:  # no function of ours takes a mapping
+        assert isinstance(node, yaml.ScalarNode)
+        value = loader.construct_scalar(node)
+    if tag == "GetAtt" and isinstance(value, str):
+        value = value.split(".", 1)
+    return {tag if tag in {"Ref", "Condition"} else f"Fn::{tag}": value}
+
+
+_Loader.add_multi_constructor("!", _long_form)
+
+TEMPLATE: Json = yaml.load((ROOT / "template.yaml").read_text(), _Loader)  # noqa: S506 - a SafeLoader with tags
+
+
+def arn(logical_id: str) -> str:
+    """Return what a reference to this secret gives."""
+    return f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{logical_id}-AbCdEf"
+
+
+class Stack:
+    """The template with these parameters: `resources` and `outputs` have no function left in them."""
+
+    def __init__(self, **parameters: str) -> None:
+        unknown = parameters.keys() - TEMPLATE["Parameters"].keys()
+        if unknown:
+            raise ValueError(f"the template has no parameter {unknown}")
+        defaults = {name: about["Default"] for name, about in TEMPLATE["Parameters"].items()}
+        self._values = PSEUDO | defaults | parameters
+        self.resources: dict[str, Json] = {
+            name: {"Properties": {}} | self._resolve(resource)
+            for name, resource in TEMPLATE["Resources"].items()
+            if "Condition" not in resource or self._holds(TEMPLATE["Conditions"][resource["Condition"]])
+        }
+        self.outputs: Json = self._resolve(TEMPLATE["Outputs"])
+
+    def properties(self, logical_id: str) -> Json:
+        found: Json = self.resources[logical_id]["Properties"]
+        return found
+
+    def of_type(self, kind: str) -> dict[str, Json]:
+        return {name: one["Properties"] for name, one in self.resources.items() if one["Type"] == kind}
+
+    def _holds(self, condition: Json) -> bool:
+        ((function, value),) = condition.items()
+        if function == "Fn::Equals":
+            one, other = (self._resolve(side) for side in value)
+            return bool(one == other)
+        if function == "Condition":
+            return self._holds(TEMPLATE["Conditions"][value])
+        inner = [self._holds(one) for one in value]
+        return {"Fn::Not": not inner[0], "Fn::And": all(inner), "Fn::Or": any(inner)}[function]
+
+    def _resolve(self, value: Any) -> Any:
+        if isinstance(value, list):
+            return [one for one in map(self._resolve, value) if one is not None]
+        if not isinstance(value, dict):
+            return value
+        ((function, argument), *others) = value.items() or [("", None)]
+        if not others and (function == "Ref" or function.startswith("Fn::")):
+            return self._call(function, argument)
+        resolved = {key: self._resolve(one) for key, one in value.items()}
+        return {key: one for key, one in resolved.items() if one is not None}
+
+    def _call(self, function: str, argument: Any) -> Any:
+        if function == "Ref":
+            return self._reference(argument)
+        if function == "Fn::GetAtt":
+            return self._reference(".".join(argument))
+        if function == "Fn::If":
+            name, yes, no = argument
+            return self._resolve(yes if self._holds(TEMPLATE["Conditions"][name]) else no)
+        if function == "Fn::Sub":
+            text, more = (argument, {}) if isinstance(argument, str) else (argument[0], self._resolve(argument[1]))
+            return re.sub(r"\$\{([^}]+)}", lambda found: str(more.get(found[1]) or self._reference(found[1])), text)
+        first, *rest = self._resolve(argument)
+        if function == "Fn::FindInMap":
+            return TEMPLATE["Mappings"][first][rest[0]][rest[1]]
+        if function == "Fn::Select":
+            return rest[0][int(first)]
+        if function == "Fn::Split":
+            return rest[0].split(first)
+        raise NotImplementedError(function)
+
+    def _reference(self, name: str) -> Any:
+        if name in self._values:
+            return self._values[name]
+        logical_id = name.partition(".")[0]
+        kind = TEMPLATE["Resources"][logical_id]["Type"]  # a KeyError: the template refers to what it does not have
+        return arn(logical_id) if kind == "AWS::SecretsManager::Secret" else name

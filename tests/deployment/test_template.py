@@ -1,0 +1,630 @@
+"""The template held to the handler: what it may do, what it is told, and what tells of it."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections import defaultdict
+from dataclasses import dataclass, field, fields
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+
+from handler.errors import CredentialsError, CredentialsRefused, OutcomeUnknown, RefreshError, StoreError
+from handler.policy import CLOCK_DIFFERENCE_SECONDS
+from handler.settings import Settings, service_name
+from local.clock import Clock
+from local.faults import Fault
+from local.secrets_manager import LOST_ANSWER, AwsFault
+from local.world import CREDENTIALS_SECRET, TIMEOUT_SECONDS, TOKEN_SECRET, World, environment
+from tests.deployment.stack import ACCOUNT, NAME, REGION, ROOT, TEMPLATE, Json, Stack, arn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+MINUTE, HOUR = 60, 3_600
+START = 1_790_000_000.0
+DUE = 20 * HOUR + 10 * MINUTE  # after a token's beginning: in the window, and past the limit
+NOT_SAVED = AwsFault("EncryptionFailure")  # nothing that boto3 repeats by itself, which would wait in real seconds
+BUS = "default"
+
+KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+THEIR_SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:tango/credentials-XyZ123"
+THEIR_TOPIC = f"arn:aws:sns:{REGION}:{ACCOUNT}:on-call"
+EVERYTHING = {
+    "Environment": "production",
+    "AlarmTopicArn": THEIR_TOPIC,
+    "ExistingCredentialsSecretArn": THEIR_SECRET,
+    "KmsKeyArn": KEY,
+    "ReplicaRegion1": "eu-west-1",
+    "ReplicaRegion2": "ap-southeast-2",
+    "EventBusName": BUS,
+    "ReservedConcurrency": "2",
+}
+PLAIN, FULL = Stack(), Stack(**EVERYTHING)
+BOTH = pytest.mark.parametrize("stack", [pytest.param(PLAIN, id="plain"), pytest.param(FULL, id="everything")])
+VIA_SECRETS_MANAGER = {"StringEquals": {"kms:ViaService": f"secretsmanager.{REGION}.amazonaws.com"}}
+# What AWS itself emits, and the dimension that tells this stack's from others.
+AWS_METRICS = {
+    "AWS/Lambda": ("FunctionName", "RefreshFunction", {"Duration", "Invocations", "Errors", "Throttles"}),
+    "AWS/SQS": ("QueueName", "DeadLetterQueue.QueueName", {"ApproximateNumberOfMessagesVisible"}),
+}
+
+
+# What the handler does in earnest
+
+
+@dataclass
+class Heard:
+    """What the real handler asked AWS for, and what it told."""
+
+    grants: set[tuple[str, str]] = field(default_factory=set)  # an IAM action, and the secret or bus
+    metrics: set[tuple[str, str, str]] = field(default_factory=set)  # namespace, name and dimension
+    failures: defaultdict[str, list[Json]] = field(default_factory=lambda: defaultdict(list))  # log lines by error
+
+    def note_call(self, params: Mapping[str, Any], model: Any, **_: object) -> None:
+        """Note a call of boto3's as the permissions that AWS asks for."""
+        action = f"{model.service_model.signing_name}:{model.name}"
+        if "SecretIdList" in params:
+            self.grants |= {(action, "*")} | {("secretsmanager:GetSecretValue", one) for one in params["SecretIdList"]}
+        elif "Entries" in params:
+            self.grants |= {(action, entry["EventBusName"]) for entry in params["Entries"]}
+        else:
+            self.grants.add((action, params["SecretId"]))
+
+    def note_lines(self, lines: list[Json]) -> None:
+        for line in lines:
+            for sent in line.get("_aws", {}).get("CloudWatchMetrics", []):
+                assert sent["Dimensions"] == [["service"]]
+                assert line["service"] == service_name()
+                self.metrics |= {(sent["Namespace"], one["Name"], "service") for one in sent["Metrics"]}
+            if line.get("level") == "ERROR":
+                self.failures[line["error"]].append(line)
+
+
+@pytest.fixture(scope="module")
+def heard() -> Heard:
+    heard, session = Heard(), boto3.Session()
+    with pytest.MonkeyPatch.context() as patch, World(Clock(START)) as world:
+        patch.setattr(boto3, "DEFAULT_SESSION", session)  # the handler's clients are made with it, the world's are not
+        session.events.register("before-parameter-build.*.*", heard.note_call)
+        variables = world.environment(EVENT_BUS_NAME=BUS, AWS_ENDPOINT_URL_EVENTS=world.secrets.url)
+        with environment(variables):
+            play(world, heard)
+    return heard
+
+
+def play(world: World, heard: Heard) -> None:
+    """Have everything happen once: every outcome, and every call that leads there."""
+    warm = world.keeper(EVENT_BUS_NAME=BUS)
+
+    def run(*expected: type[RefreshError], **event: object) -> str:
+        try:
+            outcome: str = world.invoke(event, warm)["outcome"]
+        except expected as error:
+            outcome = type(error).__name__
+        heard.note_lines(world.lines)
+        return outcome
+
+    world.vendor.report_expires_in = 0
+    assert run() == "refreshed"  # from a secret without a value
+    assert run() == run(action="status") == run(dry_run=True) == "kept"
+    lose_a_write(world, run)
+    restore(world, run)
+    wait_for_a_lock(world, run)
+    lose_a_token(world, run)
+    be_refused(world, run)
+
+
+def lose_a_write(world: World, run: Callable[..., str]) -> None:
+    world.clock.advance(DUE)
+    world.secrets.fail("UpdateSecretVersionStage", LOST_ANSWER)  # the claim's move: boto3 repeats it, AWS refuses
+    world.vendor.on_request = lambda _moment: setattr(world.secrets, "outage", NOT_SAVED)
+    assert run(StoreError) == "StoreError"
+    world.vendor.on_request = world.secrets.outage = None
+    assert run() == "recovered"
+
+
+def restore(world: World, run: Callable[..., str]) -> None:
+    world.put_credentials("client-green")
+    assert run() == "refreshed"
+    world.put_credentials("client-blue")
+    assert run() == "recovered"
+    world.put_credentials("client-blue", "client-green")
+
+
+def wait_for_a_lock(world: World, run: Callable[..., str]) -> None:
+    world.clock.advance(DUE)
+    now = int(world.clock.now())
+    lock = {"run_id": "another-run", "client_id": "client-blue", "claimed_at": now, "until": now + MINUTE}
+    ledger = {"schema": 1, "ledger": {"lock": lock, "failures": 0, "retry_at": 0, "slots": {}}}
+    world.secrets.client().put_secret_value(
+        SecretId=TOKEN_SECRET, SecretString=json.dumps(ledger), VersionStages=["REFRESH_LEDGER"]
+    )
+    assert run() == "refreshed"
+
+
+def lose_a_token(world: World, run: Callable[..., str]) -> None:
+    world.clock.advance(DUE)
+    world.vendor.script(Fault.cut(issues=True))
+    assert run(OutcomeUnknown) == "OutcomeUnknown"
+    assert run() == "waiting"  # the vendor refuses, for its limit
+    world.clock.advance(2 * HOUR)
+    assert run() == "refreshed"  # with the standby
+
+
+def be_refused(world: World, run: Callable[..., str]) -> None:
+    world.clock.advance(DUE)
+    world.vendor.script(Fault.answer(401, {"error": "invalid_client"}))
+    assert run(CredentialsRefused) == "CredentialsRefused"
+    world.secrets.client().put_secret_value(SecretId=CREDENTIALS_SECRET, SecretString="{}")
+    assert run(CredentialsError) == "CredentialsError"
+
+
+# The secrets
+
+
+@BOTH
+def test_the_token_secret_has_no_value_and_outlives_the_stack(stack: Stack) -> None:
+    """No stack update can write over a token, and no stack's end can take it."""
+    for secret in (one for one in stack.resources.values() if one["Type"] == "AWS::SecretsManager::Secret"):
+        assert not {"SecretString", "GenerateSecretString"} & secret["Properties"].keys()
+        assert secret["DeletionPolicy"] == secret["UpdateReplacePolicy"] == "Retain"
+    assert "TokenSecret" in stack.resources
+    assert ("CredentialsSecret" in stack.resources) == (stack is PLAIN)
+
+
+def test_keys_and_replicas_are_a_choice() -> None:
+    """Nothing is asked of AWS that nobody asked for, and all that somebody did."""
+    assert PLAIN.properties("TokenSecret").keys() == {"Description"}
+    secret = FULL.properties("TokenSecret")
+    assert secret["KmsKeyId"] == KEY
+    assert secret["ReplicaRegions"] == [{"Region": "eu-west-1"}, {"Region": "ap-southeast-2"}]
+    assert Stack(ReplicaRegion2="eu-west-1").properties("TokenSecret")["ReplicaRegions"] == [{"Region": "eu-west-1"}]
+
+
+# Permissions
+
+
+def policy(stack: Stack, name: str) -> list[Json]:
+    documents = stack.properties("RefreshFunctionRole")["Policies"]
+    statements: list[Json]
+    (statements,) = (one["PolicyDocument"]["Statement"] for one in documents if one["PolicyName"] == name)
+    return statements
+
+
+def listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def granted(statements: list[Json]) -> set[tuple[str, str]]:
+    assert all(one["Effect"] == "Allow" for one in statements)
+    return {
+        (action, resource)
+        for one in statements
+        for action in listed(one["Action"])
+        for resource in listed(one["Resource"])
+    }
+
+
+@BOTH
+def test_the_function_may_do_what_it_does_and_no_more(stack: Stack, heard: Heard) -> None:
+    """Its policy is the set of calls that the real handler makes: nothing missing, nothing extra."""
+    resources = {
+        "*": "*",
+        TOKEN_SECRET: arn("TokenSecret"),
+        CREDENTIALS_SECRET: THEIR_SECRET if stack is FULL else arn("CredentialsSecret"),
+        BUS: f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/{BUS}",
+    }
+    needed = {(action, resources[name]) for action, name in heard.grants if stack is FULL or name != BUS}
+    statements = policy(stack, "what-the-handler-calls")
+    with_the_key = [one for one in statements if one["Sid"] == "UseTheKeyThroughSecretsManager"]
+    given = granted([one for one in statements if one not in with_the_key])
+    assert needed - given == set(), "missing"
+    assert given - needed == set(), "extra"
+    assert not any("Condition" in one for one in statements if one not in with_the_key)
+    # Secrets Manager asks for these in the caller's name; no call of the handler's own does.
+    assert granted(with_the_key) == ({("kms:Decrypt", KEY), ("kms:GenerateDataKey", KEY)} if stack is FULL else set())
+    assert all(one["Condition"] == VIA_SECRETS_MANAGER for one in with_the_key)
+
+
+@BOTH
+def test_lambda_may_only_log_and_put_failures_aside_for_it(stack: Stack) -> None:
+    """The role holds nothing beside the handler's policy and these, no managed policy either."""
+    role = stack.properties("RefreshFunctionRole")
+    assert role.keys() == {"AssumeRolePolicyDocument", "Policies"}
+    assert len(role["Policies"]) == 2
+    assert granted(policy(stack, "what-lambda-does-for-it")) == {
+        ("logs:CreateLogStream", "LogGroup.Arn"),
+        ("logs:PutLogEvents", "LogGroup.Arn"),
+        ("sqs:SendMessage", "DeadLetterQueue.Arn"),
+    }
+    assert stack.properties("RefreshFunction")["Role"] == "RefreshFunctionRole.Arn"
+
+
+@BOTH
+def test_a_consumer_reads_the_token_by_its_stage_alone(stack: Stack) -> None:
+    """Current and previous, also from a replica; no ledger, no version by its id, and no decrypting by itself."""
+    statements = stack.properties("ConsumerPolicy")["PolicyDocument"]["Statement"]
+    replicas = f"arn:aws:secretsmanager:*:{ACCOUNT}:secret:TokenSecret-AbCdEf"
+    tokens = [arn("TokenSecret"), replicas] if stack is FULL else [arn("TokenSecret")]
+    reads, decrypts = statements[:2], statements[2:]
+    assert granted(reads) == {("secretsmanager:GetSecretValue", one) for one in tokens}
+    assert [one["Condition"] for one in reads] == [
+        {"ForAnyValue:StringEquals": {"secretsmanager:VersionStage": ["AWSCURRENT", "AWSPREVIOUS"]}},
+        {"Null": {"secretsmanager:VersionStage": "true", "secretsmanager:VersionId": "true"}},
+    ]
+    assert granted(decrypts) == ({("kms:Decrypt", KEY)} if stack is FULL else set())
+    assert all(one["Condition"] == VIA_SECRETS_MANAGER for one in decrypts)
+
+
+# What the function is told
+
+
+@pytest.mark.parametrize(
+    ("parameters", "token_url"),
+    [
+        pytest.param({}, "https://sandbox-auth.tangocard.com/oauth/token", id="sandbox"),
+        pytest.param({"Environment": "production"}, "https://auth.tangocard.com/oauth/token", id="production"),
+        pytest.param(EVERYTHING, "https://auth.tangocard.com/oauth/token", id="everything"),
+        pytest.param(
+            {"TokenUrl": "http://127.0.0.1:8080/oauth/token"}, "http://127.0.0.1:8080/oauth/token", id="other"
+        ),
+    ],
+)
+def test_the_environment_is_one_that_settings_accept(parameters: dict[str, str], token_url: str) -> None:
+    """Every variable is one that the handler reads, and with the defaults it is what the handler has anyway."""
+    variables = Stack(**parameters).properties("RefreshFunction")["Environment"]["Variables"]
+    known = {one.name.upper() for one in fields(Settings)} | {"POWERTOOLS_SERVICE_NAME"}
+    assert variables.keys() <= known
+    settings = Settings.from_env(variables)
+    assert settings == Settings(
+        credentials_secret_id=parameters.get("ExistingCredentialsSecretArn", arn("CredentialsSecret")),
+        token_secret_id=arn("TokenSecret"),
+        token_url=token_url,
+        event_bus_name=parameters.get("EventBusName", ""),
+    )
+
+
+def test_the_parameters_reach_the_function() -> None:
+    """The window, the interval and the margin are the ones that were chosen."""
+    chosen = {"RefreshWindowSeconds": "600", "LimitIntervalSeconds": "0", "LimitMarginSeconds": "1"}
+    settings = Settings.from_env(Stack(**chosen).properties("RefreshFunction")["Environment"]["Variables"])
+    assert settings.refresh_window_seconds == 600
+    assert (settings.limit_interval_seconds, settings.limit_margin_seconds) == (0, 1)
+
+
+def test_the_times_fit_one_another() -> None:
+    """A run can outwait a crashed one and still do its work; all its attempts fit into an event's life."""
+    function, settings = PLAIN.properties("RefreshFunction"), Settings()
+    work = settings.acquire_timeout_seconds + settings.write_reserve_seconds
+    lock = work + CLOCK_DIFFERENCE_SECONDS
+    assert function["Timeout"] >= lock + work
+    assert function["Timeout"] == TIMEOUT_SECONDS  # what the tests of the handler count with
+    asynchronous = function["EventInvokeConfig"]
+    assert asynchronous["MaximumRetryAttempts"] == 2
+    assert asynchronous["MaximumEventAgeInSeconds"] >= 3 * function["Timeout"] + 3 * MINUTE
+    assert asynchronous["DestinationConfig"]["OnFailure"] == {"Type": "SQS", "Destination": "DeadLetterQueue.Arn"}
+
+
+def test_the_schedule_asks_for_a_refresh_and_loses_no_tick_silently() -> None:
+    """Its input is the event of events/refresh.json; what can't be delivered is a dead letter."""
+    schedule = PLAIN.properties("RefreshFunction")["Events"]["Schedule"]
+    assert schedule["Type"] == "ScheduleV2"
+    assert json.loads(schedule["Properties"]["Input"]) == json.loads((ROOT / "events" / "refresh.json").read_text())
+    assert schedule["Properties"]["DeadLetterConfig"] == {"Arn": "DeadLetterQueue.Arn"}
+    assert schedule["Properties"]["RetryPolicy"]["MaximumRetryAttempts"] > 0
+    assert schedule["Properties"]["ScheduleExpression"] == "rate(1 hour)"
+
+
+def test_two_stacks_fit_into_one_account() -> None:
+    """No resource has a name of its own that a second stack would want too, SAM's schedule included."""
+    names = re.compile("(Function|Role|Queue|Topic|Alarm|LogGroup|ManagedPolicy|Filter|)Name")
+    for logical_id, resource in PLAIN.resources.items():
+        fixed = {key for key in resource["Properties"] if names.fullmatch(key)}
+        assert not fixed - ({"LogGroupName"} if resource["Type"] == "AWS::Logs::MetricFilter" else set()), logical_id
+    assert PLAIN.properties("RefreshFunction")["Events"]["Schedule"]["Properties"]["OmitName"] is True
+    assert PLAIN.properties("Dashboard")["DashboardName"] == f"{NAME}-{REGION}"
+
+
+# Parameters
+
+
+def is_allowed(parameter: str, value: str) -> bool:
+    about = TEMPLATE["Parameters"][parameter]
+    return value in about.get("AllowedValues", [value]) and bool(re.fullmatch(about.get("AllowedPattern", ".*"), value))
+
+
+def test_every_parameter_is_explained_and_its_default_allowed() -> None:
+    """Pressing Enter at each question of `sam deploy --guided` gives a good deployment."""
+    for name, about in TEMPLATE["Parameters"].items():
+        assert about["Type"] == "String"
+        assert about["Description"]
+        assert is_allowed(name, about["Default"]), name
+        assert "AllowedValues" in about or ("AllowedPattern" in about and "ConstraintDescription" in about), name
+    assert all(is_allowed(name, value) for name, value in EVERYTHING.items())
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value"),
+    [
+        ("Environment", "staging"),
+        ("AlarmEmail", "on-call"),
+        ("AlarmTopicArn", "on-call"),
+        ("ScheduleExpression", "rate(2 hours)"),
+        ("ScheduleExpression", "rate(61 minutes)"),
+        ("ScheduleExpression", "rate(1 minutes)"),
+        ("ScheduleExpression", "cron(0 * * * *)"),
+        ("ScheduleExpression", "at(2026-11-25T06:00:00)"),
+        ("RefreshWindowSeconds", "0"),
+        ("RefreshWindowSeconds", "4h"),
+        ("LimitIntervalSeconds", "-1"),
+        ("LimitMarginSeconds", "1.5"),
+        ("ExistingCredentialsSecretArn", "tango/credentials"),
+        ("ExistingCredentialsSecretArn", THEIR_SECRET.rpartition("-")[0]),
+        ("KmsKeyArn", "alias/mine"),
+        ("ReplicaRegion1", "Ireland"),
+        ("ReservedConcurrency", "0"),
+        ("TokenUrl", "http://auth.tangocard.com/oauth/token"),
+        ("TokenUrl", "https://user:password@auth.tangocard.com/oauth/token"),
+        ("TokenUrl", "https://auth.tangocard.com/oauth/token?x=1"),
+    ],
+)
+def test_a_slip_of_the_hand_is_refused_before_anything_is_deployed(parameter: str, value: str) -> None:
+    """What the handler could only refuse at its first run, and what would leave an alarm blind."""
+    assert not is_allowed(parameter, value)
+
+
+CRON_FIELDS = {
+    "minute": (0, 59),
+    "hour": (0, 23),
+    "day": (1, 31),
+    "month": (1, 12),
+    "weekday": (1, 7),
+    "year": (1970, 2199),
+}
+CRON_NAMES = {
+    "month": ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"],
+    "weekday": ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"],
+}
+
+
+def schedule_fault(expression: str) -> str:
+    """Say what EventBridge Scheduler would not take; empty where it takes it."""
+    kind, _, inside = expression.removesuffix(")").partition("(")
+    if kind == "rate":
+        number, _, unit = inside.partition(" ")
+        units = {"minute", "hour", "day"} if number == "1" else {"minutes", "hours", "days"}
+        return "" if number.isdigit() and int(number) and unit in units else "rate"
+    values = inside.split(" ")
+    if kind != "cron" or len(values) != len(CRON_FIELDS):
+        return "neither a rate nor a cron of six fields"
+    if [values[2], values[4]].count("?") != 1:
+        return "one of day and weekday, and only one, is ?"
+    return next((name for name, value in zip(CRON_FIELDS, values, strict=True) if not cron_fits(name, value)), "")
+
+
+def cron_fits(name: str, text: str) -> bool:
+    lowest, highest = CRON_FIELDS[name]
+    if text in {"*", "?"}:
+        return text == "*" or name in {"day", "weekday"}
+    if re.fullmatch(r"L|[0-9]*W|[1-7]L|[1-7]#[1-5]", text):
+        return name in {"day", "weekday"}
+    for part in text.split(","):
+        span, _, step = part.partition("/")
+        ends = lowest if span == "*" else span
+        for end in str(ends).split("-"):
+            number = 1 + CRON_NAMES[name].index(end) if end in CRON_NAMES.get(name, []) else end
+            if not str(number).isdigit() or not lowest <= int(number) <= highest:
+                return False
+        if "/" in part and not (step.isdigit() and int(step)):
+            return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("expression", "fault"),
+    [
+        (TEMPLATE["Parameters"]["ScheduleExpression"]["Default"], ""),
+        ("cron(0 * * * ? *)", ""),
+        ("cron(0/20 0-23 ? * SUN-SAT *)", ""),
+        ("cron(0 * * * * *)", "one of day and weekday, and only one, is ?"),
+        ("cron(60 * * * ? *)", "minute"),
+        ("rate(1 hours)", "rate"),
+        ("every hour", "neither a rate nor a cron of six fields"),
+    ],
+)
+def test_the_schedule_is_one_that_aws_takes(expression: str, fault: str) -> None:
+    """The grammar of EventBridge Scheduler, since no linter reads it."""
+    assert schedule_fault(expression) == fault
+
+
+def test_every_rate_that_the_parameter_allows_is_one_that_aws_takes() -> None:
+    """And none is slower than an hour, which is what the alarms count on."""
+    units = {"minute": MINUTE, "hour": HOUR, "day": 24 * HOUR}
+    rates = {
+        f"rate({number} {unit}{plural})": number * seconds
+        for number in range(200)
+        for unit, seconds in units.items()
+        for plural in ("", "s")
+    }
+    allowed = {rate for rate in rates if is_allowed("ScheduleExpression", rate)}
+    assert len(allowed) == 61
+    assert not [rate for rate in allowed if schedule_fault(rate)]
+    assert max(rates[rate] for rate in allowed) == HOUR
+
+
+# Alarms and dashboard
+
+
+def metric_fault(heard: Heard, stack: Stack, namespace: str, name: str, dimension: tuple[str, str]) -> str:
+    """Say why nobody emits this metric; empty where the handler, a filter of its log or AWS does."""
+    if namespace in AWS_METRICS:
+        key, value, names = AWS_METRICS[namespace]
+        return "" if dimension == (key, value) and name in names else f"AWS has no {name} {dimension}"
+    variables = stack.properties("RefreshFunction")["Environment"]["Variables"]
+    if dimension != ("service", variables["POWERTOOLS_SERVICE_NAME"]):
+        return f"{dimension} is not the function's"
+    filtered = {
+        (one["MetricNamespace"], one["MetricName"], one["Dimensions"][0]["Key"])
+        for found in stack.of_type("AWS::Logs::MetricFilter").values()
+        for one in found["MetricTransformations"]
+    }
+    return "" if (namespace, name, "service") in heard.metrics | filtered else f"nobody emits {namespace} {name}"
+
+
+@BOTH
+def test_every_alarm_watches_a_metric_that_is_emitted(stack: Stack, heard: Heard) -> None:
+    """By the handler under the very dimension that it has in this stack, by a filter of its log, or by AWS."""
+    for name, alarm in stack.of_type("AWS::CloudWatch::Alarm").items():
+        ((dimension),) = alarm["Dimensions"]
+        pair = (dimension["Name"], dimension["Value"])
+        assert metric_fault(heard, stack, alarm["Namespace"], alarm["MetricName"], pair) == "", name
+
+
+def test_the_service_dimension_is_what_the_template_says() -> None:
+    """Powertools and the handler take it from POWERTOOLS_SERVICE_NAME."""
+    with environment(PLAIN.properties("RefreshFunction")["Environment"]["Variables"]):
+        assert service_name() == NAME
+
+
+@BOTH
+def test_every_alarm_tells_somebody_what_it_means_and_what_to_do(stack: Stack) -> None:
+    """On-call people read its description at night; CloudWatch cuts it at 1,024 characters."""
+    topic = THEIR_TOPIC if stack is FULL else "AlarmTopic"
+    alarms = stack.of_type("AWS::CloudWatch::Alarm")
+    assert {alarm["MetricName"] for alarm in alarms.values()} == {
+        "TokenSecondsRemaining",
+        "Failed",
+        "RateLimited",
+        "OutcomeUnknown",
+        "CredentialsRefused",
+        "CredentialsUnreadable",
+        "ApproximateNumberOfMessagesVisible",
+    }
+    for alarm in alarms.values():
+        assert " Do: " in alarm["AlarmDescription"]
+        assert len(alarm["AlarmDescription"]) <= 1_024
+        assert alarm["AlarmActions"] == alarm["OKActions"] == [topic]
+        assert alarm["TreatMissingData"] == ("breaching" if alarm is alarms["TokenExpiresAlarm"] else "notBreaching")
+    assert ("AlarmTopic" in stack.resources) == (stack is PLAIN)
+    assert "AlarmSubscription" not in stack.resources
+    assert Stack(AlarmEmail="on-call@example.com").properties("AlarmSubscription") == {
+        "Protocol": "email",
+        "TopicArn": "AlarmTopic",
+        "Endpoint": "on-call@example.com",
+    }
+
+
+def test_the_token_alarm_goes_off_with_two_hours_left_and_not_for_one_failed_run() -> None:
+    """It looks each minute at the best of a period that holds a tick and its retries, however late they are."""
+    alarm = PLAIN.properties("TokenExpiresAlarm")
+    assert (alarm["Statistic"], alarm["ComparisonOperator"]) == ("Maximum", "LessThanThreshold")
+    threshold, window = int(alarm["Threshold"]), Settings().refresh_window_seconds
+    assert threshold == 2 * HOUR < window
+    # An hourly tick up to a minute late; at every other one two attempts fail, half a minute each, and report 0.
+    late, pauses, failing = (0, MINUTE), (0, MINUTE + 30, 2 * MINUTE + 30), 30
+    samples = []
+    for hour in range(40):
+        at = hour * HOUR + late[hour % 2]
+        attempts = [(at + failing, 0), (at + pauses[1] + failing, 0), (at + pauses[1] + pauses[2] + failing, window)]
+        samples += attempts if hour % 2 else [(at, window)]
+    for now in range(2 * HOUR, 38 * HOUR, MINUTE):
+        seen = [value for at, value in samples if now - alarm["Period"] <= at < now]
+        assert max(seen, default=0) >= threshold, f"a false alarm at {now} s"
+
+
+def test_the_failure_alarm_waits_for_both_retries() -> None:
+    """A run that fails and succeeds when Lambda repeats it wakes nobody; one that fails for good does."""
+    alarm = PLAIN.properties("FailedAlarm")
+    assert alarm["Threshold"] == 1 + PLAIN.properties("RefreshFunction")["EventInvokeConfig"]["MaximumRetryAttempts"]
+    assert alarm["Statistic"] == "Sum"
+
+
+def test_unreadable_credentials_are_told_from_other_failures(heard: Heard) -> None:
+    """The filter on the log finds the handler's lines of that error, and their service, and no other lines."""
+    ((name, found),) = PLAIN.of_type("AWS::Logs::MetricFilter").items()
+    shape = re.fullmatch(r'\{ \$\.(\w+) = "(\w+)" }', found["FilterPattern"])
+    assert shape, name
+    assert found["LogGroupName"] == PLAIN.properties("RefreshFunction")["LoggingConfig"]["LogGroup"] == "LogGroup"
+    ((dimension),) = found["MetricTransformations"][0]["Dimensions"]
+    lines = list(chain.from_iterable(heard.failures.values()))
+    matched = [line for line in lines if line.get(shape[1]) == shape[2]]
+    assert matched == heard.failures["CredentialsError"]
+    assert 0 < len(matched) < len(lines)
+    assert {line[dimension["Value"].removeprefix("$.")] for line in matched} == {service_name()}
+
+
+def shown(widget: Json) -> Iterator[tuple[str, str, tuple[str, str]]]:
+    """Yield the metrics of a widget; a dot repeats what stood there in the row above."""
+    above: list[str] = []
+    for row in widget["properties"]["metrics"]:
+        texts = [one for one in row if isinstance(one, str)]
+        above = [above[index] if text == "." else text for index, text in enumerate(texts)]
+        namespace, name, key, value = above
+        yield namespace, name, (key, value)
+
+
+@BOTH
+def test_the_dashboard_shows_metrics_that_are_emitted(stack: Stack, heard: Heard) -> None:
+    """Its body is JSON, each metric has data, each alarm exists, and no two widgets lie on one another."""
+    widgets = json.loads(stack.properties("Dashboard")["DashboardBody"])["widgets"]
+    graphs = [widget for widget in widgets if widget["type"] == "metric"]
+    seen = list(chain.from_iterable(map(shown, graphs)))
+    assert not [fault for one in seen if (fault := metric_fault(heard, stack, *one))]
+    assert {name for _, name, _ in heard.metrics} <= {name for _, name, _ in seen}, "a metric that nobody would see"
+    assert all(widget["properties"]["region"] == REGION for widget in graphs)
+    (status,) = (widget for widget in widgets if widget["type"] == "alarm")
+    alarms = stack.of_type("AWS::CloudWatch::Alarm")
+    assert status["properties"]["alarms"] == [f"{name}.Arn" for name in alarms]
+    places = [
+        (x, y)
+        for one in widgets
+        for x in range(one["x"], one["x"] + one["width"])
+        for y in range(one["y"], one["y"] + one["height"])
+    ]
+    assert len(places) == len(set(places))
+    assert max(x for x, _ in places) < 24
+
+
+def test_the_dashboard_begins_with_the_life_of_the_token() -> None:
+    """The refresh window of this very stack is drawn in."""
+    stack = Stack(RefreshWindowSeconds="10800", AlarmBelowSeconds="3600")
+    first, *_ = json.loads(stack.properties("Dashboard")["DashboardBody"])["widgets"]
+    assert [one[:2] for one in shown(first)] == [("TokenRefresh", "TokenSecondsRemaining")]
+    lines = {one["label"]: one["value"] for one in first["properties"]["annotations"]["horizontal"]}
+    assert lines == {"refresh window": 10_800, "alarm": 3_600}
+
+
+# What a platform engineer types
+
+
+def test_outputs_name_what_operators_and_consumers_need() -> None:
+    """Where the secrets are, what to invoke, what to attach, and where to look."""
+    values = {name: about["Value"] for name, about in FULL.outputs.items()}
+    assert all(about["Description"] for about in FULL.outputs.values())
+    assert values == {
+        "CredentialsSecretArn": THEIR_SECRET,
+        "TokenSecretArn": arn("TokenSecret"),
+        "ConsumerPolicyArn": "ConsumerPolicy",
+        "FunctionName": "RefreshFunction",
+        "AlarmTopicArn": THEIR_TOPIC,
+        "DeadLetterQueueUrl": "DeadLetterQueue",
+        "LogGroupName": "LogGroup",
+        "DashboardName": "Dashboard",
+    }
+
+
+@pytest.mark.parametrize("name", ["sandbox", "production"])
+def test_samconfig_deploys_each_environment_as_itself(name: str) -> None:
+    """Another stack for each, the right host, and only parameters that the template has."""
+    deploy = tomllib.loads((ROOT / "samconfig.toml").read_text())[name]["deploy"]["parameters"]
+    parameters = dict(one.split("=", 1) for one in deploy["parameter_overrides"])
+    assert parameters["Environment"] == name
+    assert Stack(**parameters)
+    assert deploy["stack_name"] == f"token-refresh-{name}"
+    assert deploy["capabilities"] == "CAPABILITY_IAM"
+    assert deploy["confirm_changeset"] is deploy["resolve_s3"] is True

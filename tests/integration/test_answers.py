@@ -1,0 +1,617 @@
+"""What each answer of the vendor means: the error, whether it is worth a retry, and what the ledger says afterwards."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import pytest
+
+from handler.errors import (
+    CredentialsRefused,
+    OutcomeUnknown,
+    RateLimited,
+    RefreshError,
+    VendorError,
+    VendorUnreachable,
+)
+from local.clock import Clock
+from local.faults import Fault
+from local.vendor import OMITTED
+from local.world import World
+from tests.integration.helpers import (
+    DAY,
+    DOWN,
+    HOUR,
+    INTERVAL,
+    LIMIT_MESSAGE,
+    LIMITED,
+    MINUTE,
+    REFUSED,
+    Json,
+    credentials_version,
+    fresh,
+    ledger,
+    metrics,
+    now,
+    slot,
+    slot_of,
+    traffic,
+    world_of,
+    write_ledger,
+)
+
+BLUE = "client-blue"
+# Sockets wait in real seconds: the tests of a silent vendor give it one.
+IMPATIENT = {"ACQUIRE_TIMEOUT_SECONDS": "1", "WRITE_RESERVE_SECONDS": "5"}
+GZIP = {"Content-Encoding": "gzip"}
+HTML = {"Content-Type": "text/html"}
+
+
+def fails(
+    world: World, error: type[RefreshError], *faults: Fault, retryable: bool = False, keeper: Mapping[str, str] = {}
+) -> None:
+    """Have a run that meets the faults and fails like this."""
+    world.vendor.script(*faults)
+    with pytest.raises(RefreshError) as caught:
+        world.invoke(keeper=world.keeper(**keeper))
+    assert (caught.type, caught.value.retryable) == (error, retryable)
+
+
+def expect(world: World, *, failures: int, retry_at: int = 0, blue: Json | None = None) -> None:
+    """Assert that the lock is released, and what else the ledger says."""
+    slots = {} if blue is None else {BLUE: blue}
+    assert ledger(world) == {"lock": None, "failures": failures, "retry_at": retry_at, "slots": slots}
+
+
+def answer(status: int, body: object = b"", **headers: str | None) -> Fault:
+    return Fault.answer(status, body, headers={name.replace("_", "-"): text for name, text in headers.items()})
+
+
+# 400 or 403: the rate limit
+
+LIMIT_BODIES: list[object] = [
+    {"error": "access_denied", "error_description": LIMIT_MESSAGE},
+    {"message": LIMIT_MESSAGE},
+    {"errors": [{"detail": LIMIT_MESSAGE.upper()}]},
+    [LIMIT_MESSAGE],
+    LIMIT_MESSAGE,
+    f"<html><body>{LIMIT_MESSAGE}.</body></html>",
+    LIMIT_MESSAGE.encode() + b"\xff",
+]
+
+
+@pytest.mark.parametrize("status", [400, 403])
+@pytest.mark.parametrize("body", LIMIT_BODIES, ids=repr)
+def test_rate_limit_is_recognised_in_any_body(world: World, status: int, body: object) -> None:
+    """Whatever form the vendor's message has, it is the rate limit, and clears earlier failures."""
+    write_ledger(world, failures=1)
+    fails(world, RateLimited, Fault.answer(status, body))
+    expect(world, failures=0, blue=slot(now(world) + 15 * MINUTE, "rate_limited", 1))
+    assert metrics(world) == {"TokenSecondsRemaining": 0, "Failed": 1, "RateLimited": 1}
+
+
+def test_rate_limit_of_the_vendor_itself_is_recognised(world: World) -> None:
+    """Another process has had the client's token, as the emulated vendor says in the words of its guide."""
+    fresh(world)
+    write_ledger(world)
+    world.put_credentials("client-green")
+    world.invoke()
+    world.put_credentials(BLUE)
+    with traffic(world) as seen:
+        world.invoke({"action": "refresh", "force": True, "override_limit": True})
+    assert [request.error for request in seen.vendor] == ["rate_limited"]
+    assert metrics(world)["RateLimited"] == 1
+
+
+def test_rate_limit_after_a_suspicion_closes_the_slot_for_the_whole_interval(world: World) -> None:
+    """A token that may have been granted unheard explains the refusal."""
+    write_ledger(world, slots={BLUE: slot(suspicions=1)})
+    fails(world, RateLimited, LIMITED)
+    expect(world, failures=0, blue=slot(now(world) + INTERVAL, "rate_limited", 2))
+
+
+def test_second_unexplained_rate_limit_counts_as_explained(world: World) -> None:
+    """The first refusal is a suspicion itself: after a quarter of an hour and another one the interval is believed."""
+    fails(world, RateLimited, LIMITED)
+    world.clock.advance(15 * MINUTE)
+    fails(world, RateLimited, LIMITED)
+    expect(world, failures=0, blue=slot(now(world) + INTERVAL, "rate_limited", 2))
+
+
+@pytest.mark.parametrize("body", [b"rate limit", {"error": "access_denied", "error_description": "daily rate limit"}])
+def test_other_words_of_limits_are_no_rate_limit(world: World, body: object) -> None:
+    """Only a message that says that the daily limit is exceeded closes a slot as rate limited."""
+    world.vendor.script(Fault.answer(400, body))
+    with pytest.raises((VendorError, CredentialsRefused)):
+        world.invoke()
+
+
+@pytest.mark.parametrize("status", [401, 404, 422])
+def test_rate_limit_is_said_with_400_or_403_only(world: World, status: int) -> None:
+    """The same words with another status are what that status means."""
+    world.vendor.script(Fault.answer(status, LIMIT_MESSAGE))
+    with pytest.raises(CredentialsRefused if status == 401 else VendorError):
+        world.invoke()
+
+
+# 401, and 400 and 403 with the codes of RFC 6749
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        answer(401),
+        answer(401, {"error": "something"}),
+        answer(401, "<html>", Content_Type="text/html"),
+        *(
+            answer(status, {"error": error})
+            for status in (400, 403)
+            for error in ("invalid_client", "unauthorized_client", "access_denied")
+        ),
+    ],
+)
+def test_refused_credentials_close_the_slot_for_an_hour(world: World, refusal: Fault) -> None:
+    """The ledger notes which version of the credentials secret was refused; it is no failure of the vendor."""
+    write_ledger(world, failures=1)
+    fails(world, CredentialsRefused, refusal)
+    refused = slot(now(world) + HOUR, "credentials_refused", 0, credentials_version(world))
+    expect(world, failures=1, blue=refused)
+    assert metrics(world) == {"TokenSecondsRemaining": 0, "Failed": 1, "CredentialsRefused": 1}
+
+
+@pytest.mark.parametrize("change", ["secret", "client"])
+def test_wrong_credentials_are_refused_by_the_vendor_itself(world: World, change: str) -> None:
+    """The emulated vendor refuses a mistyped secret and a deactivated client with 401."""
+    if change == "secret":
+        world.client_secrets[BLUE] = "mistyped-secret"
+        world.put_credentials(BLUE)
+    else:
+        world.vendor.deactivate(BLUE)
+    fails(world, CredentialsRefused)
+    assert slot_of(world)["reason"] == "credentials_refused"
+
+
+# 429
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "seconds"),
+    [
+        (None, 15 * MINUTE),
+        ("", 15 * MINUTE),
+        ("soon", 15 * MINUTE),
+        ("-5", 15 * MINUTE),
+        ("120", 120),
+        ("0", 0),
+        ("3600", HOUR),
+        ("7200", HOUR),
+        ("9" * 99, HOUR),
+    ],
+)
+def test_too_many_requests_waits_as_long_as_the_vendor_says(
+    world: World, retry_after: str | None, seconds: int
+) -> None:
+    """Retry-After counts up to an hour; a quarter of an hour where there is none that can be read."""
+    fails(world, VendorError, answer(429, Retry_After=retry_after), retryable=True)
+    expect(world, failures=1, retry_at=now(world) + seconds)
+
+
+def test_nobody_asks_before_retry_after_is_over(world: World) -> None:
+    """Until then a run fails without a request, then it refreshes."""
+    fails(world, VendorError, answer(429, Retry_After="120"), retryable=True)
+    world.clock.advance(119)
+    with traffic(world) as seen:
+        fails(world, VendorError, retryable=True)
+    assert seen.vendor == []
+    world.clock.advance(1)
+    assert world.invoke()["outcome"] == "refreshed"
+
+
+# Other answers without a token
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        answer(400),
+        *(
+            answer(400, {"error": error})
+            for error in ("invalid_request", "invalid_scope", "unsupported_grant_type", "invalid_grant", "?", 5, None)
+        ),
+        answer(400, "[" * 100_000),
+        answer(403, "<html>Forbidden", Content_Type="text/html"),
+        *(answer(status, {"error": "invalid_client"}) for status in (404, 405, 410, 422, 451)),
+        *(answer(status, Location="https://elsewhere.example/") for status in (301, 302, 303, 307, 308)),
+        answer(304),
+    ],
+)
+def test_other_refusals_are_failures_that_a_retry_does_not_mend(world: World, refusal: Fault) -> None:
+    """Any other 4xx, and a redirect: something is configured wrongly, and no token was issued."""
+    fails(world, VendorError, refusal)
+    expect(world, failures=1)
+    assert metrics(world) == {"TokenSecondsRemaining": 0, "Failed": 1}
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504, 599])
+def test_server_errors_are_failures_and_suspicions(world: World, status: int) -> None:
+    """A gateway may fail after the token was issued behind it."""
+    fails(world, VendorError, answer(status, "<html>", **HTML), retryable=True)
+    expect(world, failures=1, blue=slot(suspicions=1))
+
+
+def token_json(access_token: object, **more: object) -> str:
+    return json.dumps({"access_token": access_token, "token_type": "Bearer", "expires_in": DAY} | more)
+
+
+JUNK = ("null", '""', '" "', "5", "true", "[]", "{}")
+NO_TOKEN = {
+    "HTML": answer(200, "<html>Maintenance</html>", Content_Type="text/html"),
+    "empty": answer(200),
+    "204": answer(204),
+    "201 without a token": answer(201, {}),
+    "no object": answer(200, ["token"]),
+    "no access_token": answer(200, {"token_type": "Bearer", "expires_in": DAY}),
+    **{f"access_token {text}": answer(200, token_json(json.loads(text))) for text in JUNK},
+    **{
+        f"control character {character!r}": answer(200, token_json(f"ab{character}cd"))
+        for character in ("\n", "\r\n", "\t", "\0", "\x7f", "\x1b", "ä")
+    },
+    "line break at the end": answer(200, token_json("abcd\n")),
+    "nested": answer(200, "[" * 60_000),
+    "nested in an object": answer(200, '{"a":' * 10_000),
+    "huge": answer(200, token_json("abcd", padding="x" * 70_000)),
+    "huge token": answer(200, token_json("x" * 64_000)),
+    "gzip bomb": Fault.gzip_bomb(20_000_000),
+    "garbage encoding": answer(200, b"no gzip at all", **GZIP),
+    "broken gzip": answer(200, gzip.compress(b'{"access_token": "abcd"}')[:-15], **GZIP),
+    "no UTF-8": answer(200, b'{"access_token": "\xff\xfe"}'),
+}
+
+
+@pytest.mark.parametrize("success", NO_TOKEN.values(), ids=NO_TOKEN)
+def test_success_without_a_usable_token_is_a_failure_and_a_suspicion(world: World, success: Fault) -> None:
+    """The vendor thinks that it has issued a token; another run would meet the same, so it is not retryable."""
+    fails(world, VendorError, success)
+    expect(world, failures=1, blue=slot(suspicions=1))
+
+
+@pytest.mark.parametrize("status", [200, 201])
+def test_compressed_success_is_read(world: World, status: int) -> None:
+    """A token in a gzip body of any 2xx is a token."""
+    world.vendor.script(answer(status, gzip.compress(token_json("compressed").encode()), **GZIP))
+    world.invoke()
+    assert world.token()["access_token"] == "compressed"
+
+
+def test_answer_of_64_kibibytes_is_read_whole(world: World) -> None:
+    """The cap is on decoded bytes, and an answer of just that size is within it."""
+    body = token_json("abcd", padding="")
+    world.vendor.script(answer(200, token_json("abcd", padding="x" * (65_536 - len(body)))))
+    assert world.invoke()["outcome"] == "refreshed"
+
+
+# Sent, and no whole answer
+
+UNKNOWN = {
+    "reset": Fault.cut(issues=True),
+    "closed": Fault.cut(issues=True, reset=False),
+    "reset before anything was issued": Fault.cut(issues=False),
+    "truncated": Fault.truncated(),
+    "truncated before the body": Fault.truncated(keep=0),
+}
+SLOW = {
+    "late": Fault.late(60),
+    "dripping body": Fault.drip(0.3),
+    "dripping head": Fault.drip(0.3, headers=True),
+    "late and cut": replace(Fault.cut(issues=True), delay=60),
+    "late refusal": replace(LIMITED, delay=60),
+}
+
+
+@pytest.mark.parametrize("fault", UNKNOWN.values(), ids=UNKNOWN)
+def test_cut_answer_is_an_unknown_outcome(world: World, fault: Fault) -> None:
+    """The request was sent: a token may have been issued, so it is a suspicion, and it is not sent again."""
+    with traffic(world) as seen:
+        fails(world, OutcomeUnknown, fault, retryable=True)
+    assert len(seen.vendor) == 1
+    expect(world, failures=1, blue=slot(suspicions=1))
+    assert metrics(world) == {"TokenSecondsRemaining": 0, "Failed": 1, "OutcomeUnknown": 1}
+
+
+@pytest.mark.parametrize("fault", SLOW.values(), ids=SLOW)
+def test_slow_answer_is_an_unknown_outcome_when_the_time_is_over(world: World, fault: Fault) -> None:
+    """However the vendor spreads its bytes, the run waits for ACQUIRE_TIMEOUT_SECONDS and no longer."""
+    began = time.monotonic()
+    fails(world, OutcomeUnknown, fault, retryable=True, keeper=IMPATIENT)
+    assert 0.9 < time.monotonic() - began < 3
+    expect(world, failures=1, blue=slot(suspicions=1))
+
+
+def test_late_answer_within_the_time_is_a_token(world: World) -> None:
+    """A short read timeout loses tokens: within its time the run waits for the answer."""
+    world.vendor.script(Fault.late(0.6))
+    assert world.invoke(keeper=world.keeper(**IMPATIENT))["outcome"] == "refreshed"
+
+
+# Never sent
+
+
+def nowhere(world: World) -> str:
+    world.vendor.stop()
+    return world.vendor.token_url
+
+
+UNREACHABLE: dict[str, Callable[[World], str]] = {
+    "connection refused": nowhere,
+    "connection refused by name": lambda world: nowhere(world).replace("127.0.0.1", "localhost"),
+    "connection refused, IPv6": lambda world: nowhere(world).replace("127.0.0.1", "[::1]"),
+    "TLS failure": lambda world: world.vendor.token_url.replace("http:", "https:"),
+    "no such host": lambda _: "https://no-such-host.invalid/oauth/token",
+}
+
+
+@pytest.mark.parametrize("url_of", UNREACHABLE.values(), ids=UNREACHABLE)
+def test_request_that_was_never_sent_spends_no_slot(world: World, url_of: Callable[[World], str]) -> None:
+    """Four attempts with pauses of 1, 2 and 4 seconds; a failure, no suspicion, and the slot stays open."""
+    began = now(world)
+    fails(world, VendorUnreachable, retryable=True, keeper={"TOKEN_URL": url_of(world)})
+    assert now(world) - began == 1 + 2 + 4
+    expect(world, failures=1)
+    assert world.vendor.requests == []
+    world.vendor.start()
+    assert world.invoke()["outcome"] == "refreshed"
+
+
+def test_vendor_that_comes_back_between_two_attempts_is_asked_once() -> None:
+    """The second attempt of the same run gets the token, whose life counts from then."""
+
+    class Mending(Clock):
+        def sleep(self, seconds: float) -> None:
+            super().sleep(seconds)
+            world.vendor.start()
+
+    with World(Mending(1_790_000_000), standby=False) as world:
+        world.vendor.stop()
+        began = now(world)
+        assert world.invoke()["outcome"] == "refreshed"
+        assert (world.token()["expires_at"], len(world.vendor.requests)) == (began + 1 + DAY, 1)
+
+
+# One failure after another
+
+
+def test_third_failure_backs_off_for_three_quarters_of_an_hour(world: World) -> None:
+    """Two failures cost nothing but themselves; from the third on the vendor is asked every 45 minutes."""
+    for number in (1, 2, 3):
+        fails(world, VendorError, DOWN, retryable=True)
+        expect(
+            world, failures=number, retry_at=0 if number < 3 else now(world) + 45 * MINUTE, blue=slot(0, None, number)
+        )
+    world.clock.advance(45 * MINUTE - 1)
+    with traffic(world) as seen:
+        fails(world, VendorError, retryable=True)
+    assert (seen.writes, seen.vendor) == ([], [])
+    world.clock.advance(1)
+    fails(world, OutcomeUnknown, Fault.cut(issues=False), retryable=True)
+    expect(world, failures=4, retry_at=now(world) + 45 * MINUTE, blue=slot(0, None, 4))
+    world.clock.advance(45 * MINUTE)
+    assert world.invoke()["outcome"] == "refreshed"
+    assert (ledger(world)["failures"], ledger(world)["retry_at"], slot_of(world)["suspicions"]) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(("retry_after", "seconds"), [("60", 45 * MINUTE), ("3000", 3_000)])
+def test_third_failure_with_retry_after_waits_for_the_longer(world: World, retry_after: str, seconds: int) -> None:
+    """Of the back-off and the vendor's wish the later moment holds."""
+    write_ledger(world, failures=2)
+    fails(world, VendorError, answer(429, Retry_After=retry_after), retryable=True)
+    expect(world, failures=3, retry_at=now(world) + seconds)
+
+
+def test_unreachable_vendor_backs_off_too(world: World) -> None:
+    """The third failure counts, of whatever kind it is."""
+    write_ledger(world, failures=2)
+    fails(world, VendorUnreachable, retryable=True, keeper={"TOKEN_URL": nowhere(world)})
+    assert ledger(world)["retry_at"] == now(world) + 45 * MINUTE
+
+
+def test_day_of_failures_stays_within_the_versions_that_aws_keeps(world: World) -> None:
+    """Every tick and Lambda's retries fail for more than a day, and Secrets Manager's quota of versions is not met."""
+    world.vendor.outage = DOWN
+    for _ in range(30):
+        for pause in (MINUTE, 2 * MINUTE, HOUR - 3 * MINUTE):
+            with pytest.raises(VendorError):
+                world.invoke()
+            world.clock.advance(pause)
+    world.vendor.outage = None
+    world.clock.advance(HOUR)
+    assert world.invoke()["outcome"] == "refreshed"
+
+
+# While the current token is good
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "counted"),
+    [
+        (REFUSED, CredentialsRefused, {"CredentialsRefused": 1}),
+        (answer(404), VendorError, {}),
+        (answer(429), VendorError, {}),
+        (DOWN, VendorError, {}),
+        (answer(200), VendorError, {}),
+        (Fault.cut(issues=True), OutcomeUnknown, {"OutcomeUnknown": 1}),
+    ],
+)
+def test_failed_acquire_raises_also_with_a_good_token(
+    world: World, fault: Fault, error: type[RefreshError], counted: dict[str, float]
+) -> None:
+    """An error inside the window is what retries and alarms are for; consumers keep the token that they have."""
+    before = fresh(world, INTERVAL)
+    world.vendor.script(fault)
+    with pytest.raises(error):
+        world.invoke()
+    assert world.token() == before
+    assert metrics(world) == {"TokenSecondsRemaining": DAY - INTERVAL, "Failed": 1} | counted
+
+
+def test_rate_limit_with_a_good_token_is_waiting(world: World) -> None:
+    """A refusal while the current token is good is an outcome, not an error."""
+    before = fresh(world, INTERVAL)
+    world.vendor.script(LIMITED)
+    result = world.invoke()
+    assert (result["outcome"], result["reason"], result["not_before"]) == (
+        "waiting",
+        "rate_limited",
+        now(world) + 15 * MINUTE,
+    )
+    assert world.token() == before
+    assert metrics(world) == {"TokenSecondsRemaining": DAY - INTERVAL, "Waiting": 1, "RateLimited": 1}
+
+
+# What the vendor says of a token that it has issued
+
+
+def jwt(**claims: object) -> str:
+    payload = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
+    return f"e30.{payload}.c2lnbmF0dXJl"
+
+
+@pytest.mark.parametrize(
+    ("stated", "lifetime", "odd"),
+    [
+        (DAY, DAY, False),
+        (3_600, 3_600, False),
+        ("3600", 3_600, False),
+        (3_600.5, 3_600, False),
+        (86_400.0, DAY, False),
+        (OMITTED, DAY, False),
+        (2_592_000, DAY, True),
+        ("2592000", DAY, True),
+        (0, DAY, True),
+        ("0", DAY, True),
+        (-1, DAY, True),
+        (None, DAY, True),
+        ("", DAY, True),
+        ("a day", DAY, True),
+        (True, DAY, True),
+        ([], DAY, True),
+        ({}, DAY, True),
+        (float("nan"), DAY, True),
+        (float("inf"), DAY, True),
+        (10**400, DAY, True),
+    ],
+    ids=lambda value: repr(value)[:12],
+)
+def test_token_is_stored_whatever_its_expires_in(clock: Clock, stated: object, lifetime: int, odd: bool) -> None:
+    """An issued token is never thrown away for its metadata; an odd value is counted, with a warning."""
+    with world_of(clock, token_format="opaque") as world:
+        world.vendor.script(Fault.edited({"expires_in": stated}))
+        assert world.invoke()["outcome"] == "refreshed"
+        assert world.token()["expires_at"] == now(world) + lifetime
+        assert type(world.token()["expires_at"]) is int
+        assert metrics(world).get("OddLifetime") == (1 if odd else None)
+
+
+@pytest.mark.parametrize(
+    ("ahead", "lifetime", "odd"),
+    [
+        (3_600, 3_600, False),
+        (DAY, DAY, False),
+        (30 * DAY, DAY, True),
+        (0, DAY, True),
+        (-3_600, DAY, True),
+        (None, DAY, True),
+        ("tomorrow", DAY, True),
+    ],
+)
+def test_token_is_stored_whatever_its_exp(world: World, ahead: object, lifetime: int, odd: bool) -> None:
+    """The JWT's own expiry may shorten the life, and do no more."""
+    exp = now(world) + ahead if isinstance(ahead, int) else ahead
+    world.vendor.script(Fault.edited({"access_token": jwt(exp=exp)}))
+    assert world.invoke()["outcome"] == "refreshed"
+    assert world.token()["expires_at"] == now(world) + lifetime
+    assert metrics(world).get("OddLifetime") == (1 if odd else None)
+
+
+@pytest.mark.parametrize(
+    "access_token", ["a.b.c", "..", "a..c", "e30.W10.x", "e30.!!!.x", f"e30.{'A' * 9}.x", "one.two", "x" * 32_000]
+)
+def test_token_is_stored_whatever_it_looks_like(world: World, access_token: str) -> None:
+    """What only looks like a JWT is a token like any other."""
+    world.vendor.script(Fault.edited({"access_token": access_token}))
+    assert world.invoke()["outcome"] == "refreshed"
+    assert (world.token()["access_token"], world.token()["expires_at"]) == (access_token, now(world) + DAY)
+
+
+def test_smallest_lifetime_wins(world: World) -> None:
+    """Of `expires_in`, the JWT's `exp` and MAX_LIFETIME_SECONDS the smallest holds."""
+    world.vendor.script(Fault.edited({"access_token": jwt(exp=now(world) + 5_000), "expires_in": 6_000}))
+    world.invoke(keeper=world.keeper(MAX_LIFETIME_SECONDS="7000"))
+    assert world.token()["expires_at"] == now(world) + 5_000
+
+
+def test_longest_lifetime_is_a_setting(world: World) -> None:
+    """MAX_LIFETIME_SECONDS shortens what the vendor says, and that is odd."""
+    world.invoke(keeper=world.keeper(MAX_LIFETIME_SECONDS="7000"))
+    assert world.token()["expires_at"] == now(world) + 7_000
+    assert metrics(world)["OddLifetime"] == 1
+
+
+def test_short_lived_token_does_not_open_the_slot(world: World) -> None:
+    """A token of five minutes is due at the next tick, and its client waits for its interval all the same."""
+    world.vendor.script(Fault.edited({"expires_in": 300}))
+    world.invoke()
+    result = world.invoke()
+    assert (result["outcome"], result["reason"]) == ("waiting", "limit_interval")
+
+
+@pytest.mark.parametrize(
+    ("changes", "token_type", "scope"),
+    [
+        ({}, "Bearer", "raas.all"),
+        ({"token_type": "bearer"}, "Bearer", "raas.all"),
+        ({"token_type": OMITTED, "scope": OMITTED}, "Bearer", "raas.all"),
+        ({"token_type": None, "scope": None}, "Bearer", "raas.all"),
+        ({"scope": "raas.read"}, "Bearer", "raas.read"),
+        ({"scope": ["raas.read"]}, "Bearer", "raas.all"),
+    ],
+)
+def test_type_and_scope_are_stored_as_granted(
+    world: World, changes: dict[str, object], token_type: str, scope: str
+) -> None:
+    """The scope is the granted one, and the requested one where the vendor does not say."""
+    world.vendor.script(Fault.edited(changes))
+    world.invoke()
+    assert (world.token()["token_type"], world.token()["scope"]) == (token_type, scope)
+
+
+# What is let out of an answer
+
+
+def test_answer_that_repeats_the_request_lets_no_secret_out(world: World) -> None:
+    """A vendor that quotes the form in its body, its error code and its headers is not quoted in turn."""
+    secret = world.client_secrets[BLUE]
+    quoting = {"error": secret, "error_description": f"client_secret={secret} is wrong"}
+    for status in (400, 401, 403, 404, 500):
+        world.vendor.script(Fault.answer(status, quoting, headers={"Location": f"/?{secret}", "Retry-After": secret}))
+        with pytest.raises(RefreshError):
+            world.invoke()
+        world.put_credentials(BLUE)  # a new version of it is asked at once
+        write_ledger(world)
+    world.vendor.script(Fault.answer(429, quoting, headers={"Retry-After": secret}))
+    with pytest.raises(RefreshError):
+        world.invoke()
+    assert secret not in world.output
+    assert "is wrong" not in world.output
+
+
+@pytest.mark.parametrize(("status", "code"), [(401, "invalid_client"), (400, "invalid_scope")])
+def test_vendors_code_and_status_are_told(world: World, status: int, code: str) -> None:
+    """The HTTP status and a known error code help a person, and hold no secret."""
+    world.vendor.script(answer(status, {"error": code}))
+    with pytest.raises(RefreshError, match=f"{status}.*{code}"):
+        world.invoke()
