@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 STANDBY ?= yes
-SOURCES := handler local tests
+SOURCES := handler local scripts tests
 
 .DEFAULT_GOAL := help
 .PHONY: help run serve test lint format clean
@@ -38,5 +38,40 @@ format: $(READY)  ## let ruff rewrite what it can
 	$(BIN)/ruff format $(SOURCES)
 
 clean:  ## remove what these commands made
-	rm -rf .venv .venv-3.13 $(VENV) build out .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv* build .aws-sam out .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The deployment. Its tools have venvs of their own, since what they pin clashes with ours and with one another.
+ENV ?= sandbox
+SAM := .venv-sam/bin
+CHECKOV := .venv-checkov/bin
+# SAM builds with the Python that it finds first, and shall report nothing to AWS.
+SAM_ENVIRONMENT := PATH="$(CURDIR)/$(SAM):$$PATH" SAM_CLI_TELEMETRY=0
+
+.PHONY: build build-RefreshFunction validate deploy
+
+$(SAM)/.ready: requirements-deploy.txt
+	$(PYTHON) -m venv .venv-sam
+	$(SAM)/python -m pip install --quiet --disable-pip-version-check -r requirements-deploy.txt
+	@touch $@
+
+$(CHECKOV)/.ready: requirements-checkov.txt
+	$(PYTHON) -m venv .venv-checkov
+	$(CHECKOV)/python -m pip install --quiet --disable-pip-version-check -r requirements-checkov.txt
+	@touch $@
+
+build: $(SAM)/.ready  ## what `sam deploy` uploads, for arm64 and Python 3.13, and one zip of it with its hash
+	$(SAM_ENVIRONMENT) sam build
+	$(SAM)/python -m scripts.bundle
+
+build-RefreshFunction:  # `sam build` runs this
+	$(PYTHON) -m scripts.package "$(ARTIFACTS_DIR)"
+
+validate: $(SAM)/.ready $(CHECKOV)/.ready  ## the template: as SAM, as the CloudFormation that it becomes, and by checkov
+	$(SAM_ENVIRONMENT) sam validate --lint --region us-east-1  # a lint needs a region, any
+	AWS_DEFAULT_REGION=us-east-1 $(SAM)/python -m scripts.translate build/template.json
+	$(SAM)/cfn-lint build/template.json
+	$(CHECKOV)/checkov --file template.yaml build/template.json --framework cloudformation --skip-download --compact --quiet
+
+deploy: build  ## build, then deploy to AWS (ENV=sandbox or production, as in samconfig.toml)
+	$(SAM_ENVIRONMENT) sam deploy --config-env $(ENV)

@@ -547,6 +547,14 @@ def test_token_is_stored_whatever_it_looks_like(world: World, access_token: str)
     assert (world.token()["access_token"], world.token()["expires_at"]) == (access_token, now(world) + DAY)
 
 
+def test_odd_lifetime_is_a_warning_that_names_what_was_odd(world: World) -> None:
+    """Nothing failed, but somebody should look at it."""
+    world.vendor.script(Fault.edited({"expires_in": 2_592_000}))
+    world.invoke()
+    [line] = [line for line in world.lines if line.get("level") == "WARNING"]
+    assert "expires_in" in json.dumps(line)
+
+
 def test_smallest_lifetime_wins(world: World) -> None:
     """Of `expires_in`, the JWT's `exp` and MAX_LIFETIME_SECONDS the smallest holds."""
     world.vendor.script(Fault.edited({"access_token": jwt(exp=now(world) + 5_000), "expires_in": 6_000}))

@@ -861,6 +861,46 @@ def test_unsaved_token_is_dropped_when_it_expires(world: World) -> None:
     assert world.token()["access_token"] != held
 
 
+def test_unsaved_token_that_expires_is_forgotten(pair: World) -> None:
+    """A reserve that is worth nothing any more costs no further calls."""
+    keeper = pair.keeper()
+    pair.vendor.script(REFUSED)
+    unsaved(pair, keeper)
+    pair.clock.advance(HOUR)
+    pair.invoke()
+    pair.clock.advance(INTERVAL)
+    pair.invoke()
+    pair.clock.advance(3 * HOUR)
+    with traffic(pair) as seen:
+        assert saw(pair.invoke(keeper=keeper)) == ("kept", "fresh")
+    assert seen.operations == ["BatchGetSecretValue"]
+
+
+def test_token_that_was_saved_unheard_is_not_saved_again(world: World) -> None:
+    """Where every answer of the publication was an error and the token is out all the same, the next run sees it."""
+    keeper = world.keeper()
+    fail_publishes(world, fault=AwsFault("EncryptionFailure", processed=True))
+    with pytest.raises(StoreError):
+        world.invoke(keeper=keeper)
+    world.secrets.on_call = None
+    with traffic(world) as seen:
+        assert saw(world.invoke(keeper=keeper)) == ("kept", "fresh")
+    assert (seen.operations, world.consume()) == (["BatchGetSecretValue"], 200)
+
+
+def test_unsaved_token_of_a_forced_refresh_is_published_although_none_is_due(clock: Clock) -> None:
+    """What was acquired is not left behind because the older token is still fresh."""
+    with world_of(clock, interval=0) as world:
+        fresh(world, HOUR, **NO_LIMIT)
+        keeper = world.keeper(**NO_LIMIT)
+        fail_publishes(world)
+        with pytest.raises(StoreError):
+            world.invoke(FORCE, keeper)
+        world.secrets.on_call = None
+        assert saw(world.invoke(keeper=keeper)) == ("recovered", "unsaved")
+        assert world.token()["access_token"] == world.vendor.issued[1].token
+
+
 def test_unsaved_token_of_the_primary_replaces_the_standbys(pair: World) -> None:
     """The standby stepped in meanwhile; the primary's token, with nearly all of its life left, is better."""
     keeper = pair.keeper()

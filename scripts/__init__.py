@@ -1,0 +1,13 @@
+"""What builds and checks the deployment; none of it ships."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+LOCK = ROOT / "requirements.lock"
+# pip's options for the function's runtime in template.yaml. Wheels only: building one would need the target itself.
+TARGET = (
+    "--platform=manylinux2014_aarch64",
+    "--implementation=cp",
+    "--python-version=3.13",
+    "--only-binary=:all:",
+)

@@ -1,0 +1,267 @@
+"""The package that ships, run by AWS's own Lambda Runtime Interface Emulator (RIE) and runtime client, on loopback.
+
+The package is the very one: made for arm64 and Python 3.13, it runs on x86-64 and on any Python from 3.11 as well,
+since its one compiled module has a twin in Python. The tools are fetched once, into build/, and not into the venv of
+the tests: the RIE is one file of the wheel of aws-sam-cli, and the rest of that clashes with what we pin.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from contextlib import ExitStack, closing, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+
+from local.clock import Clock
+from local.faults import Fault
+from local.world import TOKEN_SECRET, World
+from scripts import LOCK, ROOT
+from scripts.package import fill
+from tests.conftest import secrets_in
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+SAM_CLI, RUNTIME_CLIENT = "aws-sam-cli==1.170.0", "awslambdaric==4.2.2"
+RIE = "samcli/local/rapid/aws-lambda-rie-x86_64"
+CACHE = ROOT / "build" / "runtime"
+INVOKE_PATH = "/2015-03-31/functions/function/invocations"
+PATIENCE = 60.0  # real seconds within which anything here is long over
+POLL_SECONDS = 0.01
+HERE = f"{sys.platform} {platform.machine()}"
+LEDGER = "REFRESH_LEDGER"
+Json = dict[str, Any]
+
+pytestmark = pytest.mark.skipif(HERE != "linux x86_64", reason=f"the RIE is fetched for x86-64 Linux, this is {HERE}")
+
+
+def cached(name: str, make: Callable[[Path], object]) -> Path:
+    """Return a file or folder of the cache, made where it is missing; another test process may do so just then."""
+    target = CACHE / name
+    if not target.exists():
+        CACHE.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=CACHE) as folder:
+            made = Path(folder) / "made"
+            make(made)
+            with suppress(OSError):  # the other was faster
+                made.rename(target)
+    return target
+
+
+def pip(*arguments: str) -> None:
+    subprocess.run([sys.executable, "-m", "pip", *arguments, "--quiet", "--disable-pip-version-check"], check=True)
+
+
+def fetch_rie(target: Path) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        pip("download", "--no-deps", "--dest", folder, SAM_CLI)
+        (wheel,) = Path(folder).glob("*.whl")
+        with zipfile.ZipFile(wheel) as opened:
+            target.write_bytes(opened.read(RIE))
+    target.chmod(0o755)
+
+
+def fetch_runtime_client(target: Path) -> None:
+    pip("install", "--target", str(target), RUNTIME_CLIENT)
+
+
+@pytest.fixture(scope="session")
+def rie() -> Path:
+    return cached(SAM_CLI, fetch_rie)
+
+
+@pytest.fixture(scope="session")
+def python_path() -> str:
+    """The package that ships, made anew where anything in it has changed, and the client that AWS adds to it."""
+    sources = [LOCK, ROOT / "scripts" / "package.py", *sorted((ROOT / "handler").rglob("*.py"))]
+    content = hashlib.sha256(b"".join(path.name.encode() + path.read_bytes() for path in sources)).hexdigest()
+    package = cached(f"package-{content[:16]}", fill)
+    for old in {*CACHE.glob("package-*")} - {package}:
+        shutil.rmtree(old, ignore_errors=True)
+    client = cached(f"{RUNTIME_CLIENT}-{sys.implementation.cache_tag}", fetch_runtime_client)
+    return f"{package}:{client}"
+
+
+class Function:
+    """The function in its runtime; `timeout`, whole seconds, is Lambda's, which kills the process at its end."""
+
+    def __init__(self, world: World, rie: Path, python_path: str, log: Path, timeout: int, **overrides: str) -> None:
+        self._world, self._log = world, log
+        api, self._address = free_addresses()
+        # -S hides the venv's own packages: all that the function imports comes from the package that ships.
+        runtime = [sys.executable, "-S", "-m", "awslambdaric", "handler.app.lambda_handler"]
+        # Without both addresses it listens on every interface.
+        addresses = ["--runtime-api-address", api, "--runtime-interface-emulator-address", self._address]
+        environment = {
+            "PATH": os.defpath,
+            "PYTHONPATH": python_path,
+            "AWS_LAMBDA_FUNCTION_TIMEOUT": str(timeout),
+            **world.environment(**overrides),
+        }
+        with log.open("wb") as output:
+            command = [str(rie), *addresses, *runtime]
+            self._process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)
+
+    def close(self) -> None:
+        runtimes = self.runtimes()
+        self._process.terminate()
+        self._process.wait(PATIENCE)
+        for pid in runtimes:  # the RIE has ended them; had it crashed, they would be left
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def invoke(self, event: object) -> Json:
+        """Return the result, or the error as Lambda has it; where Lambda says no more than a line, that."""
+        self._wait_until_up()
+        text = requests.post(f"http://{self._address}{INVOKE_PATH}", json=event, timeout=PATIENCE).text
+        assert not secrets_in(text + self._log.read_text(), self._world)
+        answer: Json = json.loads(text) if text.startswith("{") else {"outcome": text}
+        return answer
+
+    def lines(self) -> list[Json]:
+        """Return what the function has logged so far; the RIE's own lines are no JSON."""
+        return [json.loads(line) for line in self._log.read_text().splitlines() if line.startswith("{")]
+
+    def runtimes(self) -> list[int]:
+        """Return the ids of the processes in which the function runs, one at most: the RIE's children."""
+        stats = [stat.read_text() for stat in Path("/proc").glob("[0-9]*/stat") if stat.exists()]
+        # "id (name) state parent …", and a name may hold anything.
+        parents = {int(stat.split()[0]): int(stat.rpartition(")")[2].split()[1]) for stat in stats}
+        return [pid for pid, parent in parents.items() if parent == self._process.pid]
+
+    def _wait_until_up(self) -> None:
+        host, port = self._address.split(":")
+        ends = time.monotonic() + PATIENCE
+        while True:
+            try:
+                socket.create_connection((host, int(port)), PATIENCE).close()
+            except ConnectionRefusedError:
+                assert self._process.poll() is None, self._log.read_text()
+                assert time.monotonic() < ends, "the RIE does not listen"
+                time.sleep(POLL_SECONDS)
+            else:
+                return
+
+
+def free_addresses() -> tuple[str, str]:
+    """Return two addresses on loopback on which nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+        return f"127.0.0.1:{one.getsockname()[1]}", f"127.0.0.1:{other.getsockname()[1]}"
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    """A world by the machine's own clock, as the function has it, with a standby."""
+    with World(Clock()) as made:
+        yield made
+
+
+@pytest.fixture
+def start(world: World, rie: Path, python_path: str, tmp_path: Path) -> Iterator[Callable[..., Function]]:
+    with ExitStack() as stack:
+
+        def start(timeout: int = 420, **overrides: str) -> Function:
+            log = tmp_path / f"function-{len(list(tmp_path.iterdir()))}.log"
+            function = Function(world, rie, python_path, log, timeout, **overrides)
+            return stack.enter_context(closing(function))
+
+        yield start
+
+
+def ledger(world: World) -> Json:
+    document = next(one.document for one in world.secrets.versions(TOKEN_SECRET).values() if LEDGER in one.labels)
+    found: Json = json.loads(document)
+    return found
+
+
+def let_the_lock_lapse(world: World) -> None:
+    """Make the lock in the ledger older by its length: the function reads the machine's clock, which nobody moves."""
+    document = ledger(world)
+    lock = document["ledger"]["lock"]
+    length = lock["until"] - lock["claimed_at"]
+    lock["until"], lock["claimed_at"] = lock["until"] - length, lock["claimed_at"] - length
+    client, text = world.secrets.client(), json.dumps(document)
+    client.put_secret_value(SecretId=TOKEN_SECRET, SecretString=text, VersionStages=[LEDGER])
+
+
+def test_a_cold_start_refreshes(world: World, start: Callable[..., Function]) -> None:
+    """The first invocation of a new process gets the first token, and consumers can use it."""
+    function = start()
+    result = function.invoke({"action": "refresh"})
+    assert (result["outcome"], result["reason"]) == ("refreshed", "missing")
+    assert world.consume() == 200
+    logged = [line for line in function.lines() if line.get("message") == "refreshed"]
+    assert [line["cold_start"] for line in logged] == [True]
+    (metrics,) = [line for line in function.lines() if "_aws" in line]
+    assert (metrics["Refreshed"], metrics["service"]) == ([1.0], "token-refresh")
+
+
+def test_a_warm_process_keeps_a_fresh_token_at_one_call(world: World, start: Callable[..., Function]) -> None:
+    """The second invocation runs in the same process, makes one AWS call, and asks the vendor nothing."""
+    function = start()
+    function.invoke({"action": "refresh"})
+    processes = function.runtimes()
+    world.secrets.calls.clear()
+    assert function.invoke({"action": "refresh"})["outcome"] == "kept"
+    assert function.runtimes() == processes
+    assert world.secrets.calls == ["BatchGetSecretValue"]
+    assert len(world.vendor.requests) == 1
+
+
+def test_an_error_reaches_lambda_by_its_class_and_the_process_lives_on(
+    world: World, start: Callable[..., Function]
+) -> None:
+    """An event that asks for nothing is an EventError, said in one sentence; the next event finds the process warm."""
+    world.secrets.calls.clear()
+    function = start()
+    error = function.invoke({"action": "dance"})
+    assert (error["errorType"], error["errorMessage"]) == ("EventError", "the event's action must be refresh or status")
+    processes = function.runtimes()
+    assert world.secrets.calls == []
+    assert function.invoke({"action": "refresh"})["outcome"] == "refreshed"
+    assert function.runtimes() == processes
+
+
+def test_a_late_answer_is_an_error_of_ours_before_it_is_lambdas(world: World, start: Callable[..., Function]) -> None:
+    """A vendor that does not answer in time costs a run that says so, and releases its lock, not a killed process."""
+    world.vendor.script(Fault.late(PATIENCE))
+    function = start(ACQUIRE_TIMEOUT_SECONDS="1")
+    assert function.invoke({"action": "refresh"})["errorType"] == "OutcomeUnknown"
+    document = ledger(world)["ledger"]
+    assert (document["lock"], document["slots"][world.primary]["suspicions"]) == (None, 1)
+
+
+def test_after_a_process_was_killed_while_it_acquired_the_next_ones_recover(
+    world: World, start: Callable[..., Function]
+) -> None:
+    """Lambda ends a run that hangs with a token on its way: its lock keeps the next out, then the standby steps in."""
+    function = start(timeout=4, ACQUIRE_TIMEOUT_SECONDS="1", WRITE_RESERVE_SECONDS="1")
+    assert function.invoke({"action": "status"})["outcome"] == "due"  # from here on no start counts into the time
+    (hung,) = function.runtimes()
+    world.vendor.on_request = lambda moment: os.kill(hung, signal.SIGSTOP) if moment == "issued" else None
+    assert function.invoke({"action": "refresh"})["outcome"] == "Task timed out after 4.00 seconds"
+    world.vendor.on_request = None
+    assert function.invoke({"action": "refresh"})["errorType"] == "Busy"
+    assert hung not in function.runtimes()
+    assert [request.issued for request in world.vendor.requests] == [True]
+
+    let_the_lock_lapse(world)
+    result = start().invoke({"action": "refresh"})
+    assert (result.get("outcome"), result.get("client_id")) == ("refreshed", world.standby), result
+    asked = [(request.client_id, request.status) for request in world.vendor.requests]
+    assert asked == [(world.primary, 200), (world.primary, 400), (world.standby, 200)]
+    assert world.consume() == 200
