@@ -23,7 +23,7 @@ def main(*arguments: str) -> int:
             from handler.app import lambda_handler
 
             result = lambda_handler(event, context)
-    except (RefreshError, OSError, ValueError) as error:
+    except (RefreshError, OSError, ValueError, RecursionError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
     print(json.dumps(result, indent=2))

@@ -41,7 +41,7 @@ def handle(event: Any, context: Any, keeper: Callable[[], Keeper]) -> dict[str, 
 
     def observe(happening: str, **facts: object) -> None:
         happened.add(happening)
-        logger.info(happening, extra=facts)
+        (logger.warning if happening in COUNTED else logger.info)(happening, extra=facts)
 
     try:
         asked = parse_event(event)

@@ -16,11 +16,16 @@ def utc(unix_seconds: float) -> str:
     return datetime.fromtimestamp(unix_seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def json_object(text: str | bytes | None) -> dict[str, Any]:
-    """Return the JSON object in `text`; an empty one where it is none, however it manages not to be one."""
+def json_object(text: str | bytes | None, *, is_lenient: bool = False) -> dict[str, Any]:
+    """Return the JSON object in `text`; an empty one where it is none, however it manages not to be one.
+
+    `is_lenient`: whatever stands behind the object does not matter.
+    """
+    # int() raises at thousands of digits, which must not cost the token that stands beside the number.
+    decoder = json.JSONDecoder(parse_int=lambda digits: (int if len(digits) < 4_000 else float)(digits))
     try:
-        # int() raises at thousands of digits, which must not cost the token that stands beside the number.
-        return _object(json.loads(text or "", parse_int=lambda digits: (int if len(digits) < 4_000 else float)(digits)))
+        decoded = text.decode() if isinstance(text, bytes) else text or ""
+        return _object(decoder.raw_decode(decoded.lstrip())[0] if is_lenient else decoder.decode(decoded))
     except (ValueError, RecursionError):  # not JSON, not Unicode; nested too deeply
         return {}
 
@@ -111,6 +116,8 @@ class Token:
         found = _fields(cls, json_object(text))
         if not found or not found["access_token"].strip() or found["acquired_at"] > now + margin:
             return None
+        if not "".join(value for value in found.values() if isinstance(value, str)).isprintable():
+            return None  # half a surrogate pair, say, could not even be told of
         return cls(**found | {"expires_at": min(found["expires_at"], found["acquired_at"] + max_lifetime)})
 
 
@@ -148,6 +155,16 @@ class Ledger:
 
     def with_slot(self, client_id: str, slot: Slot) -> "Ledger":
         return replace(self, slots=self.slots | {client_id: slot})
+
+    def suspected(self, client_id: str) -> "Ledger":
+        slot = self.slot(client_id)
+        return self.with_slot(client_id, replace(slot, suspicions=slot.suspicions + 1))
+
+    def closed(self, client_id: str, closed: Slot) -> "Ledger":
+        """Close the slot; no answer opens one earlier than it was, so the later of the two stands."""
+        slot = self.slot(client_id)
+        later = closed if closed.not_before >= slot.not_before else slot
+        return self.with_slot(client_id, replace(later, suspicions=slot.suspicions))
 
     def to_json(self) -> str:
         """Return the document of a claim; it holds no token, so it must never become AWSCURRENT."""

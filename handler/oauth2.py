@@ -10,6 +10,7 @@ import math
 import queue
 import re
 import threading
+import time
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -23,6 +24,8 @@ from handler.settings import Settings
 MAX_ANSWER_BYTES, MAX_TOKEN_BYTES, MAX_METADATA_BYTES = 65_536, 56_000, 2_000
 # A silent host must leave time for the other attempts to get the request out, which pause for these seconds.
 CONNECT_TIMEOUT_SECONDS, RESEND_PAUSES_SECONDS = 10, (1, 2, 4)
+# With less time than this left for its answer, or than half of the time to acquire, a request is better not sent.
+SHORTEST_WAIT_SECONDS = 10
 RETRY_AFTER_DEFAULT_SECONDS, PROBE_TIMEOUT_SECONDS = 900, 5
 CLIENT_ERROR_CODES = ("access_denied", "invalid_client", "unauthorized_client")
 # RFC 6749 section 5.2 and these. Only they are ever repeated: any other text may quote the request.
@@ -36,21 +39,28 @@ def acquire(
 ) -> tuple[Token, list[str]]:
     """Ask once for a token, over in `budget` seconds; return it with what was odd about its metadata, in words.
 
-    Only a request that was never sent whole is sent again. Raises an RefreshError.
+    Only a request that was never sent whole is sent again. Raises RateLimited, CredentialsRefused, VendorError,
+    VendorUnreachable or OutcomeUnknown.
     """
     ends = now() + budget
     for pause in (*RESEND_PAUSES_SECONDS, math.inf):
         sent_at = now()
         try:
-            status, body, retry_after = _post(client, settings, ends - sent_at)
+            (status, body, retry_after), cause = _post(client, settings, ends - sent_at)
             break
         except VendorUnreachable:
             if now() + pause >= ends:
                 raise
             sleep(pause)
-    if status // 100 != 2:
-        raise meaning(status, body, retry_after, now())
-    return read_token(body, client, settings, sent_at, now())
+    try:  # also of an answer that was cut: a token that is whole in it is a token
+        if status // 100 == 2:
+            return read_token(body, client, settings, sent_at, now())
+    except VendorError:
+        if not cause:
+            raise
+    if cause:
+        raise OutcomeUnknown(f"the request was sent but no whole answer came ({cause}): a token may have been issued")
+    raise meaning(status, body, retry_after, now())
 
 
 def meaning(status: int, body: bytes, retry_after: str, now: float) -> RefreshError:
@@ -63,15 +73,17 @@ def meaning(status: int, body: bytes, retry_after: str, now: float) -> RefreshEr
         return CredentialsRefused(f"{said}: it does not accept the client's credentials")
     if status == 429:
         seconds = _retry_after(retry_after.strip(), now)
-        return VendorError(f"{said}, retry after {seconds} s", retryable=True, retry_after=seconds)
-    return VendorError(said, retryable=status // 100 == 5, suspicious=status // 100 == 5)
+        return VendorError(said, retryable=True, retry_after=seconds)
+    is_refusal = 300 <= status < 500
+    return VendorError(said, retryable=status // 100 == 5, suspicious=not is_refusal)
 
 
 def read_token(
     body: bytes, client: Client, settings: Settings, sent_at: float, arrived_at: float
 ) -> tuple[Token, list[str]]:
     """Return the token of a successful answer, and its oddities; raises VendorError where there is none to use."""
-    answer = json_object(body)
+    # An answer is read leniently: a byte that is no UTF-8, or something behind the object, must not cost the token.
+    answer = json_object(body.decode("utf-8-sig", "replace"), is_lenient=True)
     access_token = _short(answer.get("access_token"), MAX_TOKEN_BYTES)
     # VSCHAR, RFC 6749 appendix A.12: no header carries anything else.
     if not re.fullmatch("[\x20-\x7e]+", access_token) or not access_token.strip():
@@ -91,7 +103,7 @@ def _short(value: object, most: int) -> str:
 def is_revoked(token: Token, probe_url: str) -> bool:
     """Say whether the API answers 401 or 403 to the token; a probe that fails says nothing, so False."""
     headers, timeout = {"Authorization": f"Bearer {token.access_token}"}, PROBE_TIMEOUT_SECONDS
-    answer = _bounded(lambda: _exchange("GET", probe_url, headers, None, timeout), timeout)
+    answer = _bounded(lambda: _exchange("GET", probe_url, headers, _Form(), timeout), timeout)
     return not isinstance(answer, Exception) and answer[0] in {401, 403}
 
 
@@ -137,19 +149,27 @@ def _jwt_claims(access_token: str) -> dict[str, Any]:
 
 
 class _Form(io.BytesIO):
-    """The request's body, which knows whether anybody has begun to send it: before that, no token can be issued."""
+    """The request's body, which knows whether anybody has begun to send it: before that, no token can be issued.
+
+    It is not sent any more after `latest` (time.monotonic()), when the answer would come too late.
+    """
 
     sent = withdrawn = False
+    latest = math.inf
+    answer: Answer = (200, b"", "")  # as much of it as has arrived
 
     def read(self, size: int | None = -1, /) -> bytes:
-        self.sent = True  # before the check: whoever withdraws it first and then finds it unsent can rely on that
-        if self.withdrawn:
+        self.sent = self.sent or time.monotonic() <= self.latest
+        if self.withdrawn or not self.sent:  # after setting: who withdraws it and finds it unsent can rely on that
             raise TimeoutError
         return super().read(size)
 
 
-def _post(client: Client, settings: Settings, timeout: float) -> Answer:
-    """Post once, over in `timeout` seconds. Raises OutcomeUnknown or VendorUnreachable."""
+def _post(client: Client, settings: Settings, timeout: float) -> tuple[Answer, str]:
+    """Post once, over in `timeout` seconds; return the answer, and if it is not whole what cut it.
+
+    Raises VendorUnreachable where the request was not sent.
+    """
     fields = {"grant_type": "client_credentials", "audience": settings.audience, "scope": settings.scope}
     headers = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"}
     if settings.client_auth == "client_secret_basic":
@@ -158,14 +178,15 @@ def _post(client: Client, settings: Settings, timeout: float) -> Answer:
     else:
         fields |= {"client_id": client.client_id, "client_secret": client.client_secret}
     form = _Form(urlencode({name: value for name, value in fields.items() if value}).encode())
+    form.latest = time.monotonic() + timeout - min(SHORTEST_WAIT_SECONDS, settings.acquire_timeout_seconds / 2)
     answer = _bounded(lambda: _exchange("POST", settings.token_url, headers, form, timeout), timeout)
     if not isinstance(answer, Exception):
-        return answer
+        return answer, ""
     form.withdrawn = True
     cause = type(answer).__name__  # no more of it, and no chain: requests' exceptions hold the form
-    if form.sent:
-        raise OutcomeUnknown(f"the request was sent but no whole answer came ({cause}): a token may have been issued")
-    raise VendorUnreachable(f"the request could not be sent ({cause})")
+    if not form.sent:
+        raise VendorUnreachable(f"the request could not be sent ({cause})")
+    return form.answer, cause
 
 
 def _bounded(work: Callable[[], Answer], timeout: float) -> Answer | Exception:
@@ -188,19 +209,21 @@ def _bounded(work: Callable[[], Answer], timeout: float) -> Answer | Exception:
         return TimeoutError()
 
 
-def _exchange(method: str, url: str, headers: dict[str, str], form: _Form | None, timeout: float) -> Answer:
+def _exchange(method: str, url: str, headers: dict[str, str], form: _Form, timeout: float) -> Answer:
     import requests
 
     timeouts, body = (min(CONNECT_TIMEOUT_SECONDS, timeout), timeout), b""
     with requests.Session() as session:
         session.headers.update(headers)
         session.auth = lambda request: request  # where there is an auth, requests looks into no .netrc
-        with session.request(method, url, data=form, timeout=timeouts, allow_redirects=False, stream=True) as answer:
+        data = form if method == "POST" else None
+        with session.request(method, url, data=data, timeout=timeouts, allow_redirects=False, stream=True) as response:
             try:
-                for chunk in answer.iter_content(8_192):
-                    body += chunk
-                    if len(body) > MAX_ANSWER_BYTES:
+                for chunk in response.iter_content(1_024):
+                    body = (body + chunk)[:MAX_ANSWER_BYTES]
+                    form.answer = (response.status_code, body, response.headers.get("Retry-After", ""))
+                    if len(body) == MAX_ANSWER_BYTES:
                         break
             except requests.exceptions.ContentDecodingError:
-                body = b""  # it came whole, and says nothing
-            return answer.status_code, body[:MAX_ANSWER_BYTES], answer.headers.get("Retry-After", "")
+                pass  # it came whole, and says no more
+            return response.status_code, body, response.headers.get("Retry-After", "")

@@ -1,7 +1,4 @@
-"""What to do next, and what each event means for the ledger: pure, no I/O, no clock of its own.
-
-The steps are those of the README's "How the refresh works". All times are Unix seconds.
-"""
+"""What to do next (the README's steps), and what each event means for the ledger: pure, no I/O; times are Unix seconds."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
@@ -26,7 +23,9 @@ FORCED_SATISFIED_SECONDS = 600
 # AWS keeps about 100 versions and removes none younger than a day: from the third failure on we write seldom.
 FAILURES_BEFORE_BACKING_OFF, BACK_OFF_SECONDS = 3, 2_700
 # Without any suspicion a refusal means that clocks are apart, or that somebody else uses the client: look again soon.
-UNEXPLAINED_REFUSAL_SECONDS, CREDENTIALS_REFUSED_SECONDS = 900, 3_600
+UNEXPLAINED_REFUSAL_SECONDS = 900
+# Twice that when the same credentials are refused again: each refusal costs two of those versions.
+CREDENTIALS_REFUSED_SECONDS = 3_600
 # How far ahead a ledger's times can be true; what lies beyond is a clock's jump or a slip of the hand.
 LONGEST_RETRY_SECONDS, LONGEST_LOCK_SECONDS, LONGEST_CLOSED_SECONDS = 3_600, 900, 7_200
 CLOCK_DIFFERENCE_SECONDS = 30  # by which the clocks of two machines may differ
@@ -123,6 +122,15 @@ class Situation:
     def better(self) -> Token | None:
         return max(filter(self.is_better, self.unsaved), key=self.seconds_left, default=None)
 
+    def wait(self, reason: str) -> Decision:
+        """Wait for a slot, but not beside a good AWSPREVIOUS where the current token is dead, and not the newer."""
+        current, previous = self.current, self.previous
+        if previous is None or current is None or self.seconds_left(current) or not self.seconds_left(previous):
+            return Decision(Action.WAIT, reason)
+        if previous.client_id == current.client_id and previous.acquired_at <= current.acquired_at:
+            return Decision(Action.WAIT, reason)
+        return Decision(Action.RESTORE, "previous", token=previous)
+
     def decide(self) -> Decision:
         """Steps 2 to 6."""
         primary, standby = self.credentials.primary, self.credentials.standby
@@ -140,14 +148,14 @@ class Situation:
         if reason is None:  # fresh is fresh, although this process holds a newer one
             return Decision(Action.KEEP, "fresh")
         if backs_off:
-            return Decision(Action.WAIT, "backing_off")
+            return self.wait("backing_off")
         if self.request.override_limit:
             return Decision(Action.ACQUIRE, reason, primary)
         is_short = left < max(1, self.settings.standby_below_seconds)
         for client in (primary, standby if is_short else None):
             if client and client.client_id not in self.request.asked and self.is_open(client):
                 return Decision(Action.ACQUIRE, reason, client)
-        return Decision(Action.WAIT, self.slot(primary, self.current).reason or LIMIT_INTERVAL)
+        return self.wait(self.slot(primary, self.current).reason or LIMIT_INTERVAL)
 
     def is_open(self, client: Client) -> bool:
         return self.slot(client, self.current).not_before <= self.now
@@ -177,32 +185,34 @@ class Situation:
         client_id = decision.client.client_id if decision.client else None
         lock = Lock(run_id, client_id, int(self.now), int(self.now) + held)
         token, ledger = decision.token, replace(self.ledger, lock=lock)
-        return _closed(ledger, token.client_id, self.spent_slot(token)) if token else ledger
+        return ledger.closed(token.client_id, self.spent_slot(token)) if token else ledger
 
     def published(self, claim: Ledger, token: Token) -> Ledger:
         """Step 9: the ledger that goes out with the token."""
-        slot = _closed(claim, token.client_id, self.spent_slot(token)).slot(token.client_id)
+        slot = claim.closed(token.client_id, self.spent_slot(token)).slot(token.client_id)
         ledger = claim.with_slot(token.client_id, replace(slot, suspicions=0))
         return replace(ledger, lock=None, failures=0, retry_at=0)
 
     def refused(self, claim: Ledger, error: RefreshError, client: Client, now: float, *, overridden: bool) -> Ledger:
         """Step 10: the ledger after an acquire that gave no token; `overridden`: it was made against a closed slot."""
         ledger, client_id = replace(claim, lock=None), client.client_id
+        if overridden and isinstance(error, RateLimited | CredentialsRefused):
+            return ledger
         if isinstance(error, RateLimited):
-            if overridden:
-                return ledger
             interval = self.settings.limit_interval_seconds + self.settings.limit_margin_seconds
             pause = interval if ledger.slot(client_id).suspicions else UNEXPLAINED_REFUSAL_SECONDS
-            ledger = _closed(ledger, client_id, Slot(int(now) + pause, RATE_LIMITED))
-            return replace(_suspected(ledger, client_id), failures=0)
+            ledger = ledger.closed(client_id, Slot(int(now) + pause, RATE_LIMITED))
+            return replace(ledger.suspected(client_id), failures=0)
         if isinstance(error, CredentialsRefused):
-            until, version_id = int(now) + CREDENTIALS_REFUSED_SECONDS, self.credentials.version_id
-            return _closed(ledger, client_id, Slot(until, CREDENTIALS_REFUSED, credentials_version=version_id))
+            slot, version_id = ledger.slot(client_id), self.credentials.version_id
+            is_repeated = (slot.reason, slot.credentials_version) == (CREDENTIALS_REFUSED, version_id)
+            until = int(now) + CREDENTIALS_REFUSED_SECONDS * (2 if is_repeated else 1)
+            return ledger.closed(client_id, Slot(until, CREDENTIALS_REFUSED, credentials_version=version_id))
         ledger = failed(ledger, now)
         if error.retry_after is not None:
             retry_at = int(now) + min(error.retry_after, LONGEST_RETRY_SECONDS)
             ledger = replace(ledger, retry_at=max(ledger.retry_at, retry_at))
-        return _suspected(ledger, client_id) if error.suspicious else ledger
+        return ledger.suspected(client_id) if error.suspicious else ledger
 
 
 def settle(
@@ -212,14 +222,15 @@ def settle(
 
     A lock that is left is another run's, and holds: one of `own_runs` does not lock this process out.
     """
-    longest = max(LONGEST_CLOSED_SECONDS, settings.limit_interval_seconds + 2 * settings.limit_margin_seconds)
+    margins = 2 * max(settings.limit_margin_seconds, CLOCK_DIFFERENCE_SECONDS)
+    longest = max(LONGEST_CLOSED_SECONDS, settings.limit_interval_seconds + margins)
     slots = {}
     for client_id, slot in ledger.slots.items():
         # A refusal of credentials stands only for the version of the secret that was refused.
         is_corrected = slot.reason == CREDENTIALS_REFUSED and slot.credentials_version != credentials.version_id
-        is_open = is_corrected or not now < slot.not_before <= now + longest
-        if client_id in credentials.client_ids or not is_open:
-            slots[client_id] = Slot(suspicions=slot.suspicions) if is_open else slot
+        is_void = is_corrected or slot.not_before > now + longest
+        if client_id in credentials.client_ids or (slot.not_before > now and not is_void):
+            slots[client_id] = Slot(suspicions=slot.suspicions) if is_void else slot
     retry_at = ledger.retry_at if now < ledger.retry_at <= now + LONGEST_RETRY_SECONDS else 0
     lock, ledger = ledger.lock, replace(ledger, lock=None, retry_at=retry_at, slots=slots)
     if lock is None or lock.until > now + LONGEST_LOCK_SECONDS:
@@ -227,7 +238,7 @@ def settle(
     if lock.until > now:
         return ledger if lock.run_id in own_runs else replace(ledger, lock=lock)
     ledger = failed(ledger, min(lock.claimed_at, now))
-    return _suspected(ledger, lock.client_id) if lock.client_id else ledger
+    return ledger.suspected(lock.client_id) if lock.client_id else ledger
 
 
 def failed(ledger: Ledger, at: float) -> Ledger:
@@ -235,15 +246,3 @@ def failed(ledger: Ledger, at: float) -> Ledger:
     failures = ledger.failures + 1
     backs_off_until = int(at) + BACK_OFF_SECONDS if failures >= FAILURES_BEFORE_BACKING_OFF else 0
     return replace(ledger, lock=None, failures=failures, retry_at=max(ledger.retry_at, backs_off_until))
-
-
-def _suspected(ledger: Ledger, client_id: str) -> Ledger:
-    slot = ledger.slot(client_id)
-    return ledger.with_slot(client_id, replace(slot, suspicions=slot.suspicions + 1))
-
-
-def _closed(ledger: Ledger, client_id: str, closed: Slot) -> Ledger:
-    """Close the slot; no answer opens one earlier than it was, so the later of the two stands."""
-    slot = ledger.slot(client_id)
-    later = closed if closed.not_before >= slot.not_before else slot
-    return ledger.with_slot(client_id, replace(later, suspicions=slot.suspicions))

@@ -25,7 +25,6 @@ POLL_SECONDS, MOST_RACES = 3, 5
 # An acquire with less time than this is not worth a slot; and Lambda kills a run at its end, so writes end before it.
 SHORTEST_ACQUIRE_SECONDS, RUN_END_SECONDS = 10, 2
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 8
-
 Result = dict[str, Any]
 
 
@@ -50,6 +49,8 @@ class Run:
         self._keeper, self._settings, self._store = keeper, keeper.settings, keeper.store
         self._request, self._remaining, self._observe = request, remaining, observe
         self._run_id, self._races, self._restored = keeper.new_id(), 0, False
+        acquire, write = self._settings.acquire_timeout_seconds, self._settings.write_reserve_seconds
+        self._needed = write + min(SHORTEST_ACQUIRE_SECONDS, acquire)
         self._probed: dict[str, bool] = {}
         self._refusal: RefreshError | None = None
         self.seconds_remaining = 0  # of the token that consumers have, as far as this run knows
@@ -62,7 +63,7 @@ class Run:
             decision = seen.decide()
             if decision.action is Action.KEEP:
                 result = self._result("kept", decision.reason, seen)
-            elif decision.action is Action.WAIT:
+            elif decision.action is Action.WAIT or (self._refusal and self._remaining() < self._needed):
                 result = self._do_without(decision.reason, seen)
             elif decision.action is Action.LOCKED:
                 self._wait_for_the_other_run()
@@ -99,8 +100,10 @@ class Run:
         """Read the ledger before the secrets: then a claim's compare-and-set covers all that was seen."""
         version = self._store.read_stage(LEDGER) if with_ledger else Version()
         secret, token = self._store.read()
-        credentials, now = Credentials.parse(secret.text, secret.version_id), self._keeper.now()
-        current, own_runs = self._token(token, now), {self._run_id}
+        now, own_runs = self._keeper.now(), {self._run_id}
+        current = self._token(token, now)
+        self.seconds_remaining = max(0, int(current.expires_at - now)) if current else 0  # should the next line raise
+        credentials = Credentials.parse(secret.text, secret.version_id)
         for client_id, (held, run_id) in list(self._keeper.unsaved.items()):
             own_runs.add(run_id)
             is_newer = current and current.client_id == client_id and current.acquired_at >= held.acquired_at
@@ -109,17 +112,18 @@ class Run:
         ledger = settle(Ledger.parse(version.text), now, own_runs, credentials, self._settings)
         unsaved = tuple(held for held, _ in self._keeper.unsaved.values())
         seen = Situation(now, current, None, unsaved, ledger, credentials, self._settings, self._request)
-        is_foreign = with_ledger and not seen.is_ours(current)
-        previous = self._store.read_stage(PREVIOUS) if is_foreign else Version()
-        seen = replace(seen, previous=self._token(previous, now), is_revoked=may_probe and self._is_revoked(seen))
-        ids = (token.version_id, previous.version_id, version.version_id)
-        seen = replace(seen, version_id=ids[0], previous_version_id=ids[1], ledger_version_id=ids[2])
+        seen = replace(seen, is_revoked=may_probe and self._is_revoked(seen))
+        is_stuck = not seen.seconds_left(current) and seen.decide().action is Action.WAIT
+        needs_previous = with_ledger and (is_stuck or not seen.is_ours(current))
+        previous = self._store.read_stage(PREVIOUS) if needs_previous else Version()
+        seen = replace(seen, previous=self._token(previous, now), previous_version_id=previous.version_id)
+        seen = replace(seen, version_id=token.version_id, ledger_version_id=version.version_id)
         self.seconds_remaining = seen.seconds_left(current)
         return seen
 
     def _token(self, version: Version, now: float) -> Token | None:
-        longest, margin = self._settings.max_lifetime_seconds, self._settings.limit_margin_seconds
-        return Token.parse(version.text, now, longest, margin)
+        margin = max(self._settings.limit_margin_seconds, CLOCK_DIFFERENCE_SECONDS)
+        return Token.parse(version.text, now, self._settings.max_lifetime_seconds, margin)
 
     def _is_revoked(self, seen: Situation) -> bool:
         """Probe a token that is good as far as we know, once in a run; any other has no life to lose."""
@@ -129,8 +133,8 @@ class Run:
         return token is not None and self._probed.get(token.access_token, False)
 
     def _wait_for_the_other_run(self) -> None:
-        needed = self._settings.acquire_timeout_seconds + self._settings.write_reserve_seconds
-        if self._remaining() - POLL_SECONDS < needed:
+        whole = self._settings.acquire_timeout_seconds + self._settings.write_reserve_seconds
+        if self._remaining() - POLL_SECONDS < whole:
             raise Busy("another run holds the lock, and no time is left to wait for it and then acquire")
         self._observe("Locked")
         self._keeper.sleep(POLL_SECONDS)
@@ -190,22 +194,20 @@ class Run:
 
     def _claim(self, claim: Ledger, claim_id: str, seen: Situation) -> bool:
         """Step 7: False where another run was faster."""
-        longest = self._settings.acquire_timeout_seconds
-        needed = self._settings.write_reserve_seconds + min(SHORTEST_ACQUIRE_SECONDS, longest)
-        if self._remaining() < needed:
+        if self._remaining() < self._needed:
             remedy = "raise the function's timeout, or lower ACQUIRE_TIMEOUT_SECONDS and WRITE_RESERVE_SECONDS"
-            raise ConfigurationError(f"less than the {needed} s are left that it takes to acquire and save: {remedy}")
+            raise ConfigurationError(f"it takes {self._needed} s to acquire and save, and less are left: {remedy}")
         if not self._store.write_ledger(claim.to_json(), claim_id, seen.ledger_version_id):
             self._count_race()
             return False
-        if self._keeper.now() - seen.now > longest / 2:
+        if self._keeper.now() - seen.now > self._settings.acquire_timeout_seconds / 2:
             self._release(failed(claim, self._keeper.now()), claim_id)
             raise StoreError("Secrets Manager took too long over the claim", code="SlowClaim")
         return True
 
     def _acquire(self, client: Client, claim: Ledger, claim_id: str, seen: Situation) -> Token | None:
         """Step 8, and 10 where no token comes; None after a refusal, when another client may be asked."""
-        now, ends = self._keeper.now, int(seen.now) + self._settings.acquire_timeout_seconds
+        now, ends = self._keeper.now, seen.now + self._settings.acquire_timeout_seconds
         budget = min(ends - now(), self._remaining() - self._settings.write_reserve_seconds)
         overridden = self._request.override_limit and not seen.is_open(client)
         self._request = replace(self._request, override_limit=False, asked=self._request.asked | {client.client_id})

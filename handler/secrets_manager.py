@@ -40,7 +40,7 @@ class SecretStore:
         try:
             client = boto3.client("secretsmanager", config=Config(**CLIENT_CONFIG))
         except (BotoCoreError, ValueError) as error:
-            raise ConfigurationError(f"environment: {error}") from None
+            raise ConfigurationError(f"environment: boto3 makes no client of it ({type(error).__name__})") from None
         return cls(client, credentials_secret_id, token_secret_id)
 
     def read(self) -> tuple[Version, Version]:
@@ -76,7 +76,9 @@ class SecretStore:
     def put(self, version_id: str, text: str, *stages: str) -> None:
         """Put a version under these labels; safe to repeat with the same arguments."""
         secret = {"SecretId": self._token_id, "SecretString": text}
-        self._call("put_secret_value", ClientRequestToken=version_id, VersionStages=[*stages], **secret)
+        answer = self._call("put_secret_value", ClientRequestToken=version_id, VersionStages=[*stages], **secret)
+        if answer.get("VersionId") != version_id:  # somebody between us and AWS answered
+            raise _store_error("put_secret_value", "OtherAnswer")
 
     def move(self, stage: str, to: str, replaces: str) -> bool:
         """Move the label to the version `to`; False where it is no longer on `replaces` (empty: on no version)."""
@@ -98,7 +100,7 @@ class SecretStore:
             if error.code == _MISSING:
                 return Version()
             raise
-        return Version(answer["VersionId"], answer.get("SecretString"))
+        return Version(answer.get("VersionId", ""), answer.get("SecretString"))
 
     def _call(self, operation: str, **parameters: Any) -> dict[str, Any]:
         try:
@@ -107,8 +109,10 @@ class SecretStore:
             code, message = (str(error.response.get("Error", {}).get(key)) for key in ("Code", "Message"))
             # Only a denial is quoted, for the permission that it names: another text may repeat what was sent.
             raise _store_error(operation, code, message if code in _DENIED else "") from None
-        except BotoCoreError as error:
+        except Exception as error:  # noqa: BLE001 - botocore's own, or what it stumbles over in an answer not AWS's
             raise _store_error(operation, type(error).__name__) from None
+        if not answer.keys() - {"ResponseMetadata"}:
+            raise _store_error(operation, "EmptyAnswer")
         return answer
 
 
@@ -130,8 +134,8 @@ def _store_error(what: str, code: str, message: str = "") -> StoreError:
 def _entry(answer: dict[str, Any], secret_id: str) -> tuple[Version, str]:
     """Return a batch's version of a secret, or else the error's code, whether AWS names it by name or by ARN."""
     for value in answer.get("SecretValues", []):
-        if secret_id in {value["Name"], value["ARN"], value["ARN"][:-_SUFFIX]}:
-            return Version(value["VersionId"], value.get("SecretString")), ""
+        if secret_id in {value.get("Name"), arn := value.get("ARN", ""), arn[:-_SUFFIX]}:
+            return Version(value.get("VersionId", ""), value.get("SecretString")), ""
     for error in answer.get("Errors", []):
         if _name(secret_id) in {_name(error["SecretId"]), _name(error["SecretId"])[:-_SUFFIX]}:
             return Version(), error["ErrorCode"]

@@ -88,7 +88,8 @@ def _url_faults(url: str, *, query_allowed: bool) -> Iterator[str]:
     except ValueError:  # also a host that is no address, which is all that http may name
         yield "must be an https URL (http is for a loopback host only)"
         return
-    if not host or not (is_local or parts.scheme == "https") or not url.isprintable():
+    is_host = re.fullmatch("[A-Za-z0-9._-]+|[0-9a-fA-F:.]+", host)
+    if not is_host or not (is_local or parts.scheme == "https") or not url.isprintable():
         yield "must be an https URL (http is for a loopback host only)"
     if "@" in parts.netloc:
         yield "must not carry user info"
