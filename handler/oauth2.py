@@ -12,6 +12,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote_plus, urlencode
@@ -24,7 +25,7 @@ from handler.settings import Settings
 MAX_ANSWER_BYTES, MAX_TOKEN_BYTES, MAX_METADATA_BYTES = 65_536, 56_000, 2_000
 # A silent host must leave time for the other attempts to get the request out, which pause for these seconds.
 CONNECT_TIMEOUT_SECONDS, RESEND_PAUSES_SECONDS = 10, (1, 2, 4)
-# With less time than this left for its answer, or than half of the time to acquire, a request is better not sent.
+# With less time than this left for its answer, or than half of the budget, a request is better not sent.
 SHORTEST_WAIT_SECONDS = 10
 RETRY_AFTER_DEFAULT_SECONDS, PROBE_TIMEOUT_SECONDS = 900, 5
 CLIENT_ERROR_CODES = ("access_denied", "invalid_client", "unauthorized_client")
@@ -42,14 +43,14 @@ def acquire(
     Only a request that was never sent whole is sent again. Raises RateLimited, CredentialsRefused, VendorError,
     VendorUnreachable or OutcomeUnknown.
     """
-    ends = now() + budget
+    ends, least = now() + budget, min(SHORTEST_WAIT_SECONDS, budget / 2)
     for pause in (*RESEND_PAUSES_SECONDS, math.inf):
         sent_at = now()
         try:
-            (status, body, retry_after), cause = _post(client, settings, ends - sent_at)
+            (status, body, retry_after), cause = _post(client, settings, ends - sent_at, least)
             break
         except VendorUnreachable:
-            if now() + pause >= ends:
+            if now() + pause >= ends - least:
                 raise
             sleep(pause)
     try:  # also of an answer that was cut: a token that is whole in it is a token
@@ -165,10 +166,10 @@ class _Form(io.BytesIO):
         return super().read(size)
 
 
-def _post(client: Client, settings: Settings, timeout: float) -> tuple[Answer, str]:
+def _post(client: Client, settings: Settings, timeout: float, least: float) -> tuple[Answer, str]:
     """Post once, over in `timeout` seconds; return the answer, and if it is not whole what cut it.
 
-    Raises VendorUnreachable where the request was not sent.
+    Raises VendorUnreachable where the request was not sent, as it is not in the last `least` seconds.
     """
     fields = {"grant_type": "client_credentials", "audience": settings.audience, "scope": settings.scope}
     headers = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"}
@@ -178,7 +179,7 @@ def _post(client: Client, settings: Settings, timeout: float) -> tuple[Answer, s
     else:
         fields |= {"client_id": client.client_id, "client_secret": client.client_secret}
     form = _Form(urlencode({name: value for name, value in fields.items() if value}).encode())
-    form.latest = time.monotonic() + timeout - min(SHORTEST_WAIT_SECONDS, settings.acquire_timeout_seconds / 2)
+    form.latest = time.monotonic() + timeout - least
     answer = _bounded(lambda: _exchange("POST", settings.token_url, headers, form, timeout), timeout)
     if not isinstance(answer, Exception):
         return answer, ""
@@ -211,6 +212,7 @@ def _bounded(work: Callable[[], Answer], timeout: float) -> Answer | Exception:
 
 def _exchange(method: str, url: str, headers: dict[str, str], form: _Form, timeout: float) -> Answer:
     import requests
+    from urllib3.exceptions import DecodeError
 
     timeouts, body = (min(CONNECT_TIMEOUT_SECONDS, timeout), timeout), b""
     with requests.Session() as session:
@@ -218,12 +220,9 @@ def _exchange(method: str, url: str, headers: dict[str, str], form: _Form, timeo
         session.auth = lambda request: request  # where there is an auth, requests looks into no .netrc
         data = form if method == "POST" else None
         with session.request(method, url, data=data, timeout=timeouts, allow_redirects=False, stream=True) as response:
-            try:
-                for chunk in response.iter_content(1_024):
+            retry_after = response.headers.get("Retry-After", "")
+            with suppress(DecodeError):  # then it came whole, and says no more
+                while len(body) < MAX_ANSWER_BYTES and (chunk := response.raw.read1(8_192, decode_content=True)):
                     body = (body + chunk)[:MAX_ANSWER_BYTES]
-                    form.answer = (response.status_code, body, response.headers.get("Retry-After", ""))
-                    if len(body) == MAX_ANSWER_BYTES:
-                        break
-            except requests.exceptions.ContentDecodingError:
-                pass  # it came whole, and says no more
-            return response.status_code, body, response.headers.get("Retry-After", "")
+                    form.answer = (response.status_code, body, retry_after)
+            return response.status_code, body, retry_after

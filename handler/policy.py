@@ -1,4 +1,4 @@
-"""What to do next (the README's steps), and what each event means for the ledger: pure, no I/O; times are Unix seconds."""
+"""What to do next, and what each event means for the ledger: pure, no I/O, no clock. All times are Unix seconds."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace

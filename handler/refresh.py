@@ -49,9 +49,8 @@ class Run:
         self._keeper, self._settings, self._store = keeper, keeper.settings, keeper.store
         self._request, self._remaining, self._observe = request, remaining, observe
         self._run_id, self._races, self._restored = keeper.new_id(), 0, False
-        acquire, write = self._settings.acquire_timeout_seconds, self._settings.write_reserve_seconds
-        self._needed = write + min(SHORTEST_ACQUIRE_SECONDS, acquire)
-        self._probed: dict[str, bool] = {}
+        shortest = min(SHORTEST_ACQUIRE_SECONDS, self._settings.acquire_timeout_seconds)
+        self._needed, self._probed = shortest + self._settings.write_reserve_seconds, dict[str, bool]()
         self._refusal: RefreshError | None = None
         self.seconds_remaining = 0  # of the token that consumers have, as far as this run knows
 
@@ -63,8 +62,10 @@ class Run:
             decision = seen.decide()
             if decision.action is Action.KEEP:
                 result = self._result("kept", decision.reason, seen)
-            elif decision.action is Action.WAIT or (self._refusal and self._remaining() < self._needed):
+            elif decision.action is Action.WAIT:
                 result = self._do_without(decision.reason, seen)
+            elif self._refusal and self._remaining() < self._needed:
+                result = self._do_without(str(seen.slot(seen.credentials.primary, seen.current).reason), seen)
             elif decision.action is Action.LOCKED:
                 self._wait_for_the_other_run()
             elif decision.action is Action.RESTORE:
@@ -79,15 +80,18 @@ class Run:
         seen = self._read(with_ledger=True, may_probe=False)
         decision = seen.decide()
         outcome = {Action.KEEP: "kept", Action.WAIT: "waiting", Action.LOCKED: "waiting"}.get(decision.action, "due")
-        result, store = self._result(outcome, decision.reason, seen), self._store
-        if not status:
-            return result | {"dry_run": True}
-        previous = self._token(store.read_stage(PREVIOUS), seen.now)
-        return result | {
-            "next_due_at": seen.next_due_at(),
-            "ledger": asdict(Ledger.parse(store.read_stage(LEDGER).text)),  # as it was written, lapsed lock and all
-            "safe_to_deactivate": seen.safe_to_deactivate(previous, store.last_changed()),
-        }
+        result, store = self._result(outcome, decision.reason, seen) | {"dry_run": not status}, self._store
+        previous = self._token(store.read_stage(PREVIOUS), seen.now) if status else None
+        return (
+            result
+            if not status
+            else result
+            | {
+                "next_due_at": seen.next_due_at(),
+                "ledger": asdict(Ledger.parse(store.read_stage(LEDGER).text)),  # as it was written, lapsed lock and all
+                "safe_to_deactivate": seen.safe_to_deactivate(previous, store.last_changed()),
+            }
+        )
 
     def _look(self) -> Situation:
         seen = self._read(with_ledger=False)
@@ -133,8 +137,8 @@ class Run:
         return token is not None and self._probed.get(token.access_token, False)
 
     def _wait_for_the_other_run(self) -> None:
-        whole = self._settings.acquire_timeout_seconds + self._settings.write_reserve_seconds
-        if self._remaining() - POLL_SECONDS < whole:
+        settings, left = self._settings, self._remaining() - POLL_SECONDS
+        if left < settings.acquire_timeout_seconds + settings.write_reserve_seconds:
             raise Busy("another run holds the lock, and no time is left to wait for it and then acquire")
         self._observe("Locked")
         self._keeper.sleep(POLL_SECONDS)

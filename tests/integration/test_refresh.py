@@ -1234,6 +1234,21 @@ def test_slow_claim_is_released(world: World) -> None:
     assert (ledger(world)["lock"], ledger(world)["failures"], ledger(world)["slots"]) == (None, 1, {})
 
 
+def test_claim_counts_from_its_own_moment(world: World) -> None:
+    """However long the reads took, the lock and the time to acquire begin when the claim is made."""
+    write(world, SEED, CURRENT)
+    reads_previous = once(lambda: world.clock.advance(70))
+    on(
+        world,
+        lambda operation, params: operation == "GetSecretValue" and params["VersionStage"] == PREVIOUS,
+        reads_previous,
+    )
+    began = now(world)
+    with traffic(world) as seen:
+        assert saw(world.invoke()) == ("refreshed", "missing")
+    assert seen.claims[0]["lock"]["claimed_at"] == began + 70
+
+
 def test_claim_that_took_half_of_the_time_goes_on(world: World) -> None:
     """Half of the time to acquire is still enough."""
     on(world, is_claim, once(lambda: world.clock.advance(60)), moment="after")

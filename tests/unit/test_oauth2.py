@@ -352,10 +352,17 @@ def test_token_type_is_bearer(token_type: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["scope", "token_type"])
-@pytest.mark.parametrize("value", ["x" * 45_300, "\u00e9" * 15_000], ids=["long", "longer when it is escaped"])
-def test_no_metadata_makes_a_token_too_large_to_save(key: str, value: str) -> None:
+@pytest.mark.parametrize(
+    ("length", "value"),
+    [
+        pytest.param(20_000, "x" * 45_300, id="long"),
+        pytest.param(20_000, "\u00e9" * 15_000, id="longer when it is escaped"),
+        pytest.param(50_000, "\U0001f511" * 1_900, id="twelve bytes a character"),
+    ],
+)
+def test_no_metadata_makes_a_token_too_large_to_save(key: str, length: int, value: str) -> None:
     """An issued token is never thrown away for its metadata: the document still fits in a secret."""
-    long_token = "x" * 20_000
+    long_token = "x" * length
     token, _ = read(json.dumps({"access_token": long_token, key: value}, ensure_ascii=False).encode())
     assert token.access_token == long_token
     assert len(token.to_json(Ledger())) <= SECRET_BYTES
@@ -455,7 +462,7 @@ def test_no_error_repeats_the_answer(text: str, fields: dict[str, Any]) -> None:
     [
         pytest.param(answer() + b"\x00 // and more", id="more after it"),
         pytest.param(b"\xef\xbb\xbf \n" + answer(), id="a byte order mark before it"),
-        pytest.param(answer(note="caf?").replace(b"caf?", b"caf\xe9"), id="another field that is no UTF-8"),
+        pytest.param(answer(note='"caf?"').replace(b"caf?", b"caf\xe9"), id="another field that is no UTF-8"),
     ],
 )
 def test_what_surrounds_a_token_does_not_cost_it(body: bytes) -> None:

@@ -1,0 +1,120 @@
+"""What goes wrong seldom and hurts most: each of these once cost a token, or consumers theirs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from handler.errors import CredentialsRefused, RateLimited, VendorUnreachable
+from local.faults import Fault
+from local.secrets_manager import AwsFault
+from local.world import World
+from tests.integration.helpers import HOUR, INTERVAL, LIMITED, REFUSED, fresh, ledger, now, slot_of, token_of, write
+
+if TYPE_CHECKING:
+    from local.clock import Clock
+
+WHOLE = {"access_token": "whole-although-the-answer-is-not", "token_type": "Bearer", "expires_in": 86_400}
+
+
+def test_dead_current_token_gives_way_to_a_good_previous_one(clock: Clock) -> None:
+    """A primary that is deactivated by mistake costs nothing while the standby's token, AWSPREVIOUS, is still good."""
+    with World(clock) as world:
+        fresh(world)
+        world.put_credentials(world.standby, world.primary)
+        assert world.invoke()["client_id"] == world.standby
+        world.vendor.deactivate(world.standby)
+        result = world.invoke(keeper=world.keeper(PROBE_URL=world.vendor.api_url))
+        assert (result["outcome"], result["reason"]) == ("recovered", "previous")
+        assert world.consume() == 200
+
+
+def test_newest_token_in_the_wrong_place_is_brought_back_when_it_is_needed(world: World) -> None:
+    """Where clocks that were apart have put an older token over the newest, its end is not the consumers' end."""
+    fresh(world, 19 * HOUR)
+    older, newest = world.token(), token_of(world)
+    write(world, newest, "AWSCURRENT", "REFRESH_LEDGER")
+    write(world, older, "AWSCURRENT")
+    world.clock.advance(older["expires_at"] - now(world))
+    slot = {"not_before": newest["acquired_at"] + INTERVAL, "reason": "limit_interval"}
+    write(world, older | {"ledger": ledger(world) | {"slots": {world.primary: slot}}}, "REFRESH_LEDGER")
+    assert world.invoke()["outcome"] in {"recovered", "refreshed"}
+    assert world.token()["acquired_at"] >= newest["acquired_at"]
+
+
+def test_token_that_is_whole_in_a_cut_answer_is_a_token(world: World) -> None:
+    """The connection ends too early, and yet nothing of the token is missing: it is published."""
+    world.vendor.script(Fault.answer(200, WHOLE, headers={"Content-Length": "4096"}))
+    assert world.invoke()["outcome"] == "refreshed"
+    assert world.token()["access_token"] == WHOLE["access_token"]
+
+
+def test_answer_that_is_not_aws_s_saves_nothing(world: World) -> None:
+    """A 200 of somebody between us and AWS does not count as saved: the publish is repeated until AWS has it."""
+    world.secrets.fail("PutSecretValue", None, None, AwsFault("Stranger", 200))  # the seed, the claim, the publish
+    assert world.invoke()["outcome"] == "refreshed"
+    assert world.consume() == 200
+
+
+def test_same_credentials_refused_again_are_left_alone_for_longer(world: World) -> None:
+    """Each refusal costs versions of the secret, of which a day has about 100: the second closes for two hours."""
+    for hours in (1, 2, 2):
+        world.vendor.script(REFUSED)
+        with pytest.raises(CredentialsRefused):
+            world.invoke()
+        assert slot_of(world)["not_before"] == now(world) + hours * HOUR
+        world.clock.advance(hours * HOUR)
+
+
+def test_override_refused_for_its_credentials_forgets_no_limit(world: World) -> None:
+    """What closed the slot still does when the credentials are put right, and no earlier."""
+    fresh(world, 20.5 * HOUR)
+    world.vendor.script(LIMITED)
+    assert world.invoke()["outcome"] == "waiting"
+    closed = slot_of(world)
+    world.vendor.script(REFUSED)
+    with pytest.raises(CredentialsRefused):
+        world.invoke({"force": True, "override_limit": True})
+    assert slot_of(world) == closed
+
+
+def test_run_without_time_for_the_standby_says_what_the_primary_was_refused_for(clock: Clock) -> None:
+    """A slow refusal that leaves no time to ask the standby is `waiting`, not a fault of the function's timeout."""
+    with World(clock) as world:
+        fresh(world, 22 * HOUR)
+        world.vendor.script(LIMITED)
+        world.vendor.on_request = lambda _: clock.advance(110)
+        result = world.invoke(timeout=145)
+        assert (result["outcome"], result["reason"]) == ("waiting", "rate_limited")
+
+
+def test_request_is_not_sent_when_its_answer_would_come_too_late(world: World) -> None:
+    """Connecting that took nearly all of the time ends there: no slot is spent on an answer that nobody waits for."""
+    world.vendor.stop()
+    keeper = world.keeper(ACQUIRE_TIMEOUT_SECONDS="10")
+
+    def sleep(seconds: float) -> None:
+        world.clock.advance(seconds)
+        if world.clock.now() - begun >= 7:
+            world.vendor.start()
+
+    begun = world.clock.now()
+    keeper.sleep = sleep
+    with pytest.raises(VendorUnreachable):
+        world.invoke(keeper=keeper)
+    assert world.vendor.requests == []
+    world.vendor.start()
+    assert world.invoke()["outcome"] == "refreshed"
+
+
+def test_refusal_of_both_clients_names_the_one_that_people_must_mend(clock: Clock) -> None:
+    """Where the primary's credentials are refused and the standby has no slot, it is the credentials that count."""
+    with World(clock) as world:
+        world.vendor.script(REFUSED, LIMITED)
+        with pytest.raises(CredentialsRefused):
+            world.invoke()
+        world.vendor.script(LIMITED, LIMITED)
+        world.clock.advance(HOUR)
+        with pytest.raises(RateLimited):
+            world.invoke()
