@@ -80,18 +80,15 @@ class Run:
         seen = self._read(with_ledger=True, may_probe=False)
         decision = seen.decide()
         outcome = {Action.KEEP: "kept", Action.WAIT: "waiting", Action.LOCKED: "waiting"}.get(decision.action, "due")
-        result, store = self._result(outcome, decision.reason, seen) | {"dry_run": not status}, self._store
-        previous = self._token(store.read_stage(PREVIOUS), seen.now) if status else None
-        return (
-            result
-            if not status
-            else result
-            | {
-                "next_due_at": seen.next_due_at(),
-                "ledger": asdict(Ledger.parse(store.read_stage(LEDGER).text)),  # as it was written, lapsed lock and all
-                "safe_to_deactivate": seen.safe_to_deactivate(previous, store.last_changed()),
-            }
-        )
+        result = self._result(outcome, decision.reason, seen)
+        if not status:
+            return result | {"dry_run": True}
+        ledger, previous = (self._store.read_stage(stage) for stage in (LEDGER, PREVIOUS))
+        return result | {
+            "next_due_at": seen.next_due_at(),
+            "ledger": asdict(Ledger.parse(ledger.text)),  # as it was written, lapsed lock and all
+            "safe_to_deactivate": seen.safe_to_deactivate(self._token(previous, seen.now), self._store.last_changed()),
+        }
 
     def _look(self) -> Situation:
         seen = self._read(with_ledger=False)
@@ -171,12 +168,10 @@ class Run:
             self._observe(waits_for, not_before=slot.not_before)
         if self.seconds_remaining and not isinstance(refusal, CredentialsRefused):
             return self._result("waiting", reason, seen)
-        if refusal:
-            raise refusal
         message = f"no good token, and none may be asked for before {utc(seen.opens_at(seen.current))} ({reason})"
-        if reason == "backing_off":
+        if reason == "backing_off" and not refusal:
             raise VendorError(message, retryable=True)
-        raise CredentialsRefused(message) if reason == CREDENTIALS_REFUSED else RateLimited(message)
+        raise refusal or (CredentialsRefused if reason == CREDENTIALS_REFUSED else RateLimited)(message)
 
     def _claim_and_publish(self, decision: Decision, seen: Situation) -> Result | None:
         """None where the race was lost or the client was refused: then the run looks again."""
