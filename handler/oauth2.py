@@ -25,7 +25,7 @@ from handler.settings import Settings
 MAX_ANSWER_BYTES, MAX_TOKEN_BYTES, MAX_METADATA_BYTES = 65_536, 56_000, 2_000
 # A silent host must leave time for the other attempts to get the request out, which pause for these seconds.
 CONNECT_TIMEOUT_SECONDS, RESEND_PAUSES_SECONDS = 10, (1, 2, 4)
-# With less time than this left for its answer, or than half of the budget, a request is better not sent.
+# With less time than this left for its answer, or than a quarter of the budget, a request is better not sent.
 SHORTEST_WAIT_SECONDS = 10
 RETRY_AFTER_DEFAULT_SECONDS, PROBE_TIMEOUT_SECONDS = 900, 5
 CLIENT_ERROR_CODES = ("access_denied", "invalid_client", "unauthorized_client")
@@ -43,7 +43,7 @@ def acquire(
     Only a request that was never sent whole is sent again. Raises RateLimited, CredentialsRefused, VendorError,
     VendorUnreachable or OutcomeUnknown.
     """
-    ends, least = now() + budget, min(SHORTEST_WAIT_SECONDS, budget / 2)
+    ends, least = now() + budget, min(SHORTEST_WAIT_SECONDS, budget / 4)
     for pause in (*RESEND_PAUSES_SECONDS, math.inf):
         sent_at = now()
         try:

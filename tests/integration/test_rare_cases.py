@@ -92,7 +92,7 @@ def test_run_without_time_for_the_standby_says_what_the_primary_was_refused_for(
 def test_request_is_not_sent_when_its_answer_would_come_too_late(world: World) -> None:
     """Connecting that took nearly all of the time ends there: no slot is spent on an answer that nobody waits for."""
     world.vendor.stop()
-    keeper = world.keeper(ACQUIRE_TIMEOUT_SECONDS="10")
+    keeper = world.keeper(ACQUIRE_TIMEOUT_SECONDS="8")
 
     def sleep(seconds: float) -> None:
         world.clock.advance(seconds)
