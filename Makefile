@@ -10,7 +10,7 @@ SOURCES := handler local scripts tests
 .PHONY: help run serve test lint format clean
 
 help:  ## list these commands
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 $(READY): requirements.txt requirements-dev.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=...")'
@@ -75,3 +75,16 @@ validate: $(SAM)/.ready $(CHECKOV)/.ready  ## the template: as SAM, as the Cloud
 
 deploy: build  ## build, then deploy to AWS (ENV=sandbox or production, as in samconfig.toml)
 	$(SAM_ENVIRONMENT) sam deploy --config-env $(ENV)
+
+# A local AWS to deploy to, in a venv of its own like the other tools.
+MINISTACK := .venv-ministack/bin
+
+.PHONY: deploy-local
+
+$(MINISTACK)/.ready: requirements-ministack.txt
+	$(PYTHON) -m venv .venv-ministack
+	$(MINISTACK)/python -m pip install --quiet --disable-pip-version-check -r requirements-ministack.txt
+	@touch $@
+
+deploy-local: $(READY) $(MINISTACK)/.ready  ## deploy to an emulated AWS on loopback, IAM enforced, and check it there (2 min)
+	$(BIN)/python -m scripts.deploy_local

@@ -22,10 +22,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m scripts.deploy_local", description=__doc__)
     parser.add_argument("--template", type=Path, default=ROOT / "template.yaml")
     template = parser.parse_args().template
+    if not template.is_file():
+        parser.error(f"{template} is no file")
     if not PROGRAM.exists():
         sys.exit("ministack is not installed: run `make deploy-local`, which does that")
     # Leaving by an exception ends all that was started here.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended from outside"))
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, lambda *_: sys.exit("ended from outside"))
     signal.signal(signal.SIGALRM, lambda *_: sys.exit(f"FAILED  not over within {LONGEST_SECONDS} s"))
     signal.alarm(LONGEST_SECONDS)
     report = Report()
@@ -35,6 +38,8 @@ def main() -> int:
         for title, part in story.parts():
             with report.section(title):
                 part()
+            if not story.is_deployed:
+                break
     print()
     for text in NOT_SHOWN:
         print(f"not shown here: {text}")

@@ -34,6 +34,7 @@ class Story:
         self._stack = Stack(aws, TokenUrl=vendor.token_url, EventBusName=BUS)
         self._invoked: set[str] = set()
         self._told = ""
+        self.is_deployed = False  # nothing else makes sense before
 
     def parts(self) -> list[tuple[str, Callable[[], None]]]:
         return [
@@ -58,7 +59,8 @@ class Story:
         self._stack.upload()
         self._report.note("TOKEN_URL is the emulated vendor's, by the template's parameter TokenUrl")
         status = self._stack.create(self._template)
-        self._report.check("the raw template deploys", status == "CREATE_COMPLETE", self._stack.failures() or status)
+        self.is_deployed = status == "CREATE_COMPLETE"
+        self._report.check("the raw template deploys", self.is_deployed, self._stack.failures() or status)
         types = list(self._stack.resources().values())
         counts = [types.count(f"AWS::{kind}") for kind in ("SecretsManager::Secret", "Lambda::Function")]
         equal("it makes two secrets and one function", counts, [2, 1])
