@@ -116,8 +116,8 @@ class Token:
         found = _fields(cls, json_object(text))
         if not found or not found["access_token"].strip() or found["acquired_at"] > now + margin:
             return None
-        if not "".join(value for value in found.values() if isinstance(value, str)).isprintable():
-            return None  # half a surrogate pair, say, could not even be told of
+        if not (found["access_token"] + found["client_id"]).isprintable():
+            return None  # half a surrogate pair can neither be sent nor told of in a result
         return cls(**found | {"expires_at": min(found["expires_at"], found["acquired_at"] + max_lifetime)})
 
 

@@ -123,11 +123,13 @@ class Situation:
         return max(filter(self.is_better, self.unsaved), key=self.seconds_left, default=None)
 
     def wait(self, reason: str) -> Decision:
-        """Wait for a slot, but not beside a good AWSPREVIOUS where the current token is dead, and not the newer."""
+        """Wait for a slot, but not beside a good AWSPREVIOUS while the current token is dead."""
         current, previous = self.current, self.previous
         if previous is None or current is None or self.seconds_left(current) or not self.seconds_left(previous):
             return Decision(Action.WAIT, reason)
-        if previous.client_id == current.client_id and previous.acquired_at <= current.acquired_at:
+        is_newer, is_same = previous.acquired_at > current.acquired_at, previous.client_id == current.client_id
+        # Two revoked tokens must not change places for ever, since only the current one is ever probed.
+        if (is_same and not is_newer) or (is_newer and not is_same and self.is_revoked):
             return Decision(Action.WAIT, reason)
         return Decision(Action.RESTORE, "previous", token=previous)
 

@@ -130,6 +130,8 @@ def test_document_without_a_key_is_no_token(key: str) -> None:
         pytest.param(document_of(make_token(), access_token=""), id="an empty token"),
         pytest.param(document_of(make_token(), access_token="  "), id="a blank token"),
         pytest.param(LEDGER.to_json(), id="a claim"),
+        pytest.param(document_of(make_token(), access_token="half a pair: \ud800"), id="a token nobody can send"),
+        pytest.param(document_of(make_token(), client_id="line\nbreak"), id="a client nobody can tell of"),
     ],
 )
 def test_foreign_or_corrupt_document_is_no_token(text: str | None) -> None:

@@ -368,6 +368,21 @@ def test_no_metadata_makes_a_token_too_large_to_save(key: str, length: int, valu
     assert len(token.to_json(Ledger())) <= SECRET_BYTES
 
 
+@pytest.mark.parametrize("said", ["raas.all\n", "raas.all\u00a0raas.read", "\x0c", "half a pair: \ud800", "\u200b"])
+@pytest.mark.parametrize("key", ["scope", "token_type"])
+def test_token_reads_back_whatever_its_metadata(key: str, said: str) -> None:
+    """An issued token is never thrown away for its metadata: the next run finds what this one has published."""
+    token, _ = read(in_json(access_token=TOKEN, **{key: said}))
+    assert Token.parse(token.to_json(Ledger()), ARRIVED_AT, DAY, 300) == token
+
+
+@pytest.mark.parametrize("key", ["scope", "audience"])
+def test_token_reads_back_whatever_was_set(key: str) -> None:
+    """A blank that was pasted into a setting does not make every token that is issued for it unreadable."""
+    token, _ = read(answer(), **{key: "pasted\u00a0with a blank that is none"})
+    assert Token.parse(token.to_json(Ledger()), ARRIVED_AT, DAY, 300) == token
+
+
 @pytest.mark.parametrize("more", [{"extra": '{"a": [1, null]}'}, {"refresh_token": '"r"'}, {"id_token": "5"}])
 def test_unknown_keys_are_ignored(more: dict[str, str]) -> None:
     """RFC 6749, 5.1: what the client does not know it ignores."""

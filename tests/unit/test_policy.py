@@ -219,9 +219,58 @@ def test_previous_token_stays_where_it_is(current: Token, previous: Token | None
     assert decided(make_situation(current=current, previous=previous))[0] is ACQUIRE
 
 
-def test_revoked_token_is_not_replaced_by_the_previous_one() -> None:
-    """A revoked token is still ours: what it replaced stays where it is."""
-    assert decided(make_situation(previous=make_token(age=DAY, left=60), is_revoked=True)) == LIMITED
+SHUT = Ledger(slots={client.client_id: Slot(NOW + HOUR, "rate_limited") for client in (PRIMARY, STANDBY)})
+DEAD = make_token(age=DAY + 60, left=0)
+
+
+@pytest.mark.parametrize(
+    ("current", "previous", "is_revoked"),
+    [
+        pytest.param(DEAD, STANDBY_TOKEN, False, id="another client's, current expired"),
+        pytest.param(FRESH, make_token(STANDBY, age=DAY, left=60), True, id="another client's, current revoked"),
+        pytest.param(DEAD, make_token(age=DAY + 59, left=60), False, id="the same client's and newer"),
+    ],
+)
+@pytest.mark.parametrize("ledger", [SHUT, Ledger(failures=3, retry_at=NOW + 60)], ids=["no slot", "backing off"])
+def test_dead_token_gives_way_to_a_good_previous_one(
+    current: Token, previous: Token, is_revoked: bool, ledger: Ledger
+) -> None:
+    """Where nobody may be asked, consumers get the good token that AWSPREVIOUS holds, and not an error."""
+    seen = make_situation(current=current, previous=previous, credentials=BOTH, is_revoked=is_revoked, ledger=ledger)
+    assert decided(seen) == (Action.RESTORE, "previous", previous)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"current": make_token(left=60), "previous": STANDBY_TOKEN}, id="the current one is good"),
+        pytest.param({"previous": make_token(STANDBY, left=0)}, id="the previous one has expired"),
+        pytest.param({"previous": make_token(FORMER)}, id="the previous one is not ours"),
+        pytest.param({"previous": make_token(age=DAY + 60, left=60)}, id="the same client's, of the same second"),
+        pytest.param({"current": FRESH, "previous": make_token(age=DAY, left=60), "is_revoked": True}, id="and older"),
+        pytest.param({}, id="there is none"),
+    ],
+)
+def test_dead_token_waits_where_the_previous_one_is_no_better(changes: dict[str, Any]) -> None:
+    """What the current token has replaced, or what is not good either, is not brought back."""
+    seen = make_situation(**{"current": DEAD, "credentials": BOTH, "ledger": SHUT} | changes)
+    assert decided(seen)[0] is Action.WAIT
+
+
+def test_slot_and_unsaved_token_come_before_a_previous_one_of_ours() -> None:
+    """A previous token that ours has replaced is only for the case that nothing else can be done."""
+    seen = make_situation(current=DEAD, previous=STANDBY_TOKEN, credentials=BOTH)
+    assert decided(seen) == (ACQUIRE, "expired", PRIMARY)
+    unsaved = make_token(STANDBY, age=60)
+    assert decided(replace(seen, ledger=SHUT, unsaved=(unsaved,))) == (Action.PUBLISH, "unsaved", unsaved)
+
+
+def test_bringing_back_is_not_undone() -> None:
+    """Where the probe refuses both tokens, they are not moved to and fro until the run gives up."""
+    seen = make_situation(current=FRESH, credentials=BOTH, is_revoked=True, ledger=SHUT)
+    moved = replace(seen, previous=make_token(STANDBY, age=DAY, left=60))
+    assert moved.decide().action is Action.RESTORE
+    assert replace(moved, current=moved.previous, previous=FRESH).decide().action is Action.WAIT
 
 
 @pytest.mark.parametrize(
@@ -674,6 +723,25 @@ def test_answer_without_a_token(
     assert (ledger.lock, ledger.slot(STANDBY.client_id)) == (None, others)
 
 
+def test_same_credentials_refused_again_close_the_slot_for_twice_as_long() -> None:
+    """Each refusal costs versions of the secret, of which a day has about 100; other credentials begin anew."""
+    seen, claim = make_situation(), Ledger(make_lock(), 0, 0, {PRIMARY.client_id: replace(REFUSED, not_before=NOW)})
+    again = seen.refused(claim, answered(401), PRIMARY, LATER, overridden=False)
+    assert again.slot(PRIMARY.client_id) == replace(REFUSED, not_before=LATER + 2 * HOUR)
+    corrected = replace(seen, credentials=make_credentials(version_id="version-2"))
+    slot = corrected.refused(claim, answered(401), PRIMARY, LATER, overridden=False).slot(PRIMARY.client_id)
+    assert slot == replace(REFUSED, credentials_version="version-2")
+
+
+def test_refusal_is_remembered_when_its_time_is_over() -> None:
+    """A slot that has opened still says which credentials were refused, until the secret has another version."""
+    past = closed(ahead=-1, reason="credentials_refused", credentials_version="version-1")
+    assert settled(past) == past
+    assert settled(past, credentials=make_credentials(version_id="version-2")) == Ledger(
+        slots={PRIMARY.client_id: Slot()}
+    )
+
+
 def test_refusal_is_the_askers() -> None:
     """A refusal of the standby closes the standby's slot."""
     ledger = make_situation(credentials=BOTH).refused(Ledger(make_lock()), LIMIT, STANDBY, LATER, overridden=False)
@@ -681,10 +749,11 @@ def test_refusal_is_the_askers() -> None:
 
 
 @pytest.mark.parametrize("reason", ["limit_interval", "rate_limited"])
-def test_override_refused_against_a_closed_slot_changes_nothing(reason: str) -> None:
+@pytest.mark.parametrize("error", [LIMIT, answered(401)], ids=["rate limited", "credentials refused"])
+def test_override_refused_against_a_closed_slot_changes_nothing(reason: str, error: RefreshError) -> None:
     """The vendor had not reset the limit after all: what was known before still stands."""
     claim = replace(closed(reason=reason, suspicions=1), lock=make_lock(), failures=2, retry_at=NOW + 60)
-    ledger = make_situation().refused(claim, LIMIT, PRIMARY, LATER, overridden=True)
+    ledger = make_situation().refused(claim, error, PRIMARY, LATER, overridden=True)
     assert ledger == replace(claim, lock=None)
 
 
@@ -890,7 +959,7 @@ def test_only_good_tokens_go_out(seen: Situation) -> None:
     assert is_good(seen, decision.token)
     if decision.action is Action.RESTORE:
         assert decision.token is seen.previous
-        assert not (seen.current and is_good(replace(seen, is_revoked=False), seen.current))
+        assert not is_good(seen, seen.current)
     if decision.action is Action.PUBLISH and seen.current and is_good(seen, seen.current):
         token, current = decision.token, seen.current
         if token.client_id == current.client_id:

@@ -55,6 +55,9 @@ URLS_REFUSED = [
     "https://auth.example:99999/canary",
     "https://[canary/oauth/token",
     "https://auth.example/canary\x7f",
+    "https://canary host.example/oauth/token",
+    "https://auth.example\\.canary.example/oauth/token",
+    "https://*.canary.example/oauth/token",
 ]
 
 
