@@ -931,7 +931,7 @@ def test_unsaved_token_of_the_standby_does_not_replace_the_primarys(pair: World)
     assert pair.token() == primarys
 
 
-@pytest.mark.parametrize(("left", "outcome"), [(8_999, "recovered"), (9_000, "waiting")])
+@pytest.mark.parametrize(("left", "outcome"), [(8_999, "recovered"), (9_001, "waiting")])
 def test_unsaved_token_of_the_standby_replaces_a_short_lived_one(pair: World, left: int, outcome: str) -> None:
     """With less than STANDBY_BELOW_SECONDS left the primary's token gives way to the standby's with more."""
     keeper = pair.keeper()
