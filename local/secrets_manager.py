@@ -1,6 +1,6 @@
 """Secrets Manager on loopback: moto's server, with the operations that this product leans on as AWS documents them.
 
-`SecretsManager` starts and stops it, records calls and scripts failures. `_Documented` is all that is corrected:
+`SecretsManager` starts and stops it, records calls and scripts failures. `Documented` is all that is corrected:
 its operations work on moto's own storage, every other one is moto's. Nothing of moto is patched. Times are Unix
 seconds by the emulator's clock. Moto's storage belongs to the process, hence one running instance at a time.
 """
@@ -184,13 +184,13 @@ class SecretsManager:
                 return Response.from_app(self._moto, environ, buffered=True)
             store = secretsmanager_backends[DEFAULT_ACCOUNT_ID][_signed_region(environ)]
             try:
-                answer = corrected(_Documented(store, self.clock.now()), params)
+                answer = corrected(Documented(store, self.clock.now()), params)
             except JsonRESTError as error:
                 return _error(error.error_type, error.message, error.code)
             return Response(json.dumps(answer), content_type=_CONTENT_TYPE)
 
 
-class _Documented:
+class Documented:
     """The corrected operations on moto's storage; each takes and returns the JSON of the operation of its name."""
 
     def __init__(self, store: SecretsManagerBackend, now: float) -> None:
@@ -324,8 +324,8 @@ class _Documented:
             del secret.versions[min(removable, key=lambda version: version["createdate"])["version_id"]]
 
 
-_CORRECTED: dict[str, Callable[[_Documented, _Json], _Json]] = {
-    name.title().replace("_", ""): method for name, method in vars(_Documented).items() if not name.startswith("_")
+_CORRECTED: dict[str, Callable[[Documented, _Json], _Json]] = {
+    name.title().replace("_", ""): method for name, method in vars(Documented).items() if not name.startswith("_")
 }
 
 

@@ -144,6 +144,10 @@ class Vendor:
         with self._lock:
             self._client(client_id).active = False
 
+    def is_active(self, client_id: str) -> bool:
+        with self._lock:
+            return self._client(client_id).active
+
     def reset_limit(self, client_id: str) -> None:
         """Do what the vendor's support does on request."""
         with self._lock:

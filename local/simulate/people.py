@@ -1,0 +1,130 @@
+"""What people do to it: rotate, mistype and correct, roll back, deactivate; and somebody who uses our client."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from handler.policy import Request
+from handler.refresh import Run
+from local.simulate.rates import HOUR, MINUTE
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable
+
+    from local.simulate.engine import Engine
+    from local.simulate.runtime import Lambda
+    from local.simulate.secrets import Store
+    from local.simulate.vendor import Line
+
+WAITS_FOR_DEACTIVATION = 72  # hours; then an operator gives the rotation up
+
+
+class Operator:
+    """Goes by the runbook, more or less, and does one thing at a time."""
+
+    def __init__(
+        self, engine: Engine, rng: random.Random, store: Store, line: Line, function: Lambda, *, with_standby: bool
+    ) -> None:
+        self._engine, self._rng, self._store, self._line, self._function = engine, rng, store, line, function
+        self._with_standby = with_standby
+        self._secrets: dict[str, str] = {}
+        self._made = 0
+        self.is_busy = False
+        self.clients: list[str] = []  # primary first, as in the credentials secret
+        self.former: list[str] = []  # what stood there until `changed_at`
+        self.changed_at = 0.0
+        self.version_id = ""
+        self.on_change: Callable[[], None] = lambda: None  # before a client is deactivated
+
+    @property
+    def secrets(self) -> set[str]:
+        return set(self._secrets.values())
+
+    def begin(self) -> None:
+        self._put(*[self._new_client() for _ in range(1 + self._with_standby)])
+
+    def rotate(self, *, is_mistyped: bool, is_rolled_back: bool) -> None:
+        if self.is_busy:
+            return
+        self.is_busy = True
+        old = self.clients[0]
+        new = self.clients[1] if self._with_standby else self._new_client()
+        later = self._engine.now + self._rng.uniform(0.2, 3) * HOUR
+        self._put(new, old, is_wrong=is_mistyped)
+        self._refresh()
+        if is_mistyped:
+            self._engine.at(later, lambda: (self._put(new, old), self._refresh()))  # type: ignore[func-returns-value]
+        if is_rolled_back:
+            self._engine.at(self._engine.now + HOUR, lambda: self._roll_back(old, new))
+        else:
+            self._engine.at(later + HOUR, lambda: self._retire(old, WAITS_FOR_DEACTIVATION))
+
+    def leak(self) -> None:
+        """Deactivate the primary at once, and replace it within half an hour."""
+        if self.is_busy:
+            return
+        self.is_busy = True
+        self._deactivate(self.clients[0])
+        later = self._engine.now + self._rng.uniform(5, 30) * MINUTE
+        self._engine.at(later, self._replace)
+
+    def use_elsewhere(self) -> None:
+        """Somebody asks for a token with the primary, and keeps it to himself."""
+        client_id = self.clients[0]
+        self._line.use(client_id, self._secrets[client_id])
+
+    def _roll_back(self, old: str, new: str) -> None:
+        self._put(old, new)
+        self._refresh()
+        if not self._with_standby:
+            self._engine.at(self._engine.now + 24 * HOUR, lambda: self._retire(new, WAITS_FOR_DEACTIVATION))
+        self.is_busy = not self._with_standby
+
+    def _replace(self) -> None:
+        left = self.clients[1:]
+        self._put(*left, self._new_client())
+        self._refresh()
+        self.is_busy = False
+
+    def _retire(self, client_id: str, patience: int) -> None:
+        """Look every hour whether the status says that the client may go."""
+        process = self._function.process()
+
+        def look() -> None:
+            outcome = process.run(Request(), lambda run: Run.inspect(run, status=True))
+            if outcome.result.get("safe_to_deactivate") == client_id:
+                self._deactivate(client_id)
+                kept = [one for one in self.clients if one != client_id]
+                self._put(*kept, *([self._new_client()] if self._with_standby else []))
+                self.is_busy = False
+            elif patience:
+                self._engine.at(self._engine.now + HOUR, lambda: self._retire(client_id, patience - 1))
+            else:
+                self.is_busy = False
+
+        self._engine.work(process, look)
+
+    def _refresh(self) -> None:
+        self._function.invoke(Request())
+
+    def _new_client(self) -> str:
+        self._made += 1
+        client_id = f"client-{self._made}"
+        self._secrets[client_id] = f"{self._rng.getrandbits(128):032x}"
+        self._line.vendor.add_client(client_id, self._secrets[client_id])
+        return client_id
+
+    def _deactivate(self, client_id: str) -> None:
+        self.on_change()
+        self._line.vendor.deactivate(client_id)
+
+    def _put(self, *client_ids: str, is_wrong: bool = False) -> None:
+        pairs = [{"client_id": one, "client_secret": self._secrets[one]} for one in client_ids]
+        if is_wrong:
+            pairs[0]["client_secret"] += "x"
+        document = pairs[0] | ({"standby": pairs[1]} if len(pairs) > 1 else {})
+        self.former, self.changed_at, self.clients = self.clients, self._engine.now, [*client_ids]
+        text = json.dumps(document)
+        self.version_id = self._store.call("put_secret_value", SecretId="credentials", SecretString=text)["VersionId"]

@@ -1,0 +1,186 @@
+"""The vendor in this process: the emulator's rules, and a line to it that fails as lines do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from email.message import Message
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlencode
+
+from handler.model import json_object
+from local.faults import refusal
+from local.simulate.rates import Dice
+from local.vendor import Vendor
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable
+
+    from handler.oauth2 import Answer, _Form
+    from local.simulate.engine import Engine
+    from local.simulate.rates import Rates
+    from local.simulate.runtime import Process
+
+AUDIENCE = "https://api.tangocard.com/"
+TOKEN_URL, WRONG_URL = "https://vendor.example/oauth/token", "https://vendro.example/oauth/token"
+API_URL = "https://vendor.example/raas/v2/customers"
+# While the vendor is down, every request meets one of these; "vendor_silent" is no answer at all.
+OUTAGES = ("vendor_connect", "vendor_5xx", "vendor_html", "vendor_silent")
+SLOW_SECONDS = {"vendor_slow": (5.0, 60.0), "vendor_very_slow": (100.0, 300.0)}
+# What costs a token that was issued.
+LOSING = {"vendor_reset_after", "vendor_truncated", "vendor_very_slow", "vendor_5xx_spent"}
+_UNSENT = {"vendor_dns", "vendor_connect", "vendor_tls"}
+_UNSEEN = {  # by the vendor itself, whose state stays as it is: status, headers, body
+    "vendor_html": (200, {}, b"<html>maintenance</html>"),
+    "vendor_5xx": (503, {}, b"{}"),
+    "vendor_429": (429, {"Retry-After": "60"}, b"{}"),
+    "vendor_redirect": (302, {"Location": "https://elsewhere.example/"}, b""),
+}
+_FORM = Message()
+_FORM["Content-Type"] = "application/x-www-form-urlencoded"
+
+
+class LineFailure(Exception):
+    """The connection failed, before or after the request was sent."""
+
+
+class Skewed:
+    """The vendor's clock, which differs from ours."""
+
+    def __init__(self, engine: Engine, by: float) -> None:
+        self._engine, self._by = engine, by
+
+    def now(self) -> float:
+        return self._engine.now + self._by
+
+
+@dataclass(slots=True)
+class Reply:
+    """An answer as it arrives; `is_cut`: the connection ends before the body does."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes = field(repr=False)
+    is_cut: bool = False
+
+
+@dataclass(slots=True)
+class Grant:
+    """A token that the vendor issued to us, and what became of the answer."""
+
+    client_id: str
+    token: str = field(repr=False)
+    at: float
+    expires_at: float  # by the engine's clock
+    fault: str  # what its answer met, empty for nothing
+
+
+class Line:
+    """The way to the vendor. `on_receipt(process, client_id)` is told of each request that reaches the vendor."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        rng: random.Random,
+        rates: Rates,
+        vendor: Vendor,
+        on_receipt: Callable[[Process, str], None],
+        on_issue: Callable[[Grant], None],
+    ) -> None:
+        self._engine, self._rng, self._on_receipt, self._on_issue = engine, rng, on_receipt, on_issue
+        self.dice = Dice(rng, rates, "vendor_", "request")
+        self.vendor, self.outage = vendor, ""
+        self.grants: dict[str, Grant] = {}
+        self.met: dict[str, int] = {}  # how many requests met each fault
+        self.requests = self.refusals = self.in_flight = 0
+
+    def exchange(self, method: str, url: str, headers: dict[str, str], form: _Form, timeout: float) -> Answer:
+        """Stand in for the handler's own exchange by `requests`; `wire` has that one."""
+        process: Process = self._engine.current
+        if method == "GET":
+            return self.probe(process, headers["Authorization"]), b"", ""
+        reply = self.post(process, url, form.read, timeout)
+        answer = reply.status, reply.body, reply.headers.get("Retry-After", "")
+        form.answer = answer
+        if reply.is_cut:
+            raise LineFailure
+        self.deliver(process, reply.body)
+        return answer
+
+    def deliver(self, process: Process, body: bytes) -> None:
+        """Note what token the process got to see."""
+        token = json_object(body).get("access_token")
+        if token in self.grants:
+            process.delivered.append(token)
+
+    def probe(self, process: Process, authorization: str) -> int:
+        process.wait(self._rng.uniform(0.05, 0.3))
+        return 200 if self.is_accepted(authorization.removeprefix("Bearer ")) else 401
+
+    def post(self, process: Process, url: str, send: Callable[[], bytes], timeout: float) -> Reply:
+        """Carry one token request there and back, over in `timeout` seconds. Raises LineFailure."""
+        ends = self._engine.now + timeout
+        self.requests += 1
+        fault = self.outage or self.dice.throw()
+        self.met[fault] = self.met.get(fault, 0) + bool(fault)
+        delay = self._rng.uniform(*SLOW_SECONDS.get(fault, (0.1, 1.0)))
+        self._wait(process, 0.05, ends)
+        if fault in _UNSENT or url == WRONG_URL:
+            raise LineFailure
+        body = send()
+        if fault == "vendor_silent":
+            self._wait(process, timeout + 1, ends)
+        if fault == "vendor_reset_before":
+            raise LineFailure
+        if fault in _UNSEEN:
+            self._wait(process, delay, ends)
+            return Reply(*_UNSEEN[fault])
+        self._wait(process, 0.05, ends)
+        reply = self._receive(process, body, fault)
+        self.in_flight += 1
+        try:
+            self._wait(process, delay, ends)
+        finally:
+            self.in_flight -= 1
+        if fault == "vendor_reset_after":
+            raise LineFailure
+        if fault == "vendor_truncated":
+            return Reply(reply.status, reply.headers, reply.body[: len(reply.body) // 2], is_cut=True)
+        if fault == "vendor_5xx_spent":
+            return Reply(504, {}, b"{}")
+        return reply
+
+    def _wait(self, process: Process, seconds: float, ends: float) -> None:
+        process.wait(min(seconds, ends - self._engine.now))
+        if self._engine.now >= ends:
+            raise LineFailure
+
+    def _receive(self, process: Process, body: bytes, fault: str) -> Reply:
+        form = parse_qs(body.decode())
+        self._on_receipt(process, form["client_id"][0])
+        if form["audience"] != [AUDIENCE]:
+            answer = refusal(403, "access_denied", "service not enabled within domain")
+        else:
+            answer, _ = self.vendor.token_request(_FORM, body)
+        if answer.status == 200:
+            issued, now = self.vendor.issued[-1], self._engine.now
+            grant = Grant(issued.client_id, issued.token, now, now + issued.expires_at - issued.at, fault)
+            self.grants[issued.token] = grant
+            self._on_issue(grant)
+        else:
+            self.refusals += answer.error == "rate_limited"
+        return Reply(answer.status, dict(answer.headers), answer.body)
+
+    def use(self, client_id: str, client_secret: str) -> None:
+        """Be the second party that uses our client."""
+        fields = {"grant_type": "client_credentials", "client_id": client_id, "client_secret": client_secret}
+        self.vendor.token_request(_FORM, urlencode(fields).encode())
+
+    def good_until(self, token: str) -> float:
+        """Return when the API ceases to take this token; 0 for one that it does not take."""
+        grant = self.grants.get(token)
+        is_active = grant and self.vendor.is_active(grant.client_id)
+        return grant.expires_at if grant and is_active else 0.0
+
+    def is_accepted(self, token: str) -> bool:
+        return self.good_until(token) > self._engine.now

@@ -1,0 +1,319 @@
+"""One simulated year of the real handler, from one seed: `Year(seed, setup).play()`."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections import Counter, deque
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from handler import oauth2
+from handler.model import CREDENTIALS_REFUSED, RATE_LIMITED
+from handler.policy import Request
+from handler.settings import Settings
+from local.simulate.consumers import Consumers, Outage
+from local.simulate.engine import Engine
+from local.simulate.invariants import Invariants
+from local.simulate.people import Operator
+from local.simulate.rates import DAY, HOUR, MINUTE, NONE, REALISTIC, Rates, arrivals
+from local.simulate.runtime import SECRETS, TIMEOUT_SECONDS, Lambda, Outcome, Process
+from local.simulate.secrets import Client, Store
+from local.simulate.vendor import API_URL, AUDIENCE, LOSING, OUTAGES, TOKEN_URL, WRONG_URL, Grant, Line, Skewed
+from local.vendor import Vendor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+START = 1_767_225_600.0  # 2026-01-01T00:00:00Z
+LOCK_SECONDS = 180.0  # ACQUIRE_TIMEOUT_SECONDS + WRITE_RESERVE_SECONDS + 30
+PAUSES, LONGEST_PAUSE = {CREDENTIALS_REFUSED, RATE_LIMITED}, 2 * HOUR  # of the ledger, after which it asks again
+# Why consumers have no token: the first of these that befell since the last one was acquired.
+CAUSES = (
+    "client deactivated at once",
+    "settings mistyped",
+    "second party",
+    "token lost",
+    "vendor down",
+    "Secrets Manager down",
+    "KMS key denied",
+    "credentials mistyped",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What a year is played with."""
+
+    rates: Rates = REALISTIC
+    period: float = HOUR  # seconds from tick to tick
+    standby: bool = True
+    probe: bool = False
+    clocks_apart: float = 5.0  # seconds, at most, between ours and the vendor's
+    days: int = 365
+    settings: dict[str, Any] = field(default_factory=dict)
+    forgets: bool = False  # the warm process forgets what it could not save
+
+
+@dataclass(slots=True)
+class Figures:
+    """What came of a year; times in seconds."""
+
+    seed: int
+    trace: str = ""
+    careful: float = 0.0
+    plain: float = 0.0
+    outages: list[Outage] = field(default_factory=list)
+    issued: int = 0
+    published: int = 0
+    lost: Counter[str] = field(default_factory=Counter)
+    refusals: int = 0
+    requests: int = 0
+    calls: int = 0
+    runs: Counter[str] = field(default_factory=Counter)
+    most_versions: int = 0
+    broken: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, str] = field(default_factory=dict)
+
+
+class Year:
+    """Everything of one seed. `lines` keeps the end of the trace, for whoever looks into a year."""
+
+    def __init__(
+        self, seed: int, setup: Setup, connect: Callable[[Store, Process, random.Random], Any] = Client
+    ) -> None:
+        self.setup, self._seed, self._connect = setup, seed, connect
+        # What happens when is the same whatever the handler does, so that ablations are played in the same year.
+        self._plan, self._rng = random.Random(f"plan {seed}"), random.Random(f"line {seed}")
+        self.engine = Engine(START)
+        self._hash, self.lines = hashlib.sha256(), deque[str](maxlen=400)
+        apart = self._plan.uniform(-1, 1) * setup.clocks_apart
+        vendor = Vendor(
+            Skewed(self.engine, apart),  # type: ignore[arg-type]
+            {},
+            refusals_extend=self._plan.random() < 0.5,
+            token_format=self._plan.choice(["jwt", "opaque"]),
+        )
+        vendor.report_expires_in = self._plan.choice([86_400, 86_400, 2_592_000, 0])
+        self.line = Line(self.engine, self._rng, setup.rates, vendor, self._received, self._issued)
+        self.store = Store(self.engine, self._rng, setup.rates, self._written)
+        for name in SECRETS:
+            self.store.call("create_secret", Name=name)
+        self.function = Lambda(self.engine, self._new_process, self._ended)
+        self.operator = Operator(
+            self.engine, random.Random(f"people {seed}"), self.store, self.line, self.function, with_standby=setup.standby
+        )
+        self.consumers = Consumers(self.engine, self.line.good_until, self._cause)
+        self.operator.on_change = self.consumers.change
+        self.invariants = Invariants(self.store)
+        self.figures = Figures(seed)
+        self._settings = Settings(
+            *SECRETS, token_url=TOKEN_URL, **{"probe_url": API_URL if setup.probe else "", **setup.settings}
+        )
+        self._right_settings = self._settings
+        self._kill_chance = setup.rates.run_killed
+        self._befell: dict[str, float] = {}
+        self._acquired_at = START
+        self._published: set[str] = set()
+        self._tokens = deque[str](maxlen=3)  # the last ones
+
+    def play(self) -> Figures:
+        """Play it, then end all faults and see whether it heals."""
+        end = START + self.setup.days * DAY
+        self.operator.begin()
+        self._arrange(end)
+        with _exchange(self.line.exchange, self.engine):
+            self._tick(0, end)
+            self.engine.play(end)
+            self._heal(end)
+        self.consumers.change()
+        return self._figures()
+
+    def _arrange(self, end: float) -> None:
+        """Put what befalls into time: outages, people, the second party."""
+        rates, plan, engine = self.setup.rates, self._plan, self.engine
+        for kind, begin, seconds in (
+            ("vendor", rates.vendor_down_minutes, (5 * MINUTE, 30 * MINUTE)),
+            ("vendor", rates.vendor_down_hours, (HOUR, 6 * HOUR)),
+            ("vendor", rates.vendor_down_day, (20 * HOUR, 28 * HOUR)),
+            ("aws", rates.aws_down_minutes, (5 * MINUTE, 30 * MINUTE)),
+            ("aws", rates.aws_down_hours, (2 * HOUR, 8 * HOUR)),
+            ("kms", rates.kms_denied, (HOUR, 2 * HOUR)),
+            ("settings", rates.settings_mistyped, (10 * MINUTE, 4 * HOUR)),
+        ):
+            for at in [*arrivals(plan, begin, START, end)]:
+                self._outage(kind, at, at + plan.uniform(*seconds))
+        for at in arrivals(plan, rates.second_party, START, end):
+            engine.at(at, self._second_party)
+        for at in arrivals(plan, rates.leaked, START, end):
+            engine.at(at, self._leak)
+        for at in arrivals(plan, rates.rotations, START, end):
+            wrong, back = plan.random() < rates.mistyped, plan.random() < rates.rolled_back
+            engine.at(at, lambda wrong=wrong, back=back: self._rotate(is_mistyped=wrong, is_rolled_back=back))
+
+    def _outage(self, kind: str, begin: float, end: float) -> None:
+        how, wrong_url = self._plan.choice(OUTAGES), self._plan.random() < 0.5
+
+        def turn(*, is_on: bool) -> None:
+            if kind == "vendor":
+                self._befall("vendor down")
+                self.line.outage = how if is_on else ""
+            elif kind == "settings":
+                self._befall("settings mistyped")
+                wrong = {"token_url": WRONG_URL} if wrong_url else {"audience": AUDIENCE + "v2"}
+                self._settings = replace(self._right_settings, **(wrong if is_on else {}))
+                self.function.deploy()
+            elif kind == "aws":
+                self._befall("Secrets Manager down")
+                self.store.is_down = is_on
+                self.consumers.set_readable(is_readable=not is_on)
+            else:
+                self._befall("KMS key denied")
+                self.store.is_denied = is_on
+                self.consumers.set_readable(is_readable=not is_on)
+
+        self.engine.at(begin, lambda: turn(is_on=True))
+        self.engine.at(end, lambda: turn(is_on=False))
+
+    def _tick(self, number: int, end: float) -> None:
+        """Plan one tick of the schedule, with what may befall it."""
+        rates, plan, at = self.setup.rates, self._plan, START + number * self.setup.period
+        chances = plan.random(), plan.random(), plan.random()
+        late = plan.uniform(0, 20 * MINUTE) if chances[1] < rates.tick_late else plan.uniform(0, MINUTE)
+        if at >= end:
+            return
+        if chances[0] >= rates.tick_missing:
+            self.engine.at(at + late, lambda: self.function.invoke(Request()))
+        if chances[2] < rates.run_doubled:
+            again = at + late + plan.expovariate(1) * 5
+            self.engine.at(again, lambda: self.function.invoke(Request()))
+        self.engine.at(at + self.setup.period - 1, lambda: self._tick(number + 1, end))
+
+    def _heal(self, end: float) -> None:
+        self._kill_chance = 0.0
+        self.line.outage, self.store.is_down, self.store.is_denied = "", False, False
+        self._settings = self._right_settings
+        self.function.deploy()
+        for thing, prefix, per in ((self.line, "vendor_", "request"), (self.store, "aws_", "call")):
+            thing.dice = type(thing.dice)(self._rng, NONE, prefix, per)
+        self.consumers.set_readable(is_readable=True)
+        ledger = self.invariants.document("REFRESH_LEDGER").get("ledger") or {}
+        slots = ledger.get("slots", {}).values()
+        pauses = [ledger.get("retry_at", 0), *(one["not_before"] for one in slots if one["reason"] in PAUSES)]
+        pause = max(0.0, min(max(pauses) - end, LONGEST_PAUSE))
+        begin, ticks = self.engine.now, int((pause + LOCK_SECONDS) // self.setup.period) + 2
+        for number in range(ticks):
+            self.engine.at(begin + pause + number * self.setup.period, lambda: self.function.invoke(Request()))
+        self.engine.play(begin + pause + ticks * self.setup.period)
+        token = self.invariants.document("AWSCURRENT").get("access_token")
+        is_good = self.line.is_accepted(token or "") or all(map(self._has_no_slot, self.operator.clients))
+        self.invariants.expect("heals", self.engine.now, fact=is_good, example=str(ledger))
+
+    def _has_no_slot(self, client_id: str) -> bool:
+        """Say whether the vendor has none for it, or has said so."""
+        ledger = self.invariants.document("REFRESH_LEDGER").get("ledger") or {}
+        slot = ledger.get("slots", {}).get(client_id) or {}
+        was_refused = slot.get("reason") == RATE_LIMITED and slot["not_before"] > self.engine.now
+        return was_refused or bool(self.line.vendor.describe()["clients"][client_id]["limit_clears_at"])  # type: ignore[index]
+
+    def _befall(self, cause: str) -> None:
+        self._befell[cause] = self.engine.now
+        self._note(cause)
+
+    def _second_party(self) -> None:
+        self._befall("second party")
+        self.operator.use_elsewhere()
+
+    def _leak(self) -> None:
+        self._befall("client deactivated at once")
+        self.operator.leak()
+
+    def _rotate(self, *, is_mistyped: bool, is_rolled_back: bool) -> None:
+        if is_mistyped:
+            self._befall("credentials mistyped")
+        self._note("rotation")
+        self.operator.rotate(is_mistyped=is_mistyped, is_rolled_back=is_rolled_back)
+
+    def _new_process(self) -> Process:
+        return Process(
+            self.engine,
+            self._rng,
+            self._settings,
+            lambda process: self._connect(self.store, process, self._rng),
+            lambda: self._kill_chance,
+        )
+
+    def _received(self, process: Process, client_id: str) -> None:
+        now, operator = self.engine.now, self.operator
+        self.invariants.asked(now, process, client_id, self.line.in_flight, operator.version_id)
+        self._note(f"asks as {client_id}")
+
+    def _written(self, operation: str, params: dict[str, Any]) -> None:
+        process: Process = self.engine.current
+        process.writes += 1
+        clients = {*self.operator.clients}
+        if self.engine.now - self.operator.changed_at < TIMEOUT_SECONDS:
+            clients |= {*self.operator.former}
+        document = self.invariants.written(self.engine.now, operation, process, clients)
+        self._note(f"{operation} {params.get('VersionStages') or params.get('VersionStage')}")
+        token = document and document.get("access_token")
+        if document and token:
+            self._published.add(token)
+            self._acquired_at = max(self._acquired_at, document["acquired_at"])
+            self.consumers.publish(token)
+
+    def _ended(self, process: Process, outcome: Outcome, began: float) -> None:
+        if self.setup.forgets:
+            process.keeper.unsaved.clear()
+        lost = [token for token in process.delivered if token not in self._published]
+        if outcome.word == "Killed" and lost:
+            self._befall("token lost")
+        secrets = self.operator.secrets | {*self._tokens}
+        self.invariants.ended(self.engine.now, process, outcome, self._published, secrets)
+        self.figures.runs[outcome.word] += 1
+        self._note(f"{began:.3f} {outcome.word} {outcome.reason} {outcome.result.get('version_id')}")
+
+    def _issued(self, grant: Grant) -> None:
+        self._tokens.append(grant.token)
+        if grant.fault in LOSING:
+            self._befall("token lost")
+
+    def _cause(self) -> str:
+        """Return why consumers have no good token, as far as the year knows."""
+        if self.line.outage:
+            self._befell["vendor down"] = self.engine.now
+        since = [cause for cause in CAUSES if self._befell.get(cause, 0.0) >= self._acquired_at]
+        return next(iter(since), "otherwise")
+
+    def _note(self, text: str) -> None:
+        line = f"{self.engine.now:.3f} {text}"
+        self._hash.update(line.encode())
+        self.lines.append(line)
+
+    def _figures(self) -> Figures:
+        figures, careful, plain = self.figures, self.consumers.careful, self.consumers.plain
+        figures.trace = self._hash.hexdigest()[:16]
+        figures.careful, figures.plain = (one.good / (one.good + one.bad or 1) for one in (careful, plain))
+        figures.outages = careful.outages
+        grants = self.line.grants.values()
+        held = {token.access_token for one in self.function.processes for token, _ in one.keeper.unsaved.values()}
+        missing = [grant for grant in grants if grant.token not in self._published | held]
+        figures.lost = Counter(grant.fault if grant.fault in LOSING else "process killed" for grant in missing)
+        figures.issued, figures.published = len(grants), len(self._published)
+        figures.refusals, figures.requests, figures.calls = self.line.refusals, self.line.requests, self.store.calls
+        figures.most_versions, figures.broken = self.invariants.most_versions, self.invariants.broken
+        figures.examples = self.invariants.examples
+        return figures
+
+
+@contextmanager
+def _exchange(stand_in: Any, engine: Engine) -> Iterator[None]:
+    """Have the handler's requests carried by the line; they withhold what would come too late by virtual time."""
+    before = oauth2._exchange, oauth2.time
+    oauth2._exchange, oauth2.time = stand_in, SimpleNamespace(monotonic=lambda: engine.now)  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        oauth2._exchange, oauth2.time = before
