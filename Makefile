@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 STANDBY ?= yes
-SOURCES := handler local scripts tests
+SOURCES := bench handler local scripts tests
 
 .DEFAULT_GOAL := help
 .PHONY: help run serve test lint format clean

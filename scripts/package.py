@@ -1,7 +1,9 @@
+# ruff: noqa: T201 - a command line program prints
 """Fill a folder with all that the Lambda ships, the same bytes each time: handler/ and the wheels of requirements.lock.
 
 `sam build` runs this through `make build-RefreshFunction`; any Python from 3.11 with pip will do. Installed are wheels
-for the function's platform, checked against their hashes, and nothing of them is run.
+for the function's platform, checked against their hashes, and nothing of them is run. Where a Python of the function's
+version is at hand its bytecode is in the package too: with it the bytes are others than without it.
 """
 
 import importlib.util
@@ -12,11 +14,9 @@ import sys
 from pathlib import Path
 
 from scripts import LOCK, ROOT, TARGET
+from scripts.bytecode import VARIABLE, VERSION, compile_all, target_python
+from scripts.prune import prune
 
-# Of a wheel's metadata: what a vulnerability scanner reads, and what licences ask for. The rest tells of the
-# installation, and would differ from one machine to the next.
-KEPT_METADATA = ("METADATA", "LICEN", "licen", "NOTICE", "COPYING", "AUTHORS")
-NEVER_SHIPPED = ("bin", "examples", "tests", "__pycache__")
 MODIFIED_AT = 315_619_200  # 1980-01-02, UTC: the first day that a zip can hold in every time zone
 FILE_MODE, FOLDER_MODE = 0o644, 0o755  # whatever the umask: Lambda runs the code as another user
 
@@ -31,6 +31,12 @@ def fill(folder: Path) -> None:
         target = folder / source.relative_to(ROOT)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
+    python = target_python()
+    if python:
+        compile_all(folder, python)
+    else:
+        cost = "every cold start will compile all that it imports, and take about twice as long"
+        print(f"no Python {VERSION} is at hand ({VARIABLE}=... names one): {cost}", file=sys.stderr)
     settle(folder)
 
 
@@ -39,15 +45,6 @@ def install(folder: Path) -> None:
     options = ["--quiet", "--no-deps", "--no-compile", "--require-hashes", "--target", str(folder), *TARGET]
     command = [sys.executable, "-m", "pip", "install", *options, "-r", str(LOCK)]
     subprocess.run(command, check=True)  # noqa: S603 - our own command
-
-
-def prune(folder: Path) -> None:
-    for name in NEVER_SHIPPED:
-        for found in [folder / name, *folder.glob(f"*/{name}")]:
-            shutil.rmtree(found, ignore_errors=True)
-    for file in folder.glob("*.dist-info/*"):
-        if not file.name.startswith(KEPT_METADATA):
-            file.unlink()
 
 
 def settle(folder: Path) -> None:

@@ -11,7 +11,8 @@ import pytest
 from handler import settings
 from scripts import LOCK, ROOT, TARGET
 from scripts.bundle import bundle
-from scripts.package import prune, settle
+from scripts.package import settle
+from scripts.prune import prune
 from tests.deployment.stack import TEMPLATE
 
 SHIPPED = {"boto3/session.py", "boto3-1.0.dist-info/METADATA", "boto3-1.0.dist-info/licenses/LICENSE"}

@@ -1,0 +1,43 @@
+"""Run the function for each event in turn, as a warm process would, and tell what that took: one JSON line an event.
+
+`python -S tick.py EVENT...` with the package on PYTHONPATH. The lines go to standard error, the handler's own to
+standard output.
+"""
+
+import json
+import sys
+from types import SimpleNamespace
+
+opened: list[str] = []
+connected: list[str] = []
+
+
+def watch(event: str, arguments: tuple[object, ...]) -> None:
+    if event == "open":
+        opened.append(str(arguments[0]))
+    elif event == "socket.connect":
+        connected.append(str(arguments[1]))
+
+
+def answer(event: object) -> dict[str, object]:
+    from handler.app import lambda_handler
+
+    names = ("function_name", "memory_limit_in_mb", "invoked_function_arn", "aws_request_id")
+    context = SimpleNamespace(**dict.fromkeys(names, "tick"), get_remaining_time_in_millis=lambda: 420_000)
+    try:
+        return {"result": lambda_handler(event, context)}
+    except Exception as error:  # noqa: BLE001 - as Lambda does
+        return {"error": type(error).__name__, "code": error.__traceback__.tb_frame.f_code.co_filename}  # type: ignore[union-attr]
+
+
+def main() -> None:
+    sys.addaudithook(watch)
+    for event in map(json.loads, sys.argv[1:]):
+        said = answer(event) | {"modules": sorted(sys.modules), "opened": opened, "connected": connected}
+        sys.stderr.write(json.dumps(said) + "\n")
+        connected.clear()
+        opened.clear()
+
+
+if __name__ == "__main__":
+    main()
