@@ -4,10 +4,11 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 STANDBY ?= yes
+ROUNDS ?= 15
 SOURCES := bench handler local scripts tests
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve test lint format clean
+.PHONY: help run serve test lint bench format clean
 
 help:  ## list these commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,6 +33,9 @@ lint: $(READY)  ## ruff and mypy
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/mypy
+
+bench: $(READY)  ## what a tick costs, beside the naive function: tables here and in docs/PERFORMANCE.md (4 min; ROUNDS=15)
+	$(BIN)/python -m bench --rounds $(ROUNDS)
 
 format: $(READY)  ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix $(SOURCES)
@@ -64,7 +68,8 @@ build: $(SAM)/.ready  ## what `sam deploy` uploads, for arm64 and Python 3.13, a
 	$(SAM_ENVIRONMENT) sam build
 	$(SAM)/python -m scripts.bundle
 
-build-RefreshFunction:  # `sam build` runs this
+build-RefreshFunction:  # `sam build` runs this, and says where to
+	@test -n "$(ARTIFACTS_DIR)" || { echo "sam build runs this target; you want: make build" >&2; exit 2; }
 	$(PYTHON) -m scripts.package "$(ARTIFACTS_DIR)"
 
 validate: $(SAM)/.ready $(CHECKOV)/.ready  ## the template: as SAM, as the CloudFormation that it becomes, and by checkov

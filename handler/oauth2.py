@@ -104,7 +104,7 @@ def _short(value: object, most: int) -> str:
 def is_revoked(token: Token, probe_url: str) -> bool:
     """Say whether the API answers 401 or 403 to the token; a probe that fails says nothing, so False."""
     headers, timeout = {"Authorization": f"Bearer {token.access_token}"}, PROBE_TIMEOUT_SECONDS
-    answer = _bounded(lambda: _exchange("GET", probe_url, headers, _Form(), timeout), timeout)
+    answer = _bounded(lambda: exchange("GET", probe_url, headers, _Form(), timeout), timeout)
     return not isinstance(answer, Exception) and answer[0] in {401, 403}
 
 
@@ -180,7 +180,7 @@ def _post(client: Client, settings: Settings, timeout: float, least: float) -> t
         fields |= {"client_id": client.client_id, "client_secret": client.client_secret}
     form = _Form(urlencode({name: value for name, value in fields.items() if value}).encode())
     form.latest = time.monotonic() + timeout - least
-    answer = _bounded(lambda: _exchange("POST", settings.token_url, headers, form, timeout), timeout)
+    answer = _bounded(lambda: exchange("POST", settings.token_url, headers, form, timeout), timeout)
     if not isinstance(answer, Exception):
         return answer, ""
     form.withdrawn = True
@@ -210,7 +210,7 @@ def _bounded(work: Callable[[], Answer], timeout: float) -> Answer | Exception:
         return TimeoutError()
 
 
-def _exchange(method: str, url: str, headers: dict[str, str], form: _Form, timeout: float) -> Answer:
+def exchange(method: str, url: str, headers: dict[str, str], form: _Form, timeout: float) -> Answer:
     import requests
     from urllib3.exceptions import DecodeError
 

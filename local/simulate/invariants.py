@@ -91,9 +91,7 @@ class Invariants:
         is_late_enough = max(not_before, ledger.get("retry_at", 0)) <= ours
         self.expect("early", now, fact=is_late_enough, example=json.dumps(ledger))
 
-    def ended(
-        self, now: float, process: Process, outcome: Outcome, published: set[str], secrets: set[str]
-    ) -> None:
+    def ended(self, now: float, process: Process, outcome: Outcome, published: set[str], secrets: set[str]) -> None:
         """Look at a run that ended. `secrets`: what its output must not hold."""
         if outcome.word != "Killed":
             held = {token.access_token for token, _ in process.keeper.unsaved.values()}

@@ -46,7 +46,7 @@ class Operator:
         self._put(*[self._new_client() for _ in range(1 + self._with_standby)])
 
     def rotate(self, *, is_mistyped: bool, is_rolled_back: bool) -> None:
-        if self.is_busy:
+        if self.is_busy or len(self.clients) > 1 + self._with_standby:  # or the last one was never finished
             return
         self.is_busy = True
         old = self.clients[0]
@@ -55,7 +55,7 @@ class Operator:
         self._put(new, old, is_wrong=is_mistyped)
         self._refresh()
         if is_mistyped:
-            self._engine.at(later, lambda: (self._put(new, old), self._refresh()))  # type: ignore[func-returns-value]
+            self._engine.at(later, lambda: self._correct(new, old))
         if is_rolled_back:
             self._engine.at(self._engine.now + HOUR, lambda: self._roll_back(old, new))
         else:
@@ -74,6 +74,10 @@ class Operator:
         """Somebody asks for a token with the primary, and keeps it to himself."""
         client_id = self.clients[0]
         self._line.use(client_id, self._secrets[client_id])
+
+    def _correct(self, new: str, old: str) -> None:
+        self._put(new, old)
+        self._refresh()
 
     def _roll_back(self, old: str, new: str) -> None:
         self._put(old, new)

@@ -47,12 +47,15 @@ class Rates:
     aws_cut: float = _rate(5e-5, "call", "the connection ends before the call takes effect")
     aws_lost_answer: float = _rate(5e-5, "call", "the connection ends after it took effect, also of puts and moves")
     aws_stale: float = _rate(2e-4, "call", "a read that does not yet see the last write, of the last 5 s")
+    aws_burst: float = _rate(1e-5, "call", "it fails from this very call on, for 20 s to 5 minutes")
     aws_down_minutes: float = _rate(2, "year", "5 to 30 minutes")
     aws_down_hours: float = _rate(0.2, "year", "2 to 8 hours, as in a region's large event every few years")
     kms_denied: float = _rate(0.1, "year", "someone edits the key's policy; an hour or two until it is put right")
     # Lambda and its schedule.
     run_killed: float = _rate(1e-5, "step", "the host fails between two steps of a run")
-    run_doubled: float = _rate(1e-3, "tick", "asynchronous invocation is at least once")
+    run_doubled: float = _rate(
+        1e-3, "tick", "invoked twice, at once or some seconds apart: asynchronous is at least once"
+    )
     tick_missing: float = _rate(2e-4, "tick", "the scheduler is down, or its permission is gone for a while")
     tick_late: float = _rate(5e-3, "tick", "by up to 20 minutes")
     # People.
@@ -93,6 +96,21 @@ HARSH = replace(
     rotations=12,
     leaked=1,
     settings_mistyped=6,
+)
+# For the invariants alone: so much at once that nobody counts availability.
+TORTURE = replace(
+    HARSH.scaled(5),
+    run_doubled=0.5,
+    run_killed=2e-3,
+    aws_stale=0.05,
+    aws_burst=0.01,
+    vendor_reset_after=0.05,
+    second_party=50,
+    rotations=50,
+    leaked=10,
+    settings_mistyped=50,
+    mistyped=0.3,
+    rolled_back=0.3,
 )
 
 

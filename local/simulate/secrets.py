@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from local.simulate.rates import Rates
     from local.simulate.runtime import Process
 
-STALE_SECONDS, READ_TIMEOUT_SECONDS, MOST_ATTEMPTS = 5.0, 4.0, 3
+STALE_SECONDS, READ_TIMEOUT_SECONDS, MOST_ATTEMPTS, BURST_SECONDS = 5.0, 4.0, 3, (20.0, 300.0)
 # botocore's own: what a repetition takes from its quota, what a success gives back, and which codes are throttling.
 RETRY_COST, THROTTLING_COST, SUCCESS_RETURNS = 14, 5, 1
 THROTTLING = {"ThrottlingException", "LimitExceededException"}
@@ -47,13 +47,15 @@ class Refused(Exception):
 class Store:
     """Both secrets. `on_write` is told of each call that may have changed the token secret, as it takes effect."""
 
-    def __init__(self, engine: Engine, rng: random.Random, rates: Rates, on_write: Callable[[str, _Json], None]) -> None:
+    def __init__(
+        self, engine: Engine, rng: random.Random, rates: Rates, on_write: Callable[[str, _Json], None]
+    ) -> None:
         self._engine, self._rng, self._on_write = engine, rng, on_write
         self.dice = Dice(rng, rates, "aws_", "call")
         self._backend = SecretsManagerBackend(REGION, DEFAULT_ACCOUNT_ID)
         self.is_down = self.is_denied = False
         self._labels: dict[str, list[str]] = {}  # as they were before the last write
-        self._written_at = 0.0
+        self._written_at = self._burst_ends = 0.0
         self.calls = 0
 
     def call(self, operation: str, **params: Any) -> _Json:
@@ -65,7 +67,7 @@ class Store:
         return answer
 
     def versions(self, name: str) -> dict[str, _Json]:
-        versions: dict[str, _Json] = self._backend.secrets[name].versions  # type: ignore[assignment]
+        versions: dict[str, _Json] = self._backend.secrets[name].versions
         return versions
 
     def attempt(self, process: Process, operation: str, params: _Json) -> _Json:
@@ -73,7 +75,9 @@ class Store:
         self.calls += 1
         process.wait(self._rng.uniform(0.005, 0.03))
         fault = self.dice.throw()
-        if self.is_down:
+        if fault == "aws_burst":
+            self._burst_ends = self._engine.now + self._rng.uniform(*BURST_SECONDS)
+        if self.is_down or self._engine.now < self._burst_ends:
             fault = self._rng.choice(["aws_5xx", "aws_silent"])
         if fault == "aws_silent":
             process.wait(READ_TIMEOUT_SECONDS)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.message import Message
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlencode
 
+from handler import oauth2
 from handler.model import json_object
 from local.faults import refusal
 from local.simulate.rates import Dice
+from local.simulate.stand_in import stand_in
 from local.vendor import Vendor
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from handler.oauth2 import Answer, _Form
     from local.simulate.engine import Engine
@@ -76,18 +80,12 @@ class Grant:
 
 
 class Line:
-    """The way to the vendor. `on_receipt(process, client_id)` is told of each request that reaches the vendor."""
+    """The way to the vendor. `on_receipt` is told of each request that reaches it, `on_issue` of each token."""
 
-    def __init__(
-        self,
-        engine: Engine,
-        rng: random.Random,
-        rates: Rates,
-        vendor: Vendor,
-        on_receipt: Callable[[Process, str], None],
-        on_issue: Callable[[Grant], None],
-    ) -> None:
-        self._engine, self._rng, self._on_receipt, self._on_issue = engine, rng, on_receipt, on_issue
+    def __init__(self, engine: Engine, rng: random.Random, rates: Rates, vendor: Vendor) -> None:
+        self._engine, self._rng = engine, rng
+        self.on_receipt: Callable[[Process, str], None] = lambda _process, _client_id: None
+        self.on_issue: Callable[[Grant], None] = lambda _grant: None
         self.dice = Dice(rng, rates, "vendor_", "request")
         self.vendor, self.outage = vendor, ""
         self.grants: dict[str, Grant] = {}
@@ -157,7 +155,7 @@ class Line:
 
     def _receive(self, process: Process, body: bytes, fault: str) -> Reply:
         form = parse_qs(body.decode())
-        self._on_receipt(process, form["client_id"][0])
+        self.on_receipt(process, form["client_id"][0])
         if form["audience"] != [AUDIENCE]:
             answer = refusal(403, "access_denied", "service not enabled within domain")
         else:
@@ -166,7 +164,7 @@ class Line:
             issued, now = self.vendor.issued[-1], self._engine.now
             grant = Grant(issued.client_id, issued.token, now, now + issued.expires_at - issued.at, fault)
             self.grants[issued.token] = grant
-            self._on_issue(grant)
+            self.on_issue(grant)
         else:
             self.refusals += answer.error == "rate_limited"
         return Reply(answer.status, dict(answer.headers), answer.body)
@@ -184,3 +182,11 @@ class Line:
 
     def is_accepted(self, token: str) -> bool:
         return self.good_until(token) > self._engine.now
+
+
+@contextmanager
+def carry(engine: Engine, line: Line, _rng: random.Random) -> Iterator[None]:
+    """Have the handler's requests carried by the line, withheld by virtual time where they would come too late."""
+    clock = SimpleNamespace(monotonic=lambda: engine.now)
+    with stand_in((oauth2, "exchange", line.exchange), (oauth2, "time", clock)):
+        yield

@@ -5,12 +5,10 @@ from __future__ import annotations
 import hashlib
 import random
 from collections import Counter, deque
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from handler import oauth2
 from handler.model import CREDENTIALS_REFUSED, RATE_LIMITED
 from handler.policy import Request
 from handler.settings import Settings
@@ -21,11 +19,12 @@ from local.simulate.people import Operator
 from local.simulate.rates import DAY, HOUR, MINUTE, NONE, REALISTIC, Rates, arrivals
 from local.simulate.runtime import SECRETS, TIMEOUT_SECONDS, Lambda, Outcome, Process
 from local.simulate.secrets import Client, Store
-from local.simulate.vendor import API_URL, AUDIENCE, LOSING, OUTAGES, TOKEN_URL, WRONG_URL, Grant, Line, Skewed
+from local.simulate.vendor import API_URL, AUDIENCE, LOSING, OUTAGES, TOKEN_URL, WRONG_URL, Grant, Line, Skewed, carry
 from local.vendor import Vendor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
 START = 1_767_225_600.0  # 2026-01-01T00:00:00Z
 LOCK_SECONDS = 180.0  # ACQUIRE_TIMEOUT_SECONDS + WRITE_RESERVE_SECONDS + 30
@@ -78,13 +77,21 @@ class Figures:
     examples: dict[str, str] = field(default_factory=dict)
 
 
+class Wiring(NamedTuple):
+    """How the handler reaches both services: what makes its AWS client, and what carries its token requests."""
+
+    connect: Callable[[Store, Process, random.Random], Any]
+    carry: Callable[[Engine, Line, random.Random], AbstractContextManager[None]]
+
+
+DIRECT = Wiring(Client, carry)
+
+
 class Year:
     """Everything of one seed. `lines` keeps the end of the trace, for whoever looks into a year."""
 
-    def __init__(
-        self, seed: int, setup: Setup, connect: Callable[[Store, Process, random.Random], Any] = Client
-    ) -> None:
-        self.setup, self._seed, self._connect = setup, seed, connect
+    def __init__(self, seed: int, setup: Setup, wiring: Wiring = DIRECT) -> None:
+        self.setup, self._seed, self._wiring = setup, seed, wiring
         # What happens when is the same whatever the handler does, so that ablations are played in the same year.
         self._plan, self._rng = random.Random(f"plan {seed}"), random.Random(f"line {seed}")
         self.engine = Engine(START)
@@ -97,13 +104,19 @@ class Year:
             token_format=self._plan.choice(["jwt", "opaque"]),
         )
         vendor.report_expires_in = self._plan.choice([86_400, 86_400, 2_592_000, 0])
-        self.line = Line(self.engine, self._rng, setup.rates, vendor, self._received, self._issued)
+        self.line = Line(self.engine, self._rng, setup.rates, vendor)
+        self.line.on_receipt, self.line.on_issue = self._received, self._issued
         self.store = Store(self.engine, self._rng, setup.rates, self._written)
         for name in SECRETS:
             self.store.call("create_secret", Name=name)
         self.function = Lambda(self.engine, self._new_process, self._ended)
         self.operator = Operator(
-            self.engine, random.Random(f"people {seed}"), self.store, self.line, self.function, with_standby=setup.standby
+            self.engine,
+            random.Random(f"people {seed}"),
+            self.store,
+            self.line,
+            self.function,
+            with_standby=setup.standby,
         )
         self.consumers = Consumers(self.engine, self.line.good_until, self._cause)
         self.operator.on_change = self.consumers.change
@@ -124,7 +137,7 @@ class Year:
         end = START + self.setup.days * DAY
         self.operator.begin()
         self._arrange(end)
-        with _exchange(self.line.exchange, self.engine):
+        with self._wiring.carry(self.engine, self.line, self._rng):
             self._tick(0, end)
             self.engine.play(end)
             self._heal(end)
@@ -151,7 +164,7 @@ class Year:
             engine.at(at, self._leak)
         for at in arrivals(plan, rates.rotations, START, end):
             wrong, back = plan.random() < rates.mistyped, plan.random() < rates.rolled_back
-            engine.at(at, lambda wrong=wrong, back=back: self._rotate(is_mistyped=wrong, is_rolled_back=back))
+            engine.at(at, partial(self._rotate, is_mistyped=wrong, is_rolled_back=back))
 
     def _outage(self, kind: str, begin: float, end: float) -> None:
         how, wrong_url = self._plan.choice(OUTAGES), self._plan.random() < 0.5
@@ -162,8 +175,10 @@ class Year:
                 self.line.outage = how if is_on else ""
             elif kind == "settings":
                 self._befall("settings mistyped")
-                wrong = {"token_url": WRONG_URL} if wrong_url else {"audience": AUDIENCE + "v2"}
-                self._settings = replace(self._right_settings, **(wrong if is_on else {}))
+                right = self._right_settings
+                wrong_audience = replace(right, audience=AUDIENCE + "v2")
+                wrong = replace(right, token_url=WRONG_URL) if wrong_url else wrong_audience
+                self._settings = wrong if is_on else right
                 self.function.deploy()
             elif kind == "aws":
                 self._befall("Secrets Manager down")
@@ -187,7 +202,7 @@ class Year:
         if chances[0] >= rates.tick_missing:
             self.engine.at(at + late, lambda: self.function.invoke(Request()))
         if chances[2] < rates.run_doubled:
-            again = at + late + plan.expovariate(1) * 5
+            again = at + late + plan.choice([0.0, plan.uniform(0, 0.05), plan.uniform(0, 20)])
             self.engine.at(again, lambda: self.function.invoke(Request()))
         self.engine.at(at + self.setup.period - 1, lambda: self._tick(number + 1, end))
 
@@ -241,7 +256,7 @@ class Year:
             self.engine,
             self._rng,
             self._settings,
-            lambda process: self._connect(self.store, process, self._rng),
+            lambda process: self._wiring.connect(self.store, process, self._rng),
             lambda: self._kill_chance,
         )
 
@@ -261,8 +276,8 @@ class Year:
         token = document and document.get("access_token")
         if document and token:
             self._published.add(token)
-            self._acquired_at = max(self._acquired_at, document["acquired_at"])
             self.consumers.publish(token)
+            self._acquired_at = max(self._acquired_at, document["acquired_at"])
 
     def _ended(self, process: Process, outcome: Outcome, began: float) -> None:
         if self.setup.forgets:
@@ -306,14 +321,3 @@ class Year:
         figures.most_versions, figures.broken = self.invariants.most_versions, self.invariants.broken
         figures.examples = self.invariants.examples
         return figures
-
-
-@contextmanager
-def _exchange(stand_in: Any, engine: Engine) -> Iterator[None]:
-    """Have the handler's requests carried by the line; they withhold what would come too late by virtual time."""
-    before = oauth2._exchange, oauth2.time
-    oauth2._exchange, oauth2.time = stand_in, SimpleNamespace(monotonic=lambda: engine.now)  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        oauth2._exchange, oauth2.time = before

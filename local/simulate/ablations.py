@@ -1,0 +1,134 @@
+"""The real handler with one of its mechanisms taken out, to see what that mechanism is for."""
+
+from __future__ import annotations
+
+import uuid
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from handler import oauth2, policy, refresh
+from handler.errors import Busy
+from handler.model import Ledger, Slot
+from handler.policy import Action, Decision, Situation
+from handler.secrets_manager import CURRENT, LEDGER, PENDING, PREVIOUS, SecretStore, Version
+from local.simulate.stand_in import Change, stand_in
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    from local.simulate.year import Setup
+
+
+@dataclass(frozen=True, slots=True)
+class Ablation:
+    """What is taken out, in words, and how: by the year's setup, or by what the handler does."""
+
+    words: str
+    setup: Callable[[Setup], Setup] = lambda setup: setup
+    handler: Callable[[], AbstractContextManager[Any]] = nullcontext
+
+
+def _handler(words: str, *changes: Change) -> Ablation:
+    return Ablation(words, handler=lambda: stand_in(*changes))
+
+
+def _settings(words: str, **settings: Any) -> Ablation:
+    return Ablation(words, setup=lambda setup: replace(setup, settings=setup.settings | settings))
+
+
+def _no_wait(_: Any) -> None:
+    raise Busy("another run holds the lock")
+
+
+def _no_previous(read: Callable[..., Version]) -> Callable[..., Version]:
+    return lambda self, stage: Version() if stage == PREVIOUS else read(self, stage)
+
+
+def _unconditional(self: SecretStore, document: str, version_id: str, _: str) -> bool:
+    """Write the ledger wherever its label is: no compare, only set."""
+    self.put(version_id, document, LEDGER)
+    return True
+
+
+def _as_current(self: SecretStore, document: str, version_id: str, replaces: str) -> bool:
+    self.put(version_id, document, CURRENT, PENDING)
+    return self.move(LEDGER, version_id, replaces)
+
+
+def _with_heartbeat(self: SecretStore) -> tuple[Version, Version]:
+    self.put(str(uuid.uuid4()), "{}", PENDING)
+    return _read(self)
+
+
+def _with_token(self: refresh.Run, outcome: str, reason: str, seen: Situation) -> refresh.Result:
+    return _result(self, outcome, reason, seen) | {"access_token": seen.current and seen.current.access_token}
+
+
+def _any_previous(self: Situation, reason: str) -> Decision:
+    is_dead = self.previous and not self.seconds_left(self.current)
+    return Decision(Action.RESTORE, "previous") if is_dead else Decision(Action.WAIT, reason)
+
+
+def _everlasting(ledger: Ledger, *rest: Any) -> Ledger:
+    """Hold a lock for ever, its own run's excepted."""
+    lock, own_runs = ledger.lock, rest[1]
+    settled = _settle(ledger, *rest)
+    return replace(settled, lock=lock) if lock and lock.run_id not in own_runs else settled
+
+
+_settle, _read, _read_stage, _result = policy.settle, SecretStore.read, SecretStore.read_stage, refresh.Run._result
+
+ABLATIONS = {
+    "no claim": _handler(
+        "the ledger is not written before the request, nor after a failure",
+        (SecretStore, "write_ledger", lambda *_: True),
+    ),
+    "no compare": _handler(
+        "the claim is written without compare and set", (SecretStore, "write_ledger", _unconditional)
+    ),
+    "no ledger": _handler("nothing is remembered of locks and slots", (refresh, "settle", lambda *_: Ledger())),
+    "no lock": _handler(
+        "another run's lock is ignored", (refresh, "settle", lambda *a: replace(_settle(*a), lock=None))
+    ),
+    "no waiting": _handler("a run that finds a lock fails at once", (refresh.Run, "_wait_for_the_other_run", _no_wait)),
+    "no suspicions": _handler(
+        "a lost answer is not remembered, so each refusal is asked again soon",
+        (Ledger, "suspected", lambda self, _: self),
+    ),
+    "no pause after refused credentials": _handler(
+        "refused credentials are tried at every run", (policy, "CREDENTIALS_REFUSED_SECONDS", 0)
+    ),
+    "no backing off": _handler(
+        "no pause after failures", (policy, "BACK_OFF_SECONDS", 0), (policy, "LONGEST_RETRY_SECONDS", 0)
+    ),
+    "no own slot": _handler(
+        "a token that was acquired does not close its client's slot",
+        (Situation, "spent_slot", lambda *_: Slot()),
+    ),
+    "no AWSPREVIOUS": _handler(
+        "the token before is never brought back", (SecretStore, "read_stage", _no_previous(_read_stage))
+    ),
+    "forgets": Ablation(
+        "the warm process forgets what it could not save", setup=lambda setup: replace(setup, forgets=True)
+    ),
+    "no repeated publish": _handler("a write that fails is not repeated", (refresh, "RUN_END_SECONDS", 419.0)),
+    "no repeated request": _handler(
+        "a request that was never sent is not repeated", (oauth2, "RESEND_PAUSES_SECONDS", ())
+    ),
+    "short read timeout": _settings("an answer is awaited for 10 s in place of 120", acquire_timeout_seconds=10),
+    "no margin": _settings("no margin on the interval", limit_margin_seconds=0),
+    "late standby": _settings("the standby steps in only when nothing is left", standby_below_seconds=0),
+    "early standby": _settings("the standby steps in as soon as the primary has no slot", standby_below_seconds=14_400),
+    "claims are current": _handler(
+        "a claim is put as AWSCURRENT, as a plain put would", (SecretStore, "write_ledger", _as_current)
+    ),
+    "any AWSPREVIOUS": _handler(
+        "AWSPREVIOUS is brought back whatever it is, where there is no slot", (Situation, "wait", _any_previous)
+    ),
+    "heartbeat": _handler("each run writes that it was here", (SecretStore, "read", _with_heartbeat)),
+    "token in the result": _handler("the result shows the token", (refresh.Run, "_result", _with_token)),
+    "locks do not lapse": _handler("a lock holds until its own run releases it", (refresh, "settle", _everlasting)),
+    "no standby": Ablation("one credential only", setup=lambda setup: replace(setup, standby=False)),
+}
