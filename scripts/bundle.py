@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 from scripts import ROOT
+from scripts.bytecode import NONE_AT_HAND, VERSION
 from scripts.package import FILE_MODE
 
 BUILT = ROOT / ".aws-sam" / "build" / "RefreshFunction"
@@ -35,6 +36,9 @@ def main() -> None:
     content, files = BUNDLE.read_bytes(), [path for path in BUILT.rglob("*") if path.is_file()]
     unpacked = sum(file.stat().st_size for file in files)
     print(f"{BUNDLE.relative_to(ROOT)}: {len(content):,} bytes, {len(files):,} files, {unpacked:,} bytes unpacked")
+    # `sam build` keeps what the package's own build has said to itself.
+    compiled = sum(file.suffix == ".pyc" for file in files)
+    print(f"bytecode of Python {VERSION} for {compiled} files" if compiled else NONE_AT_HAND)
     print(f"sha256 {hashlib.sha256(content).hexdigest()}")
 
 

@@ -19,6 +19,10 @@ VARIABLE = f"PYTHON{VERSION.replace('.', '')}"
 TASK_ROOT = "/var/task"
 # No header of times or sizes, and no look at the source: the same bytes each time, and nothing to check at the start.
 MODE = "unchecked-hash"
+NONE_AT_HAND = (
+    f"no bytecode: no Python {VERSION} is at hand ({VARIABLE}=... names one), so every cold start will compile all "
+    "that it imports, and take about twice as long"
+)
 
 
 def target_python() -> str | None:

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from scripts import LOCK, ROOT, TARGET
-from scripts.bytecode import VARIABLE, VERSION, compile_all, target_python
+from scripts.bytecode import NONE_AT_HAND, compile_all, target_python
 from scripts.prune import prune
 
 MODIFIED_AT = 315_619_200  # 1980-01-02, UTC: the first day that a zip can hold in every time zone
@@ -35,8 +35,7 @@ def fill(folder: Path) -> None:
     if python:
         compile_all(folder, python)
     else:
-        cost = "every cold start will compile all that it imports, and take about twice as long"
-        print(f"no Python {VERSION} is at hand ({VARIABLE}=... names one): {cost}", file=sys.stderr)
+        print(NONE_AT_HAND, file=sys.stderr)
     settle(folder)
 
 
