@@ -41,6 +41,9 @@ format: $(READY)  ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
 
+study: $(READY)  ## years of faults through the real handler: writes docs/RELIABILITY.md (about 12 min on 2 cores)
+	$(BIN)/python -m local.simulate
+
 clean:  ## remove what these commands made
 	rm -rf .venv* build .aws-sam out .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -12,13 +12,13 @@ from handler.errors import Busy
 from handler.model import Ledger, Slot
 from handler.policy import Action, Decision, Situation
 from handler.secrets_manager import CURRENT, LEDGER, PENDING, PREVIOUS, SecretStore, Version
+from local.simulate.naive import ServicesYear, every_run, when_expiring
 from local.simulate.stand_in import Change, stand_in
+from local.simulate.year import Figures, Setup, Year
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
-
-    from local.simulate.year import Setup
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +28,16 @@ class Ablation:
     words: str
     setup: Callable[[Setup], Setup] = lambda setup: setup
     handler: Callable[[], AbstractContextManager[Any]] = nullcontext
+    year: type[Year] = Year
+    is_studied: bool = True  # else it only shows which invariant it breaks
+
+    def play(self, seed: int, setup: Setup) -> Figures:
+        with self.handler():
+            return self.year(seed, self.setup(setup)).play()
 
 
-def _handler(words: str, *changes: Change) -> Ablation:
-    return Ablation(words, handler=lambda: stand_in(*changes))
+def _handler(words: str, *changes: Change, is_studied: bool = True) -> Ablation:
+    return Ablation(words, handler=lambda: stand_in(*changes), is_studied=is_studied)
 
 
 def _settings(words: str, **settings: Any) -> Ablation:
@@ -113,22 +119,38 @@ ABLATIONS = {
     "forgets": Ablation(
         "the warm process forgets what it could not save", setup=lambda setup: replace(setup, forgets=True)
     ),
-    "no repeated publish": _handler("a write that fails is not repeated", (refresh, "RUN_END_SECONDS", 419.0)),
+    "no repeated publish": _handler("a write that fails is not repeated", (refresh, "FIRST_PAUSE_SECONDS", 1_000)),
     "no repeated request": _handler(
         "a request that was never sent is not repeated", (oauth2, "RESEND_PAUSES_SECONDS", ())
     ),
     "short read timeout": _settings("an answer is awaited for 10 s in place of 120", acquire_timeout_seconds=10),
-    "no margin": _settings("no margin on the interval", limit_margin_seconds=0),
-    "late standby": _settings("the standby steps in only when nothing is left", standby_below_seconds=0),
-    "early standby": _settings("the standby steps in as soon as the primary has no slot", standby_below_seconds=14_400),
     "claims are current": _handler(
-        "a claim is put as AWSCURRENT, as a plain put would", (SecretStore, "write_ledger", _as_current)
+        "a claim is put as AWSCURRENT, as a plain put would",
+        (SecretStore, "write_ledger", _as_current),
+        is_studied=False,
     ),
     "any AWSPREVIOUS": _handler(
-        "AWSPREVIOUS is brought back whatever it is, where there is no slot", (Situation, "wait", _any_previous)
+        "AWSPREVIOUS is brought back whatever it is, where there is no slot",
+        (Situation, "wait", _any_previous),
+        is_studied=False,
     ),
-    "heartbeat": _handler("each run writes that it was here", (SecretStore, "read", _with_heartbeat)),
-    "token in the result": _handler("the result shows the token", (refresh.Run, "_result", _with_token)),
-    "locks do not lapse": _handler("a lock holds until its own run releases it", (refresh, "settle", _everlasting)),
+    "heartbeat": _handler("each run writes that it was here", (SecretStore, "read", _with_heartbeat), is_studied=False),
+    "token in the result": _handler(
+        "the result shows the token", (refresh.Run, "_result", _with_token), is_studied=False
+    ),
+    "locks do not lapse": _handler(
+        "a lock holds until its own run releases it", (refresh, "settle", _everlasting), is_studied=False
+    ),
+    "refreshes at every run": Ablation(
+        "each run asks and puts: no check, no claim, no ledger", setup=lambda setup: replace(setup, act=every_run)
+    ),
+    "refreshes when expiring": Ablation(
+        "checks the token, asks and puts: no claim, no ledger, no standby",
+        setup=lambda setup: replace(setup, act=when_expiring),
+    ),
+    "each service its own": Ablation(
+        "no keeper: three services, each with a token of its own, asked for again every hour where refused",
+        year=ServicesYear,
+    ),
     "no standby": Ablation("one credential only", setup=lambda setup: replace(setup, standby=False)),
 }

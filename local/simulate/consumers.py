@@ -34,6 +34,10 @@ class Account:
     bad: float = 0.0
     outages: list[Outage] = field(default_factory=list)
 
+    @property
+    def availability(self) -> float:
+        return self.good / (self.good + self.bad or 1)
+
     def settle(self, begin: float, end: float, good_until: float, cause: Callable[[], str]) -> None:
         """Account for a time in which it held the same token."""
         turn = min(max(good_until, begin), end)

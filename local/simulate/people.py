@@ -72,8 +72,11 @@ class Operator:
 
     def use_elsewhere(self) -> None:
         """Somebody asks for a token with the primary, and keeps it to himself."""
-        client_id = self.clients[0]
-        self._line.use(client_id, self._secrets[client_id])
+        self._line.use(*self.pair())
+
+    def pair(self) -> tuple[str, str]:
+        """Return the primary's id and secret."""
+        return self.clients[0], self._secrets[self.clients[0]]
 
     def _correct(self, new: str, old: str) -> None:
         self._put(new, old)
@@ -97,7 +100,7 @@ class Operator:
         process = self._function.process()
 
         def look() -> None:
-            outcome = process.run(Request(), lambda run: Run.inspect(run, status=True))
+            outcome = process.run(Request(), lambda _, run: Run.inspect(run, status=True))
             if outcome.result.get("safe_to_deactivate") == client_id:
                 self._deactivate(client_id)
                 kept = [one for one in self.clients if one != client_id]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,16 +15,21 @@ from handler.secrets_manager import SecretStore
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable
 
     from handler.settings import Settings
     from local.simulate.engine import Engine
 
+Act = Callable[[Keeper, Run], dict[str, Any]]
 TIMEOUT_SECONDS = 420.0  # the function's, as in template.yaml
 RETRY_PAUSES = (60.0, 120.0)  # Lambda's own, between the attempts of an asynchronous invocation
 LONGEST_EVENT_AGE_SECONDS = 1_800.0  # as in template.yaml
 WARM_SECONDS = (300.0, 2_700.0)  # how long Lambda keeps an idle process; AWS states no figure
 SECRETS = ("credentials", "token")  # their names
+
+
+def refresh(_: Keeper, run: Run) -> dict[str, Any]:
+    """What this product does."""
+    return run.refresh()
 
 
 class Killed(BaseException):
@@ -53,10 +59,12 @@ class Process:
         engine: Engine,
         rng: random.Random,
         settings: Settings,
+        *,
         connect: Callable[[Process], Any],
         kill_chance: Callable[[], float],
+        act: Act,
     ) -> None:
-        self._engine, self._rng, self._kill_chance = engine, rng, kill_chance
+        self._engine, self._rng, self._kill_chance, self._act = engine, rng, kill_chance, act
         self.skew = rng.uniform(-0.5, 0.5)
         store = SecretStore(connect(self), *SECRETS)
         self.keeper = Keeper(settings, store, now=self._now, sleep=self.wait, new_id=self._new_id)
@@ -67,7 +75,8 @@ class Process:
         self.writes = 0
         self._thread = 0
 
-    def run(self, request: Request, act: Callable[[Run], dict[str, Any]] = Run.refresh) -> Outcome:
+    def run(self, request: Request, act: Act | None = None) -> Outcome:
+        """Invoke the function, or do something else in its place."""
         self._ends, self._thread = self._engine.now + TIMEOUT_SECONDS, threading.get_ident()
         self.is_busy, self.delivered, self.writes = True, [], 0
         outcome = Outcome("")
@@ -77,7 +86,7 @@ class Process:
             outcome.text += f"{happening} {facts}\n"
 
         try:
-            outcome.result = act(Run(self.keeper, request, self._remaining, observe))
+            outcome.result = (act or self._act)(self.keeper, Run(self.keeper, request, self._remaining, observe))
             outcome.word, outcome.reason = outcome.result["outcome"], outcome.result["reason"]
             outcome.text += str(outcome.result)
         except RefreshError as error:

@@ -44,6 +44,11 @@ _FORM = Message()
 _FORM["Content-Type"] = "application/x-www-form-urlencoded"
 
 
+def _form(client_id: str, client_secret: str) -> bytes:
+    fields = {"grant_type": "client_credentials", "client_id": client_id, "client_secret": client_secret}
+    return urlencode(fields).encode()
+
+
 class LineFailure(Exception):
     """The connection failed, before or after the request was sent."""
 
@@ -161,18 +166,30 @@ class Line:
         else:
             answer, _ = self.vendor.token_request(_FORM, body)
         if answer.status == 200:
-            issued, now = self.vendor.issued[-1], self._engine.now
-            grant = Grant(issued.client_id, issued.token, now, now + issued.expires_at - issued.at, fault)
-            self.grants[issued.token] = grant
-            self.on_issue(grant)
-        else:
-            self.refusals += answer.error == "rate_limited"
+            self.on_issue(self.grants[self._grant(fault)])
+        self.refusals += answer.error == "rate_limited"
         return Reply(answer.status, dict(answer.headers), answer.body)
 
+    def _grant(self, fault: str) -> str:
+        issued, now = self.vendor.issued[-1], self._engine.now
+        grant = Grant(issued.client_id, issued.token, now, now + issued.expires_at - issued.at, fault)
+        self.grants[issued.token] = grant
+        return issued.token
+
     def use(self, client_id: str, client_secret: str) -> None:
-        """Be the second party that uses our client."""
-        fields = {"grant_type": "client_credentials", "client_id": client_id, "client_secret": client_secret}
-        self.vendor.token_request(_FORM, urlencode(fields).encode())
+        """Be the second party that uses our client, and keeps what it gets."""
+        self.vendor.token_request(_FORM, _form(client_id, client_secret))
+
+    def ask(self, client_id: str, client_secret: str) -> str:
+        """Ask as one that has no keeper; return the token, empty where none arrives."""
+        self.requests += 1
+        fault = self.outage or self.dice.throw()
+        if fault in {*_UNSENT, *_UNSEEN, "vendor_silent", "vendor_reset_before"}:
+            return ""
+        answer, _ = self.vendor.token_request(_FORM, _form(client_id, client_secret))
+        token = self._grant(fault) if answer.status == 200 else ""
+        self.refusals += answer.error == "rate_limited"
+        return "" if fault in LOSING else token
 
     def good_until(self, token: str) -> float:
         """Return when the API ceases to take this token; 0 for one that it does not take."""

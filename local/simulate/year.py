@@ -17,7 +17,7 @@ from local.simulate.engine import Engine
 from local.simulate.invariants import Invariants
 from local.simulate.people import Operator
 from local.simulate.rates import DAY, HOUR, MINUTE, NONE, REALISTIC, Rates, arrivals
-from local.simulate.runtime import SECRETS, TIMEOUT_SECONDS, Lambda, Outcome, Process
+from local.simulate.runtime import SECRETS, TIMEOUT_SECONDS, Act, Lambda, Outcome, Process, refresh
 from local.simulate.secrets import Client, Store
 from local.simulate.vendor import API_URL, AUDIENCE, LOSING, OUTAGES, TOKEN_URL, WRONG_URL, Grant, Line, Skewed, carry
 from local.vendor import Vendor
@@ -53,6 +53,7 @@ class Setup:
     clocks_apart: float = 5.0  # seconds, at most, between ours and the vendor's
     days: int = 365
     settings: dict[str, Any] = field(default_factory=dict)
+    act: Act = refresh  # what an invocation does
     forgets: bool = False  # the warm process forgets what it could not save
 
 
@@ -61,6 +62,7 @@ class Figures:
     """What came of a year; times in seconds."""
 
     seed: int
+    days: int
     trace: str = ""
     careful: float = 0.0
     plain: float = 0.0
@@ -88,14 +90,14 @@ DIRECT = Wiring(Client, carry)
 
 
 class Year:
-    """Everything of one seed. `lines` keeps the end of the trace, for whoever looks into a year."""
+    """Everything of one seed; `lines` has the trace, for whoever wants to look into the year."""
 
-    def __init__(self, seed: int, setup: Setup, wiring: Wiring = DIRECT) -> None:
+    def __init__(self, seed: int, setup: Setup, wiring: Wiring = DIRECT, *, keeps_lines: bool = False) -> None:
         self.setup, self._seed, self._wiring = setup, seed, wiring
         # What happens when is the same whatever the handler does, so that ablations are played in the same year.
         self._plan, self._rng = random.Random(f"plan {seed}"), random.Random(f"line {seed}")
         self.engine = Engine(START)
-        self._hash, self.lines = hashlib.sha256(), deque[str](maxlen=400)
+        self._hash, self.lines, self._keeps_lines = hashlib.sha256(), list[str](), keeps_lines
         apart = self._plan.uniform(-1, 1) * setup.clocks_apart
         vendor = Vendor(
             Skewed(self.engine, apart),  # type: ignore[arg-type]
@@ -121,7 +123,7 @@ class Year:
         self.consumers = Consumers(self.engine, self.line.good_until, self._cause)
         self.operator.on_change = self.consumers.change
         self.invariants = Invariants(self.store)
-        self.figures = Figures(seed)
+        self.figures = Figures(seed, setup.days)
         self._settings = Settings(
             *SECRETS, token_url=TOKEN_URL, **{"probe_url": API_URL if setup.probe else "", **setup.settings}
         )
@@ -138,11 +140,14 @@ class Year:
         self.operator.begin()
         self._arrange(end)
         with self._wiring.carry(self.engine, self.line, self._rng):
-            self._tick(0, end)
+            self._begin(end)
             self.engine.play(end)
             self._heal(end)
         self.consumers.change()
         return self._figures()
+
+    def _begin(self, end: float) -> None:
+        self._tick(0, end)
 
     def _arrange(self, end: float) -> None:
         """Put what befalls into time: outages, people, the second party."""
@@ -256,8 +261,9 @@ class Year:
             self.engine,
             self._rng,
             self._settings,
-            lambda process: self._wiring.connect(self.store, process, self._rng),
-            lambda: self._kill_chance,
+            connect=lambda process: self._wiring.connect(self.store, process, self._rng),
+            kill_chance=lambda: self._kill_chance,
+            act=self.setup.act,
         )
 
     def _received(self, process: Process, client_id: str) -> None:
@@ -305,12 +311,13 @@ class Year:
     def _note(self, text: str) -> None:
         line = f"{self.engine.now:.3f} {text}"
         self._hash.update(line.encode())
-        self.lines.append(line)
+        if self._keeps_lines:
+            self.lines.append(line)
 
     def _figures(self) -> Figures:
         figures, careful, plain = self.figures, self.consumers.careful, self.consumers.plain
         figures.trace = self._hash.hexdigest()[:16]
-        figures.careful, figures.plain = (one.good / (one.good + one.bad or 1) for one in (careful, plain))
+        figures.careful, figures.plain = careful.availability, plain.availability
         figures.outages = careful.outages
         grants = self.line.grants.values()
         held = {token.access_token for one in self.function.processes for token, _ in one.keeper.unsaved.values()}

@@ -1,0 +1,47 @@
+"""`python -m local.simulate`: the study. With `--seed`: one year, its trace and its figures."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from local.simulate import report, study
+from local.simulate.ablations import ABLATIONS
+from local.simulate.year import Year
+
+SETUPS = {"realistic": study.REAL, "harsh": study.HARD, "torture": study.TORTURED}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m local.simulate", description=__doc__)
+    parser.add_argument("--scale", type=float, default=1.0, help="the part of the study's years that is played")
+    parser.add_argument("--out", type=Path, default=Path("docs"), help="where the report and its plots go")
+    parser.add_argument("--workers", type=int, default=study.workers(), help="processes; the figures are the same")
+    parser.add_argument("--seed", type=int, help="play the one year of this seed")
+    parser.add_argument("--rates", choices=SETUPS, default="realistic", help="those of the one year")
+    parser.add_argument("--without", choices=ABLATIONS, metavar="MECHANISM", help="what the one year lacks")
+    options = parser.parse_args()
+    if options.seed is not None:
+        return _one_year(options)
+    rows = study.play(study.cases(options.scale), options.workers)
+    path = report.write(rows, options.out)
+    print(path.read_text())
+    print(f"written: {path} and its plots; trace of all years: {study.trace(rows)}")
+    return 1 if any(row.broken for row in rows if not row.case.ablation) else 0
+
+
+def _one_year(options: argparse.Namespace) -> int:
+    setup = SETUPS[options.rates]
+    if not options.without:
+        year = Year(options.seed, setup, keeps_lines=True)
+        figures = year.play()
+        print("\n".join(year.lines))
+    else:
+        figures = ABLATIONS[options.without].play(options.seed, setup)
+    print(figures)
+    return 1 if figures.broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
