@@ -99,6 +99,7 @@ ABLATIONS = {
         "another run's lock is ignored", (refresh, "settle", lambda *a: replace(_settle(*a), lock=None))
     ),
     "no waiting": _handler("a run that finds a lock fails at once", (refresh.Run, "_wait_for_the_other_run", _no_wait)),
+    "no slots": _handler("a client is asked whatever its slot says", (Situation, "is_open", lambda *_: True)),
     "no suspicions": _handler(
         "a lost answer is not remembered, so each refusal is asked again soon",
         (Ledger, "suspected", lambda self, _: self),

@@ -67,7 +67,7 @@ def _sections(tables: dict[str, list[Row]]) -> Iterable[str]:
     yield _comparison(tables["schedules"], "schedule")
     yield "\n![Hours without a token by schedule](reliability-schedules.svg)\n"
     yield "## What each mechanism is for\n"
-    yield "Harsh rates, but for whole days without the vendor, which nobody can bridge. The first line is the product.\n"
+    yield "Harsh rates, but for whole days without the vendor, which nobody bridges. The first line is the product.\n"
     yield _comparison(tables["ablations"], "without")
     yield "\n![Hours without a token, by what is taken out](reliability-ablations.svg)\n"
     yield "\n".join(f"- *{name}*: {ablation.words}." for name, ablation in ABLATIONS.items() if ablation.is_studied)

@@ -1,0 +1,134 @@
+"""The short version of the study: it repeats itself, it is true to the real clients, and its invariants can fail."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from local.simulate import report, study
+from local.simulate.ablations import ABLATIONS
+from local.simulate.engine import Engine
+from local.simulate.invariants import NAMES
+from local.simulate.rates import NONE
+from local.simulate.study import HARD, REAL, TORTURED, Case, Row
+from local.simulate.wire import WIRE
+from local.simulate.year import Setup, Year
+
+# What breaks each invariant; each fails within these days of seed 1.
+BREAKERS = {
+    "document": ("claims are current", 3),
+    "older": ("any AWSPREVIOUS", 60),
+    "foreign": ("any AWSPREVIOUS", 60),
+    "claim": ("no claim", 3),
+    "flight": ("no claim", 10),
+    "early": ("no slots", 20),
+    "held": ("forgets", 60),
+    "idle": ("heartbeat", 3),
+    "versions": ("no ledger", 20),
+    "secret": ("token in the result", 3),
+    "heals": ("locks do not lapse", 10),
+}
+
+
+def shortened(case: Case) -> Row:
+    """Play three days of a case."""
+    short = replace(case, setup=replace(case.setup, days=3), years=1)
+    return Row(short, [short.play(0)])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_nothing_that_must_hold_is_broken_when_everything_fails_at_once(seed: int) -> None:
+    """No invariant is broken in weeks of faults far beyond any real ones."""
+    figures = Year(seed, TORTURED).play()
+    assert not figures.broken, figures.examples
+    assert figures.runs["refreshed"] > 20
+    assert figures.runs["Killed"] > 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_invariant_fails_where_its_mechanism_is_taken_out(name: str) -> None:
+    """An invariant that nothing breaks would show nothing."""
+    ablation, days = BREAKERS[name]
+    assert ABLATIONS[ablation].play(1, replace(TORTURED, days=days)).broken[name]
+
+
+def test_the_same_seed_is_the_same_year() -> None:
+    """A year can be played again, to look into it; another seed is another year."""
+    setup = replace(HARD, days=10)
+    first, again, other = (Year(seed, setup).play() for seed in (5, 5, 6))
+    assert first == again
+    assert first.trace != other.trace
+
+
+@pytest.mark.parametrize(
+    ("seed", "setup"),
+    [
+        (0, replace(REAL, days=10)),
+        (1, replace(HARD, days=10, probe=True)),
+        (2, replace(HARD, days=10, standby=False)),
+        (3, replace(TORTURED, days=6)),
+        (4, replace(TORTURED, days=6)),
+    ],
+)
+def test_real_clients_leave_the_very_same_trace(seed: int, setup: Setup) -> None:
+    """With botocore and requests in place of their stand-ins every call, pause and outcome is the same."""
+    assert Year(seed, setup, WIRE).play() == Year(seed, setup).play()
+
+
+@pytest.mark.parametrize("standby", [True, False])
+def test_a_month_without_faults_never_lacks_a_token(standby: bool) -> None:
+    """Where nothing fails, consumers always have a token, at one request a day or less, and none is lost."""
+    figures = Year(0, Setup(rates=NONE, days=30, standby=standby)).play()
+    assert (figures.careful, figures.plain, figures.lost.total(), figures.refusals) == (1, 1, 0, 0)
+    assert figures.requests <= 30 * 24 / 20 + 1
+    assert figures.runs.keys() <= {"kept", "refreshed", "waiting"}
+
+
+def test_the_report_tells_of_every_case(tmp_path: Path) -> None:
+    """The report has all its tables and plots, and writes the same for the same seeds."""
+    planned = [case for case in study.cases(0) if case.name != "15 min"]
+    rows = [shortened(case) for case in planned]
+    text = report.write(rows, tmp_path).read_text()
+    assert all(case.name in text for case in planned if case.table != "invariants")
+    plots = sorted(path.name for path in tmp_path.glob("*.svg"))
+    assert plots == [f"reliability-{name}.svg" for name in ("ablations", "schedules", "years")]
+    assert all(plot in text for plot in plots)
+    (tmp_path / "again").mkdir()
+    assert report.write(rows, tmp_path / "again").read_text() == text
+
+
+def test_the_number_of_workers_changes_no_figure() -> None:
+    """A year's seed says all that is in it, whichever process plays it."""
+    planned = [Case("headline", "a week", replace(REAL, days=7), 3)]
+    assert study.trace(study.play(planned, 1)) == study.trace(study.play(planned, 2))
+
+
+def test_work_that_waits_is_overtaken_in_the_order_of_time() -> None:
+    """Whoever waits goes on when its time has come, and others run in between."""
+    engine, said = Engine(0.0), list[tuple[str, float]]()
+
+    def work(name: str, pause: float) -> None:
+        for _ in range(2):
+            engine.wait(engine.now + pause)
+            said.append((name, engine.now))
+
+    engine.at(0, lambda: engine.work("slow", lambda: work("slow", 5)))
+    engine.at(1, lambda: engine.work("quick", lambda: work("quick", 2)))
+    engine.play(20)
+    assert said == [("quick", 3), ("slow", 5), ("quick", 5), ("slow", 10)]
+    assert engine.now == 20
+
+
+def test_an_error_in_work_that_was_overtaken_is_not_lost() -> None:
+    """A failure in a thread of its own stops the year, and shows."""
+    engine = Engine(0.0)
+
+    def fail() -> None:
+        engine.wait(3)
+        sys.exit("failed")
+
+    engine.at(0, lambda: engine.work("first", lambda: engine.wait(9)))
+    engine.at(1, lambda: engine.work("second", fail))
+    with pytest.raises(SystemExit, match="failed"):
+        engine.play(20)
