@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.artifacts import COMPILED, NAIVE, NOTHING, OURS
-from bench.cost import MEMORIES, Book, Tick, billed_seconds, cheapest, month, needed
-from bench.growth import costs, limits
+from bench.cost import MEMORIES, STACKS, Book, Tick, billed_seconds, cheapest, month, needed
+from bench.growth import costs, limits, rates
 from bench.rounds import BARE, EMULATED, Samples, Spread, ratio
 from bench.situations import DUE, FRESH, SITUATIONS
 from scripts import ROOT
@@ -205,10 +205,11 @@ class Report:
             f"{book.document['currency']} a month without dashboards",
             "with them, three free",
             "AWS calls a second, spread over the hour",
-            "seconds for all ticks at once, at the quota of BatchGetSecretValue",
         ]
         quotas = ["quota", "default", "a stack takes", "stacks", "source"]
-        return f"{table(head, costs(no_op, refresh, memory, book))}\n\n{table(quotas, limits(book))}"
+        at_once = ["rate", "default", f"{STACKS[-1]:,} stacks in one second", "times the default", "source"]
+        tables = (head, costs(no_op, refresh, memory, book)), (quotas, limits(book)), (at_once, rates(book))
+        return "\n\n".join(table(*one) for one in tables)
 
 
 def spread(found: Spread, digits: int = 0) -> str:
