@@ -14,7 +14,7 @@ from handler.refresh import Keeper, Run
 from handler.secrets_manager import SecretStore, put_event
 from handler.settings import Settings, service_name
 
-logger = Logger(service=service_name())
+logger = Logger(service=service_name(), use_rfc3339=True)  # the form of time that Lambda's log levels read
 metrics = Metrics(namespace="TokenRefresh", service=service_name())
 
 EVENT = {"action": "refresh", "force": False, "override_limit": False, "dry_run": False, "reason": ""}  # the defaults

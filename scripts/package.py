@@ -22,7 +22,10 @@ FILE_MODE, FOLDER_MODE = 0o644, 0o755  # whatever the umask: Lambda runs the cod
 
 
 def fill(folder: Path) -> None:
-    """Fill the folder; what was in it goes."""
+    """Fill the folder; an earlier package in it goes. Raises ValueError for one that holds anything else."""
+    is_earlier = (folder / "handler" / "app.py").is_file() and not (folder / "template.yaml").exists()
+    if folder.exists() and any(folder.iterdir()) and not is_earlier:
+        raise ValueError(f"{folder.resolve()} is neither empty nor an earlier package: nothing is deleted there")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     install(folder)
@@ -56,8 +59,12 @@ def settle(folder: Path) -> None:
 def main() -> None:
     if importlib.util.find_spec("pip") is None:
         sys.exit(f"{sys.executable} has no pip: name one that has by make's PYTHON=..., or use `make build`")
+    if sys.version_info < (3, 10):  # pip refuses wheels that this very Python could not run
+        sys.exit(f"Python 3.10 or later is needed to build, this is {sys.version.split()[0]}: make PYTHON=...")
     try:
         fill(Path(sys.argv[1]))
+    except ValueError as refusal:
+        sys.exit(str(refusal))
     except subprocess.CalledProcessError:
         sys.exit("the package was not built: see pip's message above")
 

@@ -15,6 +15,7 @@ PSEUDO = {
     "AWS::NoValue": None,
     "AWS::Partition": "aws",
     "AWS::Region": REGION,
+    "AWS::URLSuffix": "amazonaws.com",
     "AWS::StackName": NAME,
 }
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import zipfile
 from pathlib import Path
 
 import pytest
 
 from handler import settings
-from scripts import LOCK, ROOT, TARGET
+from scripts import LOCK, ROOT, TARGET, package
 from scripts.bundle import bundle
 from scripts.package import settle
 from scripts.prune import prune
@@ -52,6 +53,22 @@ def test_only_what_runs_ships(tmp_path: Path) -> None:
     """No commands, tests or examples, and of the metadata what licences and scanners need."""
     prune(fill(tmp_path, SHIPPED | NOT_SHIPPED))
     assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()} == SHIPPED
+
+
+@pytest.mark.parametrize("has", [{"precious.txt"}, {"handler/app.py", "template.yaml"}])
+def test_a_folder_with_anything_else_in_it_is_left_alone(tmp_path: Path, has: set[str]) -> None:
+    """Neither a folder of somebody's own nor the repository itself is emptied for a package."""
+    folder = fill(tmp_path, has)
+    with pytest.raises(ValueError, match="nothing is deleted"):
+        package.fill(folder)
+    assert all((folder / name).read_text() == name for name in has)
+
+
+def test_the_target_that_sam_runs_does_nothing_by_hand() -> None:
+    """Without SAM's folder it says what to run instead."""
+    by_hand = subprocess.run(["make", "build-RefreshFunction"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert by_hand.returncode
+    assert "make build" in by_hand.stderr
 
 
 @pytest.mark.parametrize("umask", [0o644, 0o600])

@@ -46,7 +46,7 @@ EVERYTHING = {
 }
 PLAIN, FULL = Stack(), Stack(**EVERYTHING)
 BOTH = pytest.mark.parametrize("stack", [pytest.param(PLAIN, id="plain"), pytest.param(FULL, id="everything")])
-VIA_SECRETS_MANAGER = {"StringEquals": {"kms:ViaService": f"secretsmanager.{REGION}.amazonaws.com"}}
+VIA_SECRETS_MANAGER = {"StringEquals": {"kms:ViaService": [f"secretsmanager.{REGION}.amazonaws.com"] * 2}}
 # What AWS itself emits, and the dimension that tells this stack's from others.
 AWS_METRICS = {
     "AWS/Lambda": ("FunctionName", "RefreshFunction", {"Duration", "Invocations", "Errors", "Throttles"}),
@@ -366,6 +366,7 @@ def test_every_parameter_is_explained_and_its_default_allowed() -> None:
         ("ExistingCredentialsSecretArn", "tango/credentials"),
         ("ExistingCredentialsSecretArn", THEIR_SECRET.rpartition("-")[0]),
         ("KmsKeyArn", "alias/mine"),
+        ("AlarmBelowSeconds", "3600"),
         ("ReplicaRegion1", "Ireland"),
         ("ReservedConcurrency", "0"),
         ("TokenUrl", "http://auth.tangocard.com/oauth/token"),
@@ -519,8 +520,8 @@ def test_every_alarm_tells_somebody_what_it_means_and_what_to_do(stack: Stack) -
     }
 
 
-def test_the_token_alarm_goes_off_with_two_hours_left_and_not_for_one_failed_run() -> None:
-    """It looks each minute at the best of a period that holds a tick and its retries, however late they are."""
+def test_the_token_alarm_leaves_time_to_act_and_is_not_for_one_failed_run() -> None:
+    """It looks each minute at the best of a period with a tick and its retries, and leaves 45 minutes all the same."""
     alarm = PLAIN.properties("TokenExpiresAlarm")
     assert (alarm["Statistic"], alarm["ComparisonOperator"]) == ("Maximum", "LessThanThreshold")
     threshold, window = int(alarm["Threshold"]), Settings().refresh_window_seconds
@@ -535,6 +536,8 @@ def test_the_token_alarm_goes_off_with_two_hours_left_and_not_for_one_failed_run
     for now in range(2 * HOUR, 38 * HOUR, MINUTE):
         seen = [value for at, value in samples if now - alarm["Period"] <= at < now]
         assert max(seen, default=0) >= threshold, f"a false alarm at {now} s"
+    # A token that nobody renews: hourly reports, the last good one right before the alarm's threshold.
+    assert threshold - alarm["Period"] - MINUTE >= 45 * MINUTE
 
 
 def test_the_failure_alarm_waits_for_both_retries() -> None:
