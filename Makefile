@@ -7,6 +7,8 @@ STANDBY ?= yes
 ROUNDS ?= 15
 SOURCES := bench handler local scripts tests
 
+NEW_ENOUGH = $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later: make PYTHON=...")'
+
 .DEFAULT_GOAL := help
 .PHONY: help run serve test lint bench format clean
 
@@ -14,7 +16,7 @@ help:  ## list these commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 $(READY): requirements.txt requirements-dev.txt
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=...")'
+	$(NEW_ENOUGH)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
@@ -73,6 +75,7 @@ build: $(SAM)/.ready  ## what `sam deploy` uploads, for arm64 and Python 3.13, a
 
 build-RefreshFunction:  # `sam build` runs this, and says where to
 	@test -n "$(ARTIFACTS_DIR)" || { echo "sam build runs this target; you want: make build" >&2; exit 2; }
+	@$(NEW_ENOUGH)
 	$(PYTHON) -m scripts.package "$(ARTIFACTS_DIR)"
 
 validate: $(SAM)/.ready $(CHECKOV)/.ready  ## the template: as SAM, as the CloudFormation that it becomes, and by checkov

@@ -59,8 +59,6 @@ def settle(folder: Path) -> None:
 def main() -> None:
     if importlib.util.find_spec("pip") is None:
         sys.exit(f"{sys.executable} has no pip: name one that has by make's PYTHON=..., or use `make build`")
-    if sys.version_info < (3, 10):  # pip refuses wheels that this very Python could not run
-        sys.exit(f"Python 3.10 or later is needed to build, this is {sys.version.split()[0]}: make PYTHON=...")
     try:
         fill(Path(sys.argv[1]))
     except ValueError as refusal:

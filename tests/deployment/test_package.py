@@ -66,7 +66,8 @@ def test_a_folder_with_anything_else_in_it_is_left_alone(tmp_path: Path, has: se
 
 def test_the_target_that_sam_runs_does_nothing_by_hand() -> None:
     """Without SAM's folder it says what to run instead."""
-    by_hand = subprocess.run(["make", "build-RefreshFunction"], cwd=ROOT, capture_output=True, text=True, check=False)
+    command = ["make", "build-RefreshFunction"]
+    by_hand = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert by_hand.returncode
     assert "make build" in by_hand.stderr
 
