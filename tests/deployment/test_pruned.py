@@ -128,8 +128,9 @@ def test_every_host_is_the_one_that_the_whole_botocore_finds(package: Path) -> N
         regions |= {key for name in SERVICES for key in partition["services"].get(name, {}).get("endpoints", {})}
     assert {"us-east-1", "eu-central-1", "us-gov-west-1", "cn-north-1", "us-iso-east-1"} < regions
     arguments = [str(HERE / "hosts.py"), "events.put_events", "secretsmanager.batch_get_secret_value"]
-    pruned = python(package, *arguments, given=json.dumps(sorted(regions)))
-    command, given = [sys.executable, *arguments], json.dumps(sorted(regions))
+    given = json.dumps(sorted(regions))
+    pruned = python(package, *arguments, given=given)
+    command = [sys.executable, *arguments]
     found = subprocess.run(command, check=True, capture_output=True, text=True, input=given, timeout=PATIENCE)
     hosts = json.loads(found.stdout)
     assert len(hosts) > 16 * len(regions) / 2
