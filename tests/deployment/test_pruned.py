@@ -31,11 +31,12 @@ REFRESH, STATUS, NONSENSE = '{"action": "refresh"}', '{"action": "status"}', '{"
 NOT_FOR_A_NO_OP = {
     "aws_lambda_powertools.event_handler": "of Powertools only the Logger and the Metrics",
     "aws_xray_sdk": "no Tracer",
-    "boto3.dynamodb": "another service",
-    "boto3.s3": "another service",
+    "boto3": "only for the bus",
     "charset_normalizer": "requests'",
     "idna": "requests'",
+    "multiprocessing": "s3transfer's",
     "requests": "only to acquire, or to probe",
+    "s3transfer": "boto3's",
 }
 # Of what stays, imports of what went, and why no run gets there.
 NOT_FOLLOWED = {

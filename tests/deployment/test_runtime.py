@@ -87,7 +87,7 @@ def rie() -> Path:
 @pytest.fixture(scope="session")
 def python_path() -> str:
     """The package that ships, made anew where anything in it has changed, and the client that AWS adds to it."""
-    sources = [LOCK, ROOT / "scripts" / "package.py", *sorted((ROOT / "handler").rglob("*.py"))]
+    sources = [LOCK, *sorted((ROOT / "scripts").glob("*.py")), *sorted((ROOT / "handler").rglob("*.py"))]
     content = hashlib.sha256(b"".join(path.name.encode() + path.read_bytes() for path in sources)).hexdigest()
     package = cached(f"package-{content[:16]}", fill)
     for old in {*CACHE.glob("package-*")} - {package}:

@@ -11,6 +11,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import boto3
+import botocore.session
 import pytest
 
 from handler.errors import CredentialsError, CredentialsRefused, OutcomeUnknown, RefreshError, StoreError
@@ -88,8 +89,10 @@ class Heard:
 @pytest.fixture(scope="module")
 def heard() -> Heard:
     heard, session = Heard(), boto3.Session()
-    with pytest.MonkeyPatch.context() as patch, World(Clock(START)) as world:
-        patch.setattr(boto3, "DEFAULT_SESSION", session)  # the handler's clients are made with it, the world's are not
+    with World(Clock(START)) as world, pytest.MonkeyPatch.context() as patch:
+        # The handler's clients are made with this session; the world has made its own before.
+        patch.setattr(boto3, "DEFAULT_SESSION", session)
+        patch.setattr(botocore.session, "get_session", lambda: session._session)  # noqa: SLF001 - boto3 is around it
         session.events.register("before-parameter-build.*.*", heard.note_call)
         variables = world.environment(EVENT_BUS_NAME=BUS, AWS_ENDPOINT_URL_EVENTS=world.secrets.url)
         with environment(variables):
