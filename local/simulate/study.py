@@ -104,24 +104,24 @@ def cases(scale: float) -> Iterator[Case]:
         return max(2, round(number * scale))
 
     yield Case("headline", "with a standby", REAL, years(1_000))
-    yield Case("headline", "without a standby", replace(REAL, standby=False), years(200))
-    yield Case("headline", "harsh rates, with a standby", HARD, years(40))
-    yield Case("headline", "harsh rates, without a standby", replace(HARD, standby=False), years(40))
+    yield Case("headline", "without a standby", replace(REAL, standby=False), years(100))
+    yield Case("headline", "harsh rates, with a standby", HARD, years(20))
+    yield Case("headline", "harsh rates, without a standby", replace(HARD, standby=False), years(20))
     for name, period in PERIODS.items():
         for with_standby in (True, False):
             setup = replace(COMPARED, period=period, standby=with_standby)
-            yield Case("schedules", f"{name}{'' if with_standby else ', no standby'}", setup, years(10))
-    yield Case("ablations", "the product", COMPARED, years(10))
+            yield Case("schedules", f"{name}{'' if with_standby else ', no standby'}", setup, years(8))
+    yield Case("ablations", "the product", COMPARED, years(8))
     for name, ablation in ABLATIONS.items():
         if ablation.is_studied:
-            yield Case("ablations", name, COMPARED, years(10), name)
+            yield Case("ablations", name, COMPARED, years(8), name)
     for setting, values in SETTINGS.items():
         for value in values:
             setup = replace(COMPARED, settings={setting: value})
-            yield Case("settings", f"{setting} = {value}", setup, years(10))
+            yield Case("settings", f"{setting} = {value}", setup, years(8))
     yield Case("invariants", "the product", TORTURED, years(40))
     for name in ABLATIONS:
-        yield Case("invariants", name, TORTURED, years(4), name)
+        yield Case("invariants", name, TORTURED, years(3), name)
 
 
 def play(planned: Iterable[Case], workers: int) -> list[Row]:
