@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 STANDBY ?= yes
 ROUNDS ?= 15
-SOURCES := bench handler local scripts tests
+SOURCES := bench consumers handler local scripts tests
 
 NEW_ENOUGH = $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later: make PYTHON=...")'
 

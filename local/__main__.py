@@ -1,4 +1,4 @@
-"""`python -m local`: play two days. `python -m local serve`: keep both servers up."""
+"""`python -m local`: play two days. `serve`: keep both servers up. `soak`: a crowd of consumers."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from local import report, serve
 from local.play import play
+from local.soak import soak
 
 
 def main() -> int:
@@ -18,9 +19,16 @@ def main() -> int:
     serving = commands.add_parser("serve", help="keep the vendor and Secrets Manager up until Ctrl-C")
     serving.add_argument("--vendor-port", type=int, default=serve.VENDOR_PORT)
     serving.add_argument("--secrets-port", type=int, default=serve.SECRETS_PORT)
+    soaking = commands.add_parser("soak", help="many consumers, through rotations and outages, as fast as it goes")
+    soaking.add_argument("--hours", type=int, default=480, help="of the emulated clock")
+    soaking.add_argument("--threads", type=int, default=50)
     options = parser.parse_args()
     if options.command == "serve":
         return serve.serve(options.vendor_port, options.secrets_port)
+    if options.command == "soak":
+        soaked = soak(options.hours, options.threads)
+        print(soaked)
+        return 1 if soaked.failures else 0
     return report.show(play(standby=options.standby == "yes"), options.out)
 
 

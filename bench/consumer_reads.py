@@ -1,0 +1,60 @@
+"""`python -m bench.consumer_reads`: cached reads of the token, ours beside what others use, in turns in one run."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import boto3
+from aws_lambda_powertools.utilities.parameters import get_secret
+from aws_secretsmanager_caching import SecretCache
+
+from local.clock import Clock
+from local.soak import PYTHON_HELPER
+from local.world import TOKEN_SECRET, World, environment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROUNDS, READS = 15, 2_000
+
+
+def measure(read: Callable[[], object]) -> float:
+    """Return nanoseconds a read."""
+    begin = time.perf_counter_ns()
+    for _ in range(READS):
+        read()
+    return (time.perf_counter_ns() - begin) / READS
+
+
+def main() -> None:
+    sys.path.insert(0, str(PYTHON_HELPER))
+    from tango_token import TokenReader
+
+    with World(Clock()) as world, environment(world.environment()):
+        world.invoke()
+        reader, cache = TokenReader(TOKEN_SECRET), SecretCache(client=boto3.client("secretsmanager"))
+        token = {"access_token": reader.token()}
+        ways: dict[str, Callable[[], object]] = {
+            "a dict look-up": lambda: token["access_token"],
+            "TokenReader.token()": reader.token,
+            "aws-secretsmanager-caching, parsed": lambda: json.loads(cache.get_secret_string(TOKEN_SECRET)),
+            "Powertools get_secret, parsed by it": lambda: get_secret(TOKEN_SECRET, transform="json", max_age=300),
+        }
+        figures: dict[str, list[float]] = {name: [] for name in ways}
+        for _ in range(ROUNDS + 1):  # the first one fills the caches
+            for name, read in ways.items():
+                figures[name].append(measure(read))
+    medians = {name: statistics.median(some[1:]) for name, some in figures.items()}
+    ours = medians["TokenReader.token()"]
+    print("| cached read | ns | reads a second | against ours |\n| --- | --- | --- | --- |")
+    for name, median in medians.items():
+        print(f"| {name} | {median:,.0f} | {1e9 / median:,.0f} | {median / ours:.1f} |")
+    print(f"\nOurs takes {ours - medians['a dict look-up']:,.0f} ns more than the look-up.")
+
+
+if __name__ == "__main__":
+    main()

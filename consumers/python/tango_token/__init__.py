@@ -1,0 +1,189 @@
+"""Read the access token from its secret: cached, for any number of threads, and through an outage of Secrets Manager.
+
+This file works alone too: a service can copy it. `for_requests` and `for_httpx` beside it send the token.
+"""
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+TTL_SECONDS = 300.0
+# Once in this time at most is the secret read anew because a read failed, a token is short or the API refused one.
+PAUSE_SECONDS = 1.0
+# For boto3: a read is over within about 12 s, and mostly within one.
+CLIENT_CONFIG = {"connect_timeout": 2, "read_timeout": 4, "retries": {"mode": "standard", "total_max_attempts": 2}}
+
+_Held = tuple[str, float, float]  # the token, until when it is used unread, when it ends
+
+
+class TokenError(Exception):
+    """There is no token to give; the message says why, and never what it is."""
+
+
+class NoToken(TokenError):
+    """None has been issued yet: the secret is missing, without a value, or holds the seed."""
+
+
+class TokenExpired(TokenError):
+    """The secret holds one that has ended; the keeper's alarms say why it has not been renewed."""
+
+
+class TokenTooShort(TokenError):
+    """The best token there is has less than `min_remaining`: `remaining` seconds. `token()` returns it all the same."""
+
+    def __init__(self, message: str, remaining: float) -> None:
+        super().__init__(message)
+        self.remaining = remaining
+
+
+class WrongEnvironment(TokenError):
+    """The token came from another `token_url` than this service expects."""
+
+
+class SecretUnreadable(TokenError):
+    """Secrets Manager did not answer or refused, or the secret is no token document; there was no cached token."""
+
+
+class TokenReader:
+    """Gives the token, read again every `ttl` seconds and once it has ended.
+
+    `secret_ids`: the token secret, by name or ARN; any further ones are tried in turn where that can't be read, such as
+    the ARN of its replica in another region. `token_url`: where the token must have come from, so that a sandbox's is
+    refused. It needs `secretsmanager:GetSecretValue`, by the stage AWSCURRENT.
+    """
+
+    def __init__(
+        self,
+        *secret_ids: str,
+        token_url: str | None = None,
+        ttl: float = TTL_SECONDS,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        if not secret_ids:
+            raise ValueError("name the token secret")
+        self._secret_ids, self._token_url, self._ttl, self._now = secret_ids, token_url, ttl, now
+        self._clients: dict[str, Any] = {}
+        self._lock = threading.Lock()
+        self._held: _Held = ("", 0.0, 0.0)
+        self._failure: TokenError | None = None
+        self._paused_until = 0.0
+        self._refused, self._refused_until = "", 0.0
+        self.reads = 0  # how often the secret was read
+
+    def __repr__(self) -> str:
+        return f"TokenReader({', '.join(map(repr, self._secret_ids))})"
+
+    def token(self, min_remaining: float = 0.0) -> str:
+        """Return a token with at least `min_remaining` seconds of life, any life where it is 0.
+
+        Raises TokenTooShort where there is none so long, and another TokenError where there is none at all.
+        """
+        held = self._held
+        text, fresh_until, ends = held
+        now = self._now()
+        if now < fresh_until and now + min_remaining < ends:
+            return text
+        is_usable = now + min_remaining < ends
+        # Only one thread reads; who has a token that still lives does not wait for it.
+        if self._lock.acquire(blocking=not is_usable):
+            try:
+                if self._held is held and self._now() >= self._paused_until:
+                    self._read()
+            finally:
+                self._lock.release()
+        return self._best(min_remaining)
+
+    async def token_async(self, min_remaining: float = 0.0) -> str:
+        """Return the same, from a thread where the secret has to be read, so that the event loop goes on."""
+        text, fresh_until, ends = self._held
+        now = self._now()
+        if now < fresh_until and now + min_remaining < ends:
+            return text
+        return await asyncio.to_thread(self.token, min_remaining)
+
+    def replace(self, refused: str) -> str | None:
+        """Return another token than the one that the API refused, None where the secret has no other.
+
+        However many threads are refused, the secret is read once for it, and at most once a second after that.
+        """
+        with self._lock:
+            text, _, ends = self._held
+            is_due = refused != self._refused or self._now() >= self._refused_until
+            if text in {refused, ""} and is_due:
+                self._refused, self._refused_until = refused, self._now() + PAUSE_SECONDS
+                self._read()
+                text, _, ends = self._held
+            return text if text not in {refused, ""} and self._now() < ends else None
+
+    def _best(self, min_remaining: float) -> str:
+        text, _, ends = self._held
+        remaining = ends - self._now()
+        if text and remaining > min_remaining:
+            return text
+        if text and remaining > 0:
+            raise TokenTooShort(f"the token has {remaining:.0f} s left, and there is none better", remaining)
+        raise self._failure or TokenExpired(f"the token ended at {_utc(ends)}, and there is no newer one")
+
+    def _read(self) -> None:
+        """Read the secret into the cache; a read that fails leaves there what still lives."""
+        self.reads += 1
+        for number, secret_id in enumerate(self._secret_ids):
+            try:
+                text, ends = self._parse(self._fetch(secret_id))
+            except TokenError as failure:
+                self._failure = failure
+            else:
+                held, held_ends = self._held[0], self._held[2]
+                if number and ends < held_ends:  # a replica that is behind must not bring an older token back
+                    text, ends = held, held_ends
+                self._held, self._failure = (text, self._now() + self._ttl, ends), None
+                break
+        self._paused_until = self._now() + PAUSE_SECONDS
+
+    def _fetch(self, secret_id: str) -> str:
+        from botocore.exceptions import ClientError
+
+        try:
+            client = self._clients.get(secret_id) or self._clients.setdefault(secret_id, _connect(secret_id))
+            text: str = client.get_secret_value(SecretId=secret_id, VersionStage="AWSCURRENT").get("SecretString", "")
+        except ClientError as error:
+            code = str(error.response.get("Error", {}).get("Code"))
+            if code == "ResourceNotFoundException":
+                raise NoToken(f"{secret_id} is missing, or has no value yet") from None
+            raise SecretUnreadable(f"{secret_id} can't be read: {code}") from None
+        except Exception as error:  # noqa: BLE001 - botocore's own, of the network and of credentials
+            raise SecretUnreadable(f"{secret_id} can't be read: {type(error).__name__}") from None
+        return text
+
+    def _parse(self, text: str) -> tuple[str, float]:
+        document: Any = None
+        with suppress(ValueError, RecursionError):
+            document = json.loads(text)
+        if not isinstance(document, dict) or "access_token" not in document:
+            raise SecretUnreadable("the secret is no token document")
+        token, ends = document["access_token"], document.get("expires_at")
+        if token is None:
+            raise NoToken("no token has been issued yet: the secret holds the seed")
+        if not isinstance(token, str) or not token or not isinstance(ends, int | float):
+            raise SecretUnreadable("the secret is no token document")
+        if self._token_url and document.get("token_url") != self._token_url:
+            raise WrongEnvironment(f"the token comes from {document.get('token_url')}, expected is {self._token_url}")
+        return token, ends
+
+
+def _connect(secret_id: str) -> Any:
+    """Return a client for the region of an ARN, or for the usual one."""
+    import boto3
+    from botocore.config import Config
+
+    region = secret_id.split(":")[3] if secret_id.startswith("arn:") else None
+    return boto3.client("secretsmanager", region_name=region, config=Config(**CLIENT_CONFIG))
+
+
+def _utc(unix_seconds: float) -> str:
+    return datetime.fromtimestamp(unix_seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,246 @@
+"""The Python reader on the local world: cached, through token changes, refusals and outages, never in a loop."""
+
+import asyncio
+import io
+import json
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import boto3
+import httpx
+import pytest
+import requests
+from tango_token import (
+    NoToken,
+    SecretUnreadable,
+    TokenError,
+    TokenExpired,
+    TokenReader,
+    TokenTooShort,
+    WrongEnvironment,
+    for_httpx,
+    for_requests,
+)
+
+from local.clock import Clock
+from local.secrets_manager import CUT
+from local.world import TOKEN_SECRET, World, environment
+
+START = 1_772_409_600.0
+DAY, HOUR = 86_400, 3_600
+READS = "GetSecretValue"
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    with World(Clock(START)) as world, environment(world.environment()):
+        yield world
+
+
+@pytest.fixture
+def reader(world: World) -> TokenReader:
+    world.invoke()
+    return TokenReader(TOKEN_SECRET, now=world.clock.now)
+
+
+def reads(world: World) -> int:
+    """Return how often the secret was read over HTTP."""
+    return world.secrets.calls.count(READS)
+
+
+def put(world: World, document: object) -> None:
+    text = document if isinstance(document, str) else json.dumps(document)
+    world.secrets.client().put_secret_value(SecretId=TOKEN_SECRET, SecretString=text)
+
+
+def change(world: World) -> None:
+    """Have the keeper put another token out, by a rotation of the credentials."""
+    world.put_credentials(world.standby, world.primary)
+    world.primary, world.standby = world.standby, world.primary
+    assert world.invoke()["outcome"] == "refreshed"
+
+
+def test_the_token_is_cached_until_its_time_is_over(world: World, reader: TokenReader) -> None:
+    """One read serves for five minutes; then the secret is read again."""
+    before = reads(world)
+    assert {reader.token() for _ in range(50)} == {world.token()["access_token"]}
+    assert reads(world) == before + 2  # the one above is the test's own
+    world.clock.advance(301)
+    reader.token()
+    assert reader.reads == 2
+
+
+def test_a_crowd_of_threads_reads_once(world: World, reader: TokenReader) -> None:
+    """Threads that find an empty cache at the same moment wait for one read."""
+    barrier = threading.Barrier(20)
+
+    def read(_: int) -> str:
+        barrier.wait(10)
+        return reader.token()
+
+    with ThreadPoolExecutor(20) as pool:
+        assert set(pool.map(read, range(20))) == {world.token()["access_token"]}
+    assert reader.reads == 1
+
+
+def test_a_token_that_lives_is_served_through_an_outage(world: World, reader: TokenReader) -> None:
+    """While Secrets Manager is down the cached token goes on, without a read at each call; then an error says why."""
+    token = reader.token()
+    world.secrets.outage = CUT
+    world.clock.advance(HOUR)
+    assert {reader.token() for _ in range(10)} == {token}
+    assert reader.reads == 2
+    world.clock.advance(DAY)
+    with pytest.raises(SecretUnreadable, match=TOKEN_SECRET):
+        reader.token()
+    world.secrets.outage = None
+    world.clock.advance(2)
+    with pytest.raises(TokenExpired, match="ended at 2026-03-03T"):
+        reader.token()
+
+
+def test_before_the_first_token_the_error_says_so(world: World) -> None:
+    """Neither a secret without a value nor the seed nor a missing secret is a token, and each call says so."""
+    reader = TokenReader(TOKEN_SECRET, now=world.clock.now)
+    with pytest.raises(NoToken, match="no value yet"):
+        reader.token()
+    with pytest.raises(NoToken):
+        reader.token()
+    assert reader.reads == 1
+    put(world, {"access_token": None, "expires_at": 0, "schema": 1})
+    world.clock.advance(2)
+    with pytest.raises(NoToken, match="no token has been issued"):
+        reader.token()
+
+
+def test_a_minimum_of_life_reads_again_and_says_what_is_left(world: World, reader: TokenReader) -> None:
+    """A token that is too short is looked for anew; where there is none better the error has the seconds left."""
+    reader.token()
+    world.clock.advance(20 * HOUR + 400)
+    with pytest.raises(TokenTooShort) as short:
+        reader.token(min_remaining=4 * HOUR)
+    assert short.value.remaining == pytest.approx(4 * HOUR - 400, abs=5)
+    assert reader.token() == world.token()["access_token"]
+    assert world.invoke()["outcome"] == "refreshed"
+    world.clock.advance(2)
+    assert reader.token(min_remaining=4 * HOUR) == world.token()["access_token"]
+
+
+@pytest.mark.parametrize("text", ["no JSON", "[]", "{}", '{"access_token": 1}', '{"access_token": "x"}', "[" * 9_000])
+def test_a_foreign_document_is_a_clear_error(world: World, text: str) -> None:
+    """What is no token document is named so, and not shown."""
+    put(world, text)
+    with pytest.raises(SecretUnreadable, match="is no token document"):
+        TokenReader(TOKEN_SECRET, now=world.clock.now).token()
+
+
+def test_a_token_of_another_environment_is_refused(world: World, reader: TokenReader) -> None:
+    """A sandbox's token is not sent where production's is expected."""
+    right = TokenReader(TOKEN_SECRET, token_url=world.vendor.token_url, now=world.clock.now)
+    assert right.token() == reader.token()
+    with pytest.raises(WrongEnvironment, match=r"auth\.tangocard\.com"):
+        TokenReader(TOKEN_SECRET, token_url="https://auth.tangocard.com/oauth/token", now=world.clock.now).token()
+
+
+def test_a_replica_is_read_where_the_primary_is_not_there(world: World, reader: TokenReader) -> None:
+    """The region of an ARN is asked; a secret that can't be read leads to the next one."""
+    replica = boto3.client("secretsmanager", region_name="eu-west-1", endpoint_url=world.secrets.url)
+    arn = replica.create_secret(Name=TOKEN_SECRET, SecretString=json.dumps(world.token()))["ARN"]
+    assert ":eu-west-1:" in arn
+    elsewhere = TokenReader("tango/missing", arn, now=world.clock.now)
+    assert elsewhere.token() == reader.token()
+    assert TokenReader(arn, now=world.clock.now).token() == reader.token()
+
+
+def test_nothing_shows_the_token(world: World, reader: TokenReader) -> None:
+    """Neither repr nor any error has it."""
+    token = reader.token()
+    said = [repr(reader), str(vars(for_requests.TangoAuth(reader)))]
+    world.clock.advance(2 * DAY)
+    with pytest.raises(TokenError) as error:
+        reader.token()
+    said += [repr(error.value), str(error.value)]
+    assert token not in "".join(said)
+
+
+def clients(reader: TokenReader) -> dict[str, Any]:
+    session = requests.Session()
+    session.auth = for_requests.TangoAuth(reader)
+    return {"requests": session, "httpx": httpx.Client(auth=for_httpx.TangoAuth(reader))}
+
+
+@pytest.mark.parametrize("client", ["requests", "httpx"])
+def test_a_call_survives_a_rotation_and_a_deactivation(world: World, reader: TokenReader, client: str) -> None:
+    """A 401 reads the secret once, and the call goes through with the new token."""
+    with clients(reader)[client] as http:
+        assert http.get(world.vendor.api_url).status_code == 200
+        old = world.primary
+        change(world)
+        world.vendor.deactivate(old)
+        answer = http.get(world.vendor.api_url)
+        assert (answer.status_code, len(answer.history) <= 1) == (200, True)
+        assert reader.reads == 2
+        assert http.get(world.vendor.api_url).status_code == 200
+        assert reader.reads == 2
+
+
+@pytest.mark.parametrize("client", ["requests", "httpx"])
+def test_a_refusal_that_stays_is_no_loop(world: World, reader: TokenReader, client: str) -> None:
+    """Where the secret has no other token each call is made once, and the secret is not read for every one."""
+    with clients(reader)[client] as http:
+        http.get(world.vendor.api_url)
+        world.vendor.deactivate(world.primary)
+        before = len(world.vendor.api_calls)
+        assert [http.get(world.vendor.api_url).status_code for _ in range(10)] == [401] * 10
+        assert len(world.vendor.api_calls) == before + 10
+        assert reader.reads == 2
+
+
+def test_a_body_that_can_not_be_sent_twice_is_sent_once(world: World, reader: TokenReader) -> None:
+    """A stream is at its end after the first call: the refusal is handed on as it is."""
+    with clients(reader)["requests"] as http:
+        http.get(world.vendor.api_url)
+        old = world.primary
+        change(world)
+        world.vendor.deactivate(old)
+        before = len(world.vendor.api_calls)
+        assert http.get(world.vendor.api_url, data=io.BytesIO(b"x")).status_code == 401
+        assert len(world.vendor.api_calls) == before + 1
+
+
+@pytest.mark.parametrize("client", ["requests", "httpx"])
+def test_the_token_is_not_sent_in_clear(reader: TokenReader, client: str) -> None:
+    """A plain http address of another host is refused before anything is sent."""
+    with clients(reader)[client] as http, pytest.raises(ValueError, match="https only"):
+        http.get("http://api.example/raas/v2/customers")
+
+
+def test_the_asynchronous_client_does_the_same(world: World, reader: TokenReader) -> None:
+    """An AsyncClient sends the token, and goes through a rotation, without blocking the event loop."""
+
+    async def calls() -> list[int]:
+        async with httpx.AsyncClient(auth=for_httpx.TangoAuth(reader)) as http:
+            first = (await http.get(world.vendor.api_url)).status_code
+            old = world.primary
+            await asyncio.to_thread(change, world)
+            world.vendor.deactivate(old)
+            return [first, *[(await http.get(world.vendor.api_url)).status_code for _ in range(2)]]
+
+    assert asyncio.run(calls()) == [200, 200, 200]
+    assert reader.reads == 2
+
+
+def test_a_reader_needs_a_secret() -> None:
+    """Without any name there is nothing to read."""
+    with pytest.raises(ValueError, match="name the token secret"):
+        TokenReader()
+
+
+def test_the_clock_is_the_machines_unless_said_otherwise(world: World, reader: TokenReader) -> None:
+    """In production nobody passes a clock."""
+    put(world, {"access_token": "made up", "expires_at": time.time() + 60})
+    assert TokenReader(TOKEN_SECRET).token() == "made up"
+    assert reader
