@@ -1,0 +1,11 @@
+"""Authlib: the secret's document is a token that it accepts as it is, `expires_at` and all."""
+
+import json
+import os
+
+import boto3
+from authlib.integrations.requests_client import OAuth2Session
+
+secret = boto3.client("secretsmanager").get_secret_value(SecretId=os.environ["TOKEN_SECRET_ID"])
+with OAuth2Session(token=json.loads(secret["SecretString"])) as session:
+    print(session.get(os.environ["API_URL"], timeout=30).status_code)

@@ -1,0 +1,25 @@
+// Node 18 or later with @aws-sdk/client-secrets-manager: cached for five minutes, read again once on a 401.
+import { GetSecretValueCommand, SecretsManagerClient } from "@aws-sdk/client-secrets-manager";
+
+const client = new SecretsManagerClient({ endpoint: process.env.AWS_ENDPOINT_URL_SECRETS_MANAGER });
+let cached = { token: "", readAt: 0 };
+
+async function token({ anew = false } = {}) {
+  if (anew || Date.now() - cached.readAt > 300_000) {
+    const command = new GetSecretValueCommand({ SecretId: process.env.TOKEN_SECRET_ID });
+    const { SecretString } = await client.send(command);
+    cached = { token: JSON.parse(SecretString).access_token, readAt: Date.now() };
+  }
+  return cached.token;
+}
+
+export async function call(url) {
+  const send = (bearer) => fetch(url, { headers: { Authorization: `Bearer ${bearer}` } });
+  const first = await token();
+  const answer = await send(first);
+  if (answer.status !== 401) return answer;
+  const other = await token({ anew: true });
+  return other === first ? answer : send(other);
+}
+
+console.log((await call(process.env.API_URL)).status);
