@@ -1,5 +1,6 @@
 """The same function from a shell: `python -m handler [events/FILE.json]`; only the result goes to standard output."""
 
+import argparse
 import json
 import logging
 import sys
@@ -7,8 +8,9 @@ import time
 from contextlib import redirect_stdout
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
-from handler.errors import RefreshError
+from handler.errors import EventError, RefreshError
 
 
 def main(*arguments: str) -> int:
@@ -16,18 +18,28 @@ def main(*arguments: str) -> int:
     ends = time.monotonic() + 420  # seconds: the function's timeout in template.yaml
     identity = dict.fromkeys(("function_name", "memory_limit_in_mb", "invoked_function_arn", "aws_request_id"), "shell")
     context = SimpleNamespace(**identity, get_remaining_time_in_millis=lambda: (ends - time.monotonic()) * 1_000)
+    parser = argparse.ArgumentParser(prog="python -m handler", description=__doc__)
+    parser.add_argument("event", nargs="?", type=Path, help="a file of events/; without one: refresh if due")
+    file = parser.parse_args(arguments).event
     logging.disable()
     try:
-        event = json.loads(Path(arguments[0]).read_text()) if arguments else {}
+        event = _event(file) if file else {}
         with redirect_stdout(None):  # Powertools writes the metrics there
             from handler.app import lambda_handler
 
             result = lambda_handler(event, context)
-    except (RefreshError, OSError, ValueError, RecursionError) as error:
+    except (RefreshError, OSError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
     print(json.dumps(result, indent=2))
     return 0
+
+
+def _event(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text())
+    except (ValueError, RecursionError):  # not JSON, not Unicode; nested too deeply
+        raise EventError(f"{file} is not JSON") from None
 
 
 if __name__ == "__main__":

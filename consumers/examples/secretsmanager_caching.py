@@ -1,8 +1,8 @@
 """aws-secretsmanager-caching, for services that use it already.
 
-It calls DescribeSecret, then GetSecretValue with both version id and stage: beyond the stack's consumer policy a role
-needs `secretsmanager:DescribeSecret` on the token secret. On a 401 it would go on with a dead token for up to an hour,
-hence the short interval.
+It calls DescribeSecret, then GetSecretValue by version id alone. The stack's consumer policy allows reading by stage
+only, so the role needs both actions on the token secret in a policy of its own. On a 401 it would go on with a dead
+token for up to an hour, hence the short interval.
 """
 
 import json
