@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import compress, pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 
@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from local.play import Played
 
 WINDOW_HOURS, LIFE_HOURS = 4, 24
+BEHIND: dict[str, Any] = {
+    "facecolor": "white",
+    "alpha": 0.7,
+    "lw": 0,
+    "pad": 0.5,
+}  # so that a label is read also across the curve
 TOKEN, WINDOW, REFRESH, FAULT, GAP = "#1f5fa8", "#f3c969", "#2e8b57", "#c0392b", "#f8d7d3"
 
 
@@ -40,13 +46,23 @@ def draw(played: Played, folder: Path) -> list[Path]:
     faulty = [any(request.status != 200 for request in tick.requests) for tick in played.ticks]
     for marked, symbol, color, label in (
         (refreshed, "o", REFRESH, "refreshed"),
-        (faulty, "X", FAULT, "request without a token"),
+        (faulty, "X", FAULT, "request that brought no token"),
     ):
-        axes.plot([*compress(hours, marked)], [*compress(left, marked)], symbol, color=color, ms=8, label=label)
+        axes.plot(
+            [*compress(hours, marked)],
+            [*compress(left, marked)],
+            symbol,
+            color=color,
+            ms=8,
+            label=label,
+            clip_on=False,
+            zorder=3,
+        )
     for hour, tick in zip(hours, played.ticks, strict=True):
         if tick.note:
             axes.axvline(hour, color="#bbb", lw=0.8, zorder=0)
-            axes.text(hour + 0.15, LIFE_HOURS / 2 + 1, tick.note, rotation=90, fontsize=7, color="#555", va="center")
+            note = axes.text(hour + 0.15, LIFE_HOURS - 1, tick.note, rotation=90, fontsize=6.5, color="#555", va="top")
+            note.set_bbox(BEHIND)
     axes.set(xlabel="hours since the first tick", ylabel="hours left", xlim=(0, HOURS), ylim=(0, LIFE_HOURS + 0.5))
     axes.set_xticks(range(0, HOURS + 1, 4))
     axes.set_yticks(range(0, LIFE_HOURS + 1, 4))
