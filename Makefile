@@ -4,6 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 STANDBY ?= yes
+EXAMPLES ?= 10000
 ROUNDS ?= 15
 SOURCES := bench consumers handler local scripts tests
 
@@ -42,6 +43,9 @@ bench: $(READY)  ## what a tick costs, beside the naive function: tables here an
 format: $(READY)  ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
+
+fuzz: $(READY)  ## the property tests with other and many more examples (EXAMPLES=10000: some minutes)
+	FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest tests/unit -m hypothesis -n auto
 
 study: $(READY)  ## years of faults through the real handler: writes docs/RELIABILITY.md (about 12 min on 2 cores)
 	$(BIN)/python -m local.simulate

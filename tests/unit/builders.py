@@ -1,5 +1,6 @@
 """Values with defaults for the unit tests: a fresh token of the primary, an empty ledger, the contract's settings."""
 
+import os
 from dataclasses import replace
 from typing import Any
 
@@ -20,7 +21,11 @@ PRIMARY = Client("client-primary", "canary-primary-secret")
 STANDBY = Client("client-standby", "canary-standby-secret")
 FORMER = Client("client-former", "canary-former-secret")  # configured no longer
 
-BOUNDED = hypothesis_settings(max_examples=200, deadline=None, derandomize=True, database=None)
+# In the suite the same few hundred each time; `make fuzz` has other ones, and many.
+FUZZED = int(os.environ.get("FUZZ_EXAMPLES", "0"))
+BOUNDED = hypothesis_settings(
+    max_examples=FUZZED or 200, deadline=None, derandomize=not FUZZED, database=None, print_blob=bool(FUZZED)
+)
 
 
 def make_settings(**changes: Any) -> Settings:
