@@ -31,6 +31,7 @@ from local.world import TOKEN_SECRET, World, environment
 
 START = 1_772_409_600.0
 DAY, HOUR = 86_400, 3_600
+NAN = '{"access_token": "x", "expires_at": NaN}'
 READS = "GetSecretValue"
 
 
@@ -129,7 +130,9 @@ def test_a_minimum_of_life_reads_again_and_says_what_is_left(world: World, reade
     assert reader.token(min_remaining=4 * HOUR) == world.token()["access_token"]
 
 
-@pytest.mark.parametrize("text", ["no JSON", "[]", "{}", '{"access_token": 1}', '{"access_token": "x"}', "[" * 9_000])
+@pytest.mark.parametrize(
+    "text", ["no JSON", "[]", "{}", '{"access_token": 1}', '{"access_token": "x"}', "[" * 9_000, NAN]
+)
 def test_a_foreign_document_is_a_clear_error(world: World, text: str) -> None:
     """What is no token document is named so, and not shown."""
     put(world, text)

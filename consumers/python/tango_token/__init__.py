@@ -15,6 +15,7 @@ from typing import Any
 TTL_SECONDS = 300.0
 # Once in this time at most is the secret read anew because a read failed, a token is short or the API refused one.
 PAUSE_SECONDS = 1.0
+LATEST = 253_402_300_800  # the year 10000, which no date can say any more
 # For boto3: a read is over within about 12 s, and mostly within one.
 CLIENT_CONFIG = {"connect_timeout": 2, "read_timeout": 4, "retries": {"mode": "standard", "total_max_attempts": 2}}
 
@@ -169,7 +170,7 @@ class TokenReader:
         token, ends = document["access_token"], document.get("expires_at")
         if token is None:
             raise NoToken("no token has been issued yet: the secret holds the seed")
-        if not isinstance(token, str) or not token or not isinstance(ends, int | float):
+        if not isinstance(token, str) or not token or not isinstance(ends, int | float) or not 0 <= ends < LATEST:
             raise SecretUnreadable("the secret is no token document")
         if self._token_url and document.get("token_url") != self._token_url:
             raise WrongEnvironment(f"the token comes from {document.get('token_url')}, expected is {self._token_url}")
