@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from local.simulate.study import Row
 
 YEAR_HOURS = 365 * 24
+NOISE = "Few years a line: differences of some hundredths of a per cent say nothing."
 KEEPER, OTHER, ABLATED = "#1f5fa8", "#c0392b", "#8a8f98"
 ALTERNATIVES = {"refreshes at every run", "refreshes when expiring", "each service its own"}
 
@@ -153,7 +154,7 @@ def _comparison(rows: Sequence[Row], head: str) -> str:
                 str(max(one.most_versions for one in row.figures)),
             ]
         )
-    return _table(heads, lines) + "\n\nLost and refused are per year."
+    return _table(heads, lines) + f"\n\nLost and refused are per year. {NOISE}"
 
 
 def _invariants(rows: Sequence[Row]) -> str:
