@@ -37,7 +37,7 @@ def shortened(case: Case) -> Row:
     return Row(short, [short.play(0)])
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_nothing_that_must_hold_is_broken_when_everything_fails_at_once(seed: int) -> None:
     """No invariant is broken in weeks of faults far beyond any real ones."""
     figures = Year(seed, TORTURED).play()
@@ -64,11 +64,10 @@ def test_the_same_seed_is_the_same_year() -> None:
 @pytest.mark.parametrize(
     ("seed", "setup"),
     [
-        (0, replace(REAL, days=10)),
-        (1, replace(HARD, days=10, probe=True)),
-        (2, replace(HARD, days=10, standby=False)),
-        (3, replace(TORTURED, days=6)),
-        (4, replace(TORTURED, days=6)),
+        (0, replace(REAL, days=5)),
+        (1, replace(HARD, days=6, probe=True)),
+        (2, replace(HARD, days=6, standby=False)),
+        (3, replace(TORTURED, days=4)),
     ],
 )
 def test_real_clients_leave_the_very_same_trace(seed: int, setup: Setup) -> None:
