@@ -1,7 +1,7 @@
 """The AWS Parameters and Secrets Lambda Extension: any runtime reads the secret by HTTP, cached by the extension.
 
-It caches for SECRETS_MANAGER_TTL seconds, 300 unless set. It asks for AWSCURRENT by its stage, as the consumer policy
-allows.
+For functions that have its layer. It caches for SECRETS_MANAGER_TTL seconds, 300 unless set. It is asked for AWSCURRENT
+by its stage, as the consumer policy allows. Tested against a stand-in only.
 """
 
 import json
@@ -11,8 +11,10 @@ from urllib.parse import quote
 import requests
 
 port = os.environ.get("PARAMETERS_SECRETS_EXTENSION_HTTP_PORT", "2773")
-url = f"http://localhost:{port}/secretsmanager/get?secretId={quote(os.environ['TOKEN_SECRET_ID'])}&versionStage=AWSCURRENT"
+secret_id = quote(os.environ["TOKEN_SECRET_ID"], safe="")
+url = f"http://localhost:{port}/secretsmanager/get?secretId={secret_id}&versionStage=AWSCURRENT"
 answer = requests.get(url, headers={"X-Aws-Parameters-Secrets-Token": os.environ["AWS_SESSION_TOKEN"]}, timeout=10)
+answer.raise_for_status()
 token = json.loads(answer.json()["SecretString"])
 headers = {"Authorization": f"Bearer {token['access_token']}"}
 print(requests.get(os.environ["API_URL"], headers=headers, timeout=30).status_code)

@@ -1,7 +1,11 @@
-// Node 18 or later with @aws-sdk/client-secrets-manager: cached for five minutes, read again once on a 401.
+// Node with @aws-sdk/client-secrets-manager, for services: cached for five minutes, read again once on a 401.
+// The consumer policy is enough. The SDK knows AWS_REGION only; AWS_DEFAULT_REGION is what the AWS CLI and boto3 read.
 import { GetSecretValueCommand, SecretsManagerClient } from "@aws-sdk/client-secrets-manager";
 
-const client = new SecretsManagerClient({ endpoint: process.env.AWS_ENDPOINT_URL_SECRETS_MANAGER });
+const client = new SecretsManagerClient({
+  region: process.env.AWS_REGION ?? process.env.AWS_DEFAULT_REGION,
+  endpoint: process.env.AWS_ENDPOINT_URL_SECRETS_MANAGER,
+});
 let cached = { token: "", readAt: 0 };
 
 async function token({ anew = false } = {}) {

@@ -1,7 +1,8 @@
-"""Powertools for AWS Lambda, for functions that have it.
+"""Powertools for AWS Lambda, for functions that have it. The consumer policy is enough.
 
-Without `max_age` it caches for 5 seconds, which is a read for nearly each invocation. 300 is as good here, since a
-token is replaced hours before it ends.
+Without `max_age` (or POWERTOOLS_PARAMETERS_MAX_AGE) it caches for 5 seconds, which is a read for nearly each
+invocation, and no token while Secrets Manager is down: it raises rather than serve what has aged. 300 is as good here,
+since a token is replaced hours before it ends. After a 401 read once more with `force_fetch=True`.
 """
 
 import os

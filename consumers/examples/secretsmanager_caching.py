@@ -1,8 +1,9 @@
 """aws-secretsmanager-caching, for services that use it already.
 
-It calls DescribeSecret, then GetSecretValue by version id alone. The stack's consumer policy allows reading by stage
-only, so the role needs both actions on the token secret in a policy of its own. On a 401 it would go on with a dead
-token for up to an hour, hence the short interval.
+Each refresh is a DescribeSecret, and each new version a GetSecretValue with the VersionId alone. The stack's consumer
+policy allows reading by stage only, so it is not enough: the role needs both actions on the token secret, in a policy
+of its own. The cache lasts half of the interval to all of it, an hour unless set: so long it would go on with a token
+that was revoked. `refresh_secret_now` after a 401 sleeps for 2.5 to 5 seconds, or up to 10 after a failure.
 """
 
 import json

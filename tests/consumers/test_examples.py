@@ -9,17 +9,25 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import botocore.session
 import pytest
 import yaml
+from botocore.validate import ParamValidator
 
 from local.clock import Clock
 from local.world import TOKEN_SECRET, World
+from tests.conftest import secrets_in
 
 EXAMPLES = Path(__file__).parents[2] / "consumers" / "examples"
-PYTHON = ["secretsmanager_caching", "powertools", "authlib_session", "requests_oauthlib_session"]
+SHELL = ["sh", str(EXAMPLES / "shell.sh")]
+# They name no version, so they get AWSCURRENT: all that the stack's consumer policy allows.
+WITHIN_THE_POLICY = ["powertools", "authlib_session", "requests_oauthlib_session"]
+READ_AS_IT_COMES = [("GetSecretValue", {"SecretId"})]
 SESSION_TOKEN = "the function's own"
+SDK = "@aws-sdk/client-secrets-manager"
 
 
 @pytest.fixture(scope="module")
@@ -29,29 +37,86 @@ def world() -> Iterator[World]:
         yield world
 
 
-def run(world: World, *command: str, **more: str) -> str:
-    """Return what the example prints; it must end well, and show no token."""
+def run(world: World, command: list[str], more: dict[str, str] | None = None, *, fails: bool = False) -> str:
+    """Return what the example prints; it must end as it should, and show no token."""
     loopback = {"API_URL": world.vendor.api_url, "OAUTHLIB_INSECURE_TRANSPORT": "1"}  # it insists on https
-    variables = world.environment() | loopback | more
-    done = subprocess.run(command, env=os.environ | variables, capture_output=True, text=True, timeout=60, check=False)
-    assert world.token()["access_token"] not in done.stdout + done.stderr
-    assert done.returncode == 0, done.stderr[-2_000:]
+    variables = os.environ | world.environment() | loopback | (more or {})
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=60, check=False)
+    assert not secrets_in(done.stdout + done.stderr, world)
+    assert bool(done.returncode) is fails, done.stderr[-2_000:]
     return done.stdout.strip()
 
 
-@pytest.mark.parametrize("name", PYTHON)
+def python(name: str) -> list[str]:
+    return [sys.executable, str(EXAMPLES / f"{name}.py")]
+
+
+def reads(world: World, since: int) -> list[tuple[str, set[str]]]:
+    """Return what was asked of Secrets Manager: the operations, and the names of their parameters."""
+    return [(call.op, set(call.params)) for call in world.secrets.requests[since:]]
+
+
+def put(world: World, name: str, document: dict[str, Any]) -> str:
+    """Return the id of another token secret, with this document."""
+    world.secrets.client().create_secret(Name=name, SecretString=json.dumps(document))
+    return name
+
+
+@pytest.mark.parametrize("name", WITHIN_THE_POLICY)
 def test_a_python_example_calls_the_api(world: World, name: str) -> None:
-    """Each reads the secret with its library, and the API takes the token."""
-    assert run(world, sys.executable, str(EXAMPLES / f"{name}.py")) == "200"
+    """Each reads the secret once with its library, as the consumer policy allows, and the API takes the token."""
+    before = len(world.secrets.requests)
+    assert run(world, python(name)) == "200"
+    assert reads(world, before) == READ_AS_IT_COMES
 
 
-@pytest.mark.skipif(not shutil.which("aws") or not shutil.which("curl"), reason="needs the AWS CLI and curl")
-def test_the_shell_example_calls_the_api(world: World) -> None:
-    """The AWS CLI reads the secret, and curl has the token from its standard input."""
-    works = subprocess.run(["aws", "--version"], capture_output=True, check=False).returncode == 0
-    if not works:
-        pytest.skip("the aws on the PATH does not run")
-    assert "customerIdentifier" in run(world, "sh", str(EXAMPLES / "shell.sh"))
+def test_the_caching_library_asks_for_more_than_the_policy_allows(world: World) -> None:
+    """It works, but by DescribeSecret and a version's id, as its example says."""
+    before = len(world.secrets.requests)
+    assert run(world, python("secretsmanager_caching")) == "200"
+    assert reads(world, before) == [("DescribeSecret", {"SecretId"}), ("GetSecretValue", {"SecretId", "VersionId"})]
+
+
+@pytest.mark.parametrize("name", ["authlib_session", "requests_oauthlib_session"])
+def test_an_oauth_session_sends_no_token_that_is_none(world: World, name: str) -> None:
+    """An expired token and the seed are refused by the library, and the API is not called."""
+    expired = world.token() | {"expires_at": int(world.clock.now()) - 1}
+    seed = {"access_token": None, "expires_at": 0, "schema": 1}
+    calls = len(world.vendor.api_calls)
+    for document in (expired, seed):
+        secret_id = put(world, f"{name}/{document['expires_at']}", document)
+        assert run(world, python(name), {"TOKEN_SECRET_ID": secret_id}, fails=True) == ""
+    assert len(world.vendor.api_calls) == calls
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> dict[str, str]:
+    """Have the shell's programs say first, in a file, what a process list could show of them."""
+    for program in ("aws", "curl", "python3"):
+        found = shutil.which(program)
+        if not found or subprocess.run([found, "--version"], capture_output=True, check=False).returncode:
+            pytest.skip(f"no {program} that runs is on the PATH")
+        shim = tmp_path / program
+        shim.write_text(f'#!/bin/sh\n{{ echo "$0 $*"; env; }} >>"$SHOWN"\nexec {found} "$@"\n')
+        shim.chmod(0o755)
+    return {"PATH": f"{tmp_path}:{os.environ['PATH']}", "SHOWN": str(tmp_path / "shown")}
+
+
+def test_the_shell_example_calls_the_api(world: World, shell: dict[str, str]) -> None:
+    """The AWS CLI reads the secret, curl calls the API, and neither's arguments nor environment show the token."""
+    before = len(world.secrets.requests)
+    assert run(world, SHELL, shell) == "200"
+    assert reads(world, before) == READ_AS_IT_COMES
+    shown = Path(shell["SHOWN"]).read_text()
+    assert "--header @-" in shown
+    assert not secrets_in(shown, world)
+
+
+def test_the_shell_example_stops_where_there_is_no_token(world: World, shell: dict[str, str]) -> None:
+    """Before the first token it fails, and does not call the API with nothing."""
+    secret_id = put(world, "shell/seed", {"access_token": None, "expires_at": 0, "schema": 1})
+    assert run(world, SHELL, shell | {"TOKEN_SECRET_ID": secret_id}, fails=True) == ""
+    assert "curl" not in [Path(line.split()[0]).name for line in Path(shell["SHOWN"]).read_text().splitlines() if line]
 
 
 def test_the_lambda_extension_example_calls_the_api(world: World) -> None:
@@ -59,10 +124,13 @@ def test_the_lambda_extension_example_calls_the_api(world: World) -> None:
 
     class Extension(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            asked = parse_qs(urlsplit(self.path).query)
+            url = urlsplit(self.path)
             is_known = self.headers["X-Aws-Parameters-Secrets-Token"] == SESSION_TOKEN
-            is_right = is_known and asked == {"secretId": [TOKEN_SECRET], "versionStage": ["AWSCURRENT"]}
-            self.send_response(200 if is_right else 400)
+            is_right = url.path == "/secretsmanager/get" and parse_qs(url.query) == {
+                "secretId": [TOKEN_SECRET],
+                "versionStage": ["AWSCURRENT"],
+            }
+            self.send_response(200 if is_known and is_right else 400)
             self.end_headers()
             self.wfile.write(json.dumps({"SecretString": json.dumps(world.token())}).encode())
 
@@ -71,21 +139,64 @@ def test_the_lambda_extension_example_calls_the_api(world: World) -> None:
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Extension) as server:
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        port = {"PARAMETERS_SECRETS_EXTENSION_HTTP_PORT": str(server.server_port), "AWS_SESSION_TOKEN": SESSION_TOKEN}
-        said = run(world, sys.executable, str(EXAMPLES / "lambda_extension.py"), **port)
+        port = {"PARAMETERS_SECRETS_EXTENSION_HTTP_PORT": str(server.server_port)}
+        said = run(world, python("lambda_extension"), port | {"AWS_SESSION_TOKEN": SESSION_TOKEN})
+        run(world, python("lambda_extension"), port | {"AWS_SESSION_TOKEN": "another's"}, fails=True)
         server.shutdown()
     assert said == "200"
 
 
 @pytest.mark.skipif(not shutil.which("node"), reason="needs Node")
 def test_the_node_example_is_well_formed() -> None:
-    """Its syntax is checked; to run it would take the AWS SDK for JavaScript."""
+    """Its syntax is right, also where there is no SDK to run it with."""
     assert subprocess.run(["node", "--check", str(EXAMPLES / "node.mjs")], check=False).returncode == 0
 
 
-def test_the_manifests_are_well_formed() -> None:
-    """They parse, and name the secret's key; no cluster is here to try them on."""
-    manifest = yaml.safe_load((EXAMPLES / "external-secrets.yaml").read_text())
-    assert manifest["spec"]["data"][0]["remoteRef"]["property"] == "access_token"
+@pytest.fixture
+def node(tmp_path: Path) -> list[str]:
+    """Put the example beside the SDK: modules find theirs by their own place alone, and NODE_PATH is not asked."""
+    if not shutil.which("node"):
+        pytest.skip("needs Node")
+    resolve = ["node", "-p", f"require.resolve('{SDK}/package.json')"]
+    found = subprocess.run(resolve, cwd=EXAMPLES, capture_output=True, text=True, check=False)
+    if found.returncode:
+        pytest.skip(f"needs {SDK}: npm install it anywhere, and set NODE_PATH to its node_modules")
+    (tmp_path / "node_modules").symlink_to(Path(found.stdout.strip()).parents[2])
+    return ["node", shutil.copy(str(EXAMPLES / "node.mjs"), str(tmp_path))]
+
+
+def test_the_node_example_calls_the_api(world: World, node: list[str]) -> None:
+    """The SDK reads the secret once, and the API takes the token."""
+    before = len(world.secrets.requests)
+    assert run(world, node) == "200"
+    assert reads(world, before) == READ_AS_IT_COMES
+
+
+def test_the_node_example_reads_once_more_on_a_401(world: World, node: list[str]) -> None:
+    """A dead token that is still the secret's is sent once: no loop."""
+    secret_id = put(world, "node/dead", world.token() | {"access_token": "dead"})
+    before, calls = len(world.secrets.requests), len(world.vendor.api_calls)
+    assert run(world, node, {"TOKEN_SECRET_ID": secret_id}) == "401"
+    assert reads(world, before) == READ_AS_IT_COMES * 2
+    assert len(world.vendor.api_calls) == calls + 1
+
+
+def test_the_task_definition_is_one_that_ecs_accepts() -> None:
+    """It has the keys of ECS's own model, gives the secret's id, and injects no secret that would grow old."""
     task = json.loads((EXAMPLES / "ecs-task-definition.json").read_text())
-    assert task["containerDefinitions"][0]["environment"][0]["name"] == "TOKEN_SECRET_ID"
+    model = botocore.session.get_session().get_service_model("ecs").operation_model("RegisterTaskDefinition")
+    report = ParamValidator().validate(task, model.input_shape)
+    assert not report.has_errors(), report.generate_report()
+    [container] = task["containerDefinitions"]
+    # The validator lets keys pass that the model does not have.
+    assert set(task) <= set(model.input_shape.members)
+    assert set(container) <= set(model.input_shape.members["containerDefinitions"].member.members)
+    assert {one["name"] for one in container["environment"]} == {"TOKEN_SECRET_ID", "API_URL"}
+    assert "secrets" not in container
+
+
+def test_the_external_secret_is_well_formed() -> None:
+    """It parses, and names the token's key and the interval; no cluster is here to try it on."""
+    manifest = yaml.safe_load((EXAMPLES / "external-secrets.yaml").read_text())
+    assert (manifest["kind"], manifest["spec"]["refreshInterval"]) == ("ExternalSecret", "5m")
+    assert manifest["spec"]["data"][0]["remoteRef"]["property"] == "access_token"
