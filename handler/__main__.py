@@ -5,7 +5,7 @@ import json
 import logging
 import sys
 import time
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -28,10 +28,11 @@ def main(*arguments: str) -> int:
             from handler.app import lambda_handler
 
             result = lambda_handler(event, context)
+        with suppress(BrokenPipeError), sys.stdout:  # `| head` may have read enough; closed, it is not flushed again
+            print(json.dumps(result, indent=2))
     except (RefreshError, OSError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
-    print(json.dumps(result, indent=2))
     return 0
 
 

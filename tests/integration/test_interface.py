@@ -100,7 +100,7 @@ def saw(result: Json) -> tuple[str, str]:
     ],
 )
 def test_sample_event_does_what_it_says(world: World, name: str, saying: tuple[str, str]) -> None:
-    """Each file in events/ is an event of the contract; an hour after a token only two of them want another."""
+    """Each file in events/ is an event that is known; an hour after a token only two of them want another."""
     fresh(world)
     world.vendor.reset_limit(BLUE)
     result = world.invoke(json.loads((EVENTS / name).read_text()))
@@ -227,7 +227,7 @@ def status(world: World) -> Json:
         ("kept", status),
     ],
 )
-def test_result_has_the_contracts_keys_and_types(world: World, outcome: str, run: Callable[[World], Json]) -> None:
+def test_result_has_its_keys_and_their_types(world: World, outcome: str, run: Callable[[World], Json]) -> None:
     """Every outcome answers with the same keys, and every value that there is has its type."""
     result = run(world)
     assert {key: type(value) for key, value in result.items()} == RESULT
@@ -530,7 +530,7 @@ def other_race(world: World) -> None:
 def test_errors_say_whether_a_retry_can_help(
     world: World, arrange: Callable[[World], None], error: type[RefreshError] | None, retryable: bool | None
 ) -> None:
-    """Every failure is one of the contract's errors, under one root, with the contract's `retryable`."""
+    """Every failure is one of the README's errors, under one root, and says whether it is `retryable`."""
     arrange(world)
     if error is None:
         assert world.invoke()["outcome"] == "refreshed"
@@ -637,7 +637,7 @@ def test_same_secret_by_name_and_by_arn_is_a_mistake(world: World) -> None:
 
 
 def test_metrics_are_one_emf_line(world: World) -> None:
-    """CloudWatch finds the metrics under the namespace and the one dimension of the contract."""
+    """CloudWatch finds the metrics under the namespace and the one dimension that the alarms name."""
     world.invoke()
     [line] = [line for line in world.lines if "_aws" in line]
     [directive] = line["_aws"]["CloudWatchMetrics"]
@@ -679,7 +679,7 @@ def entries(bus: Recorder) -> list[Json]:
 
 
 def test_refresh_is_told_on_the_bus(world: World) -> None:
-    """A refreshed token is an event from the contract's source, whose detail is the result."""
+    """A refreshed token is an event from the source that rules name, whose detail is the result."""
     with Recorder(body=ACCEPTED) as bus:
         result = invoke_with_bus(world, bus.url)
         [entry] = entries(bus)
@@ -785,7 +785,7 @@ def test_shell_prints_the_result(live: World) -> None:
 
 
 def test_shell_says_what_failed_in_one_line(live: World) -> None:
-    """An error of the contract is one clear line on standard error, without a trace or a secret."""
+    """An error of the README's table is one clear line on standard error, without a trace or a secret."""
     live.vendor.script(REFUSED)
     done = shell(["-m", "handler", "events/refresh.json"], machine(**live.environment()))
     assert (done.returncode, done.stdout) == (1, "")
@@ -797,7 +797,7 @@ def test_shell_says_what_failed_in_one_line(live: World) -> None:
 
 @pytest.mark.parametrize(
     ("content", "word"),
-    [(None, "event.json"), ('{"action": "stop"}', "action"), ("null", "object"), ("{", "JSON")],
+    [(None, "event.json"), ('{"action": "stop"}', "action"), ("null", "object"), ("{", "event.json is not JSON")],
     ids=["missing", "unknown", "null", "no JSON"],
 )
 def test_shell_refuses_an_unfit_event_file_in_one_line(tmp_path: Path, content: str | None, word: str) -> None:
@@ -809,6 +809,26 @@ def test_shell_refuses_an_unfit_event_file_in_one_line(tmp_path: Path, content: 
     assert (done.returncode, done.stdout) == (1, "")
     [line] = done.stderr.splitlines()
     assert word in line
+
+
+def test_shell_explains_itself() -> None:
+    """`--help` prints the usage and ends with 0, without any settings."""
+    done = shell(["-m", "handler", "--help"], machine())
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("usage: python -m handler [-h] [event]")
+
+
+def test_shell_does_not_mind_a_reader_that_is_gone(live: World) -> None:
+    """Where the reader of a pipe has read enough, as `head` has, there is no trace, and the refresh stands."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    command, env = [sys.executable, "-m", "handler", "events/refresh.json"], machine(**live.environment())
+    with os.fdopen(writer, "wb") as gone:
+        done = subprocess.run(
+            command, cwd=ROOT, env=env, stdout=gone, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+        )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert live.consume() == 200
 
 
 def test_bad_environment_is_one_message_that_names_each_variable() -> None:
