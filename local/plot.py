@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import compress, pairwise
-from typing import TYPE_CHECKING, Any
+from itertools import compress, groupby, pairwise
+from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 
@@ -18,12 +18,6 @@ if TYPE_CHECKING:
     from local.play import Played
 
 WINDOW_HOURS, LIFE_HOURS = 4, 24
-BEHIND: dict[str, Any] = {
-    "facecolor": "white",
-    "alpha": 0.7,
-    "lw": 0,
-    "pad": 0.5,
-}  # so that a label is read also across the curve
 TOKEN, WINDOW, REFRESH, FAULT, GAP = "#1f5fa8", "#f3c969", "#2e8b57", "#c0392b", "#f8d7d3"
 
 
@@ -58,11 +52,15 @@ def draw(played: Played, folder: Path) -> list[Path]:
             clip_on=False,
             zorder=3,
         )
-    for hour, tick in zip(hours, played.ticks, strict=True):
+    for hour, life, tick in zip(hours, left, played.ticks, strict=True):
         if tick.note:
             axes.axvline(hour, color="#bbb", lw=0.8, zorder=0)
-            note = axes.text(hour + 0.15, LIFE_HOURS - 1, tick.note, rotation=90, fontsize=6.5, color="#555", va="top")
-            note.set_bbox(BEHIND)
+            top = life - 1 if life > LIFE_HOURS / 2 else LIFE_HOURS - 1  # below the curve, or else above it
+            axes.text(hour + 0.15, top, tick.note, rotation=90, fontsize=6.5, color="#555", va="top")
+    for _, group in groupby(compress(zip(hours, left, strict=True), faulty), lambda spot: int(spot[0])):
+        spots = [*group]
+        if len(spots) > 1:  # a retry minutes later hides the cross before it
+            axes.annotate(f"x{len(spots)}", spots[0], (2, 6), textcoords="offset points", color=FAULT, fontsize=7)
     axes.set(xlabel="hours since the first tick", ylabel="hours left", xlim=(0, HOURS), ylim=(0, LIFE_HOURS + 0.5))
     axes.set_xticks(range(0, HOURS + 1, 4))
     axes.set_yticks(range(0, LIFE_HOURS + 1, 4))
