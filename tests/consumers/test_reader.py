@@ -3,8 +3,10 @@
 import asyncio
 import io
 import json
+import os
 import threading
 import time
+import traceback
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -31,6 +33,7 @@ from local.world import TOKEN_SECRET, World, environment
 
 START = 1_772_409_600.0
 DAY, HOUR = 86_400, 3_600
+BROKEN = '{"access_token": "x\\n", "expires_at": 1}'  # an HTTP client would quote it as it refuses it
 NAN = '{"access_token": "x", "expires_at": NaN}'
 READS = "GetSecretValue"
 
@@ -95,7 +98,7 @@ def test_a_token_that_lives_is_served_through_an_outage(world: World, reader: To
     assert {reader.token() for _ in range(10)} == {token}
     assert reader.reads == 2
     world.clock.advance(DAY)
-    with pytest.raises(SecretUnreadable, match=TOKEN_SECRET):
+    with pytest.raises(TokenExpired, match=rf"ended at 2026-03-03T.*{TOKEN_SECRET} can't be read"):
         reader.token()
     world.secrets.outage = None
     world.clock.advance(2)
@@ -131,7 +134,7 @@ def test_a_minimum_of_life_reads_again_and_says_what_is_left(world: World, reade
 
 
 @pytest.mark.parametrize(
-    "text", ["no JSON", "[]", "{}", '{"access_token": 1}', '{"access_token": "x"}', "[" * 9_000, NAN]
+    "text", ["no JSON", "[]", "{}", '{"access_token": 1}', '{"access_token": "x"}', "[" * 9_000, NAN, BROKEN]
 )
 def test_a_foreign_document_is_a_clear_error(world: World, text: str) -> None:
     """What is no token document is named so, and not shown."""
@@ -160,13 +163,15 @@ def test_a_replica_is_read_where_the_primary_is_not_there(world: World, reader: 
 
 def test_nothing_shows_the_token(world: World, reader: TokenReader) -> None:
     """Neither repr nor any error has it."""
-    token = reader.token()
+    wrong = TokenReader(TOKEN_SECRET, token_url="https://elsewhere.example/", now=world.clock.now)
     said = [repr(reader), str(vars(for_requests.TangoAuth(reader)))]
     world.clock.advance(2 * DAY)
-    with pytest.raises(TokenError) as error:
-        reader.token()
-    said += [repr(error.value), str(error.value)]
-    assert token not in "".join(said)
+    for read, name in ((reader.token, TokenExpired), (wrong.token, WrongEnvironment)):
+        with pytest.raises(TokenError) as error:
+            read()
+        assert isinstance(error.value, name)
+        said += traceback.TracebackException.from_exception(error.value, capture_locals=True).format()
+    assert world.token()["access_token"] not in "".join(said)
 
 
 def clients(reader: TokenReader) -> dict[str, Any]:
@@ -234,6 +239,84 @@ def test_the_asynchronous_client_does_the_same(world: World, reader: TokenReader
 
     assert asyncio.run(calls()) == [200, 200, 200]
     assert reader.reads == 2
+
+
+def test_a_slow_refusal_is_read_for_once(world: World, reader: TokenReader) -> None:
+    """Threads that are refused together wait for one read, however long it takes."""
+    token = reader.token()
+    world.secrets.on_call = lambda _operation, moment, _params: world.clock.advance(5) if moment == "before" else None
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(reader.replace, [token] * 8)) == {None}
+    assert reader.reads == 2
+
+
+def test_an_outage_costs_a_token_that_lives_a_read_in_half_a_minute(world: World, reader: TokenReader) -> None:
+    """Who has a good token does not wait for Secrets Manager at every call."""
+    reader.token()
+    world.secrets.outage = CUT
+    world.clock.advance(301)
+    for _ in range(60):
+        reader.token()
+        world.clock.advance(1)
+    assert reader.reads <= 4
+
+
+def test_a_clock_that_is_set_back_stops_no_read(world: World) -> None:
+    """A failure is not held on to for as long as the clock was ahead."""
+    reader = TokenReader(TOKEN_SECRET, now=world.clock.now)
+    with pytest.raises(NoToken):
+        reader.token()
+    world.clock.advance(-HOUR)
+    world.invoke()
+    assert reader.token() == world.token()["access_token"]
+
+
+def test_the_same_failure_is_raised_anew_each_time(world: World) -> None:
+    """An error that many callers get does not grow with each of them."""
+    reader, depths = TokenReader(TOKEN_SECRET, now=world.clock.now), set()
+    for _ in range(5):
+        with pytest.raises(NoToken) as error:
+            reader.token()
+        depths.add(len(error.traceback))
+    assert len(depths) == 1
+
+
+def test_a_child_process_does_not_inherit_a_lock(reader: TokenReader) -> None:
+    """A fork while another thread reads leaves the child able to read."""
+    reading, forked = threading.Event(), threading.Event()
+
+    def now() -> float:
+        reading.set()
+        assert forked.wait(10)
+        return START
+
+    reader._now = now  # noqa: SLF001 - holds the reader inside its lock
+    thread = threading.Thread(target=reader.replace, args=("",))
+    thread.start()
+    assert reading.wait(10)
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if reader._lock.acquire(blocking=False) else 1)  # noqa: SLF001
+    forked.set()
+    thread.join(10)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_after_a_redirect_nothing_is_sent_again(world: World, reader: TokenReader) -> None:
+    """The call that was redirected has had its effect: a 401 of where it led is handed on."""
+    sent: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        sent.append(request.method)
+        there = {"Location": "https://other.example/"}
+        return httpx.Response(303, headers=there) if request.method == "POST" else httpx.Response(401)
+
+    reader.token()
+    change(world)  # so that the secret has another token to repeat with
+    auth, transport = for_httpx.TangoAuth(reader), httpx.MockTransport(answer)
+    with httpx.Client(auth=auth, transport=transport, follow_redirects=True) as http:
+        assert http.post("https://api.example/orders", content=b"x").status_code == 401
+    assert sent == ["POST", "GET"]
 
 
 def test_a_reader_needs_a_secret() -> None:

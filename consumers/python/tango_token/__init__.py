@@ -4,22 +4,36 @@ This file works alone too: a service can copy it. `for_requests` and `for_httpx`
 """
 
 import asyncio
+import copy
 import json
+import os
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 TTL_SECONDS = 300.0
 # Once in this time at most is the secret read anew because a read failed, a token is short or the API refused one.
 PAUSE_SECONDS = 1.0
+# A token that lives is served unread for so long after a read that failed: each try may take many seconds.
+OUTAGE_SECONDS = 30.0
 LATEST = 253_402_300_800  # the year 10000, which no date can say any more
 # For boto3: a read is over within about 12 s, and mostly within one.
 CLIENT_CONFIG = {"connect_timeout": 2, "read_timeout": 4, "retries": {"mode": "standard", "total_max_attempts": 2}}
 
-_Held = tuple[str, float, float]  # the token, until when it is used unread, when it ends
+
+class _Held(NamedTuple):
+    """A token as it was read; its repr masks it, since a traceback with its locals may be printed."""
+
+    text: str = ""
+    fresh_until: float = 0.0  # used unread until then
+    ends: float = 0.0
+
+    def __repr__(self) -> str:
+        return f"_Held(fresh_until={self.fresh_until}, ends={self.ends})"
 
 
 class TokenError(Exception):
@@ -70,11 +84,12 @@ class TokenReader:
         self._secret_ids, self._token_url, self._ttl, self._now = secret_ids, token_url, ttl, now
         self._clients: dict[str, Any] = {}
         self._lock = threading.Lock()
-        self._held: _Held = ("", 0.0, 0.0)
+        self._held = _Held()
         self._failure: TokenError | None = None
         self._paused_until = 0.0
         self._refused, self._refused_until = "", 0.0
         self.reads = 0  # how often the secret was read
+        _readers.add(self)
 
     def __repr__(self) -> str:
         return f"TokenReader({', '.join(map(repr, self._secret_ids))})"
@@ -87,24 +102,30 @@ class TokenReader:
         held = self._held
         text, fresh_until, ends = held
         now = self._now()
-        if now < fresh_until and now + min_remaining < ends:
+        if now < fresh_until <= now + self._ttl and now + min_remaining < ends:
             return text
+        del text  # what follows can raise
         is_usable = now + min_remaining < ends
         # Only one thread reads; who has a token that still lives does not wait for it.
         if self._lock.acquire(blocking=not is_usable):
             try:
-                if self._held is held and self._now() >= self._paused_until:
+                if self._held is held and self._is_over(self._paused_until):
                     self._read()
             finally:
                 self._lock.release()
         return self._best(min_remaining)
 
     async def token_async(self, min_remaining: float = 0.0) -> str:
-        """Return the same, from a thread where the secret has to be read, so that the event loop goes on."""
+        """Return the same, from a thread where the secret has to be read, so that the event loop goes on.
+
+        Before there is a first token, each waiting task takes a thread of asyncio's default executor: await one at
+        start, before there are many.
+        """
         text, fresh_until, ends = self._held
         now = self._now()
-        if now < fresh_until and now + min_remaining < ends:
+        if now < fresh_until <= now + self._ttl and now + min_remaining < ends:
             return text
+        del text
         return await asyncio.to_thread(self.token, min_remaining)
 
     def replace(self, refused: str) -> str | None:
@@ -113,38 +134,53 @@ class TokenReader:
         However many threads are refused, the secret is read once for it, and at most once a second after that.
         """
         with self._lock:
-            text, _, ends = self._held
-            is_due = refused != self._refused or self._now() >= self._refused_until
-            if text in {refused, ""} and is_due:
-                self._refused, self._refused_until = refused, self._now() + PAUSE_SECONDS
+            is_due = refused != self._refused or self._is_over(self._refused_until)
+            if self._held.text in {refused, ""} and is_due:
+                self._refused = refused
                 self._read()
-                text, _, ends = self._held
+                self._refused_until = self._now() + PAUSE_SECONDS
+            text, _, ends = self._held
             return text if text not in {refused, ""} and self._now() < ends else None
 
+    def _is_over(self, until: float) -> bool:
+        """Say whether a pause is over; one that is longer than any comes from a clock that was set back."""
+        return not 0 < until - self._now() <= PAUSE_SECONDS
+
     def _best(self, min_remaining: float) -> str:
-        text, _, ends = self._held
-        remaining = ends - self._now()
-        if text and remaining > min_remaining:
-            return text
-        if text and remaining > 0:
+        held = self._held
+        remaining = held.ends - self._now()
+        if held.text and remaining > min_remaining:
+            return held.text
+        if held.text and remaining > 0:
             raise TokenTooShort(f"the token has {remaining:.0f} s left, and there is none better", remaining)
-        raise self._failure or TokenExpired(f"the token ended at {_utc(ends)}, and there is no newer one")
+        if held.text:
+            raise TokenExpired(f"the token ended at {_utc(held.ends)}: {self._failure or 'there is no newer one'}")
+        raise copy.copy(self._failure) if self._failure else NoToken("no token has been read yet")
 
     def _read(self) -> None:
-        """Read the secret into the cache; a read that fails leaves there what still lives."""
+        """Read the secret into the cache; a read that fails leaves there what still lives, for a while unread."""
         self.reads += 1
+        held, failure = self._held, None
         for number, secret_id in enumerate(self._secret_ids):
             try:
                 text, ends = self._parse(self._fetch(secret_id))
-            except TokenError as failure:
-                self._failure = failure
+            except TokenError as error:
+                failure = failure or error.with_traceback(None)  # which would keep the token's frames
             else:
-                held, held_ends = self._held[0], self._held[2]
-                if number and ends < held_ends:  # a replica that is behind must not bring an older token back
-                    text, ends = held, held_ends
-                self._held, self._failure = (text, self._now() + self._ttl, ends), None
+                # A replica that is behind must not bring an older token back, unless the API refused the newer one.
+                is_behind = number and ends < held.ends and held.text != self._refused
+                if is_behind:
+                    text, ends = held.text, held.ends
+                self._held, failure = _Held(text, self._now() + self._ttl, ends), None
                 break
-        self._paused_until = self._now() + PAUSE_SECONDS
+        self._failure, now = failure, self._now()
+        if failure and now < held.ends:
+            self._held = held._replace(fresh_until=now + min(OUTAGE_SECONDS, self._ttl))
+        self._paused_until = now + PAUSE_SECONDS
+
+    def begin_anew(self) -> None:
+        """Forget what a forked child must not share: a lock that a thread of its parent may hold, and sockets."""
+        self._lock, self._clients = threading.Lock(), {}
 
     def _fetch(self, secret_id: str) -> str:
         from botocore.exceptions import ClientError
@@ -170,7 +206,8 @@ class TokenReader:
         token, ends = document["access_token"], document.get("expires_at")
         if token is None:
             raise NoToken("no token has been issued yet: the secret holds the seed")
-        if not isinstance(token, str) or not token or not isinstance(ends, int | float) or not 0 <= ends < LATEST:
+        is_sendable = isinstance(token, str) and token.isascii() and token.isprintable() and token.strip()
+        if not is_sendable or not isinstance(ends, int | float) or not 0 <= ends < LATEST:
             raise SecretUnreadable("the secret is no token document")
         if self._token_url and document.get("token_url") != self._token_url:
             raise WrongEnvironment(f"the token comes from {document.get('token_url')}, expected is {self._token_url}")
@@ -188,3 +225,15 @@ def _connect(secret_id: str) -> Any:
 
 def _utc(unix_seconds: float) -> str:
     return datetime.fromtimestamp(unix_seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+_readers: "weakref.WeakSet[TokenReader]" = weakref.WeakSet()
+
+
+def _begin_anew() -> None:
+    for reader in _readers:
+        reader.begin_anew()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)

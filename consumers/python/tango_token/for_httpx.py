@@ -45,4 +45,5 @@ def _with(request: httpx.Request, token: str) -> httpx.Request:
 
 
 def _is_worth_repeating(request: httpx.Request, response: httpx.Response) -> bool:
-    return response.status_code == 401 and isinstance(request.stream, httpx.ByteStream)
+    """Not after a redirect: what answered then was another request, and the first one has had its effect."""
+    return response.status_code == 401 and not response.history and isinstance(request.stream, httpx.ByteStream)
