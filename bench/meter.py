@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import http.client
-import threading
 from contextlib import closing
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Self
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import urlsplit
+
+from local.loopback import Loopback, LoopbackServer
 
 HOP_BY_HOP = {"connection", "content-length", "keep-alive", "transfer-encoding", "server", "date"}
 
@@ -23,28 +23,18 @@ class Counts:
     bytes_in: int = 0
 
 
-class Meter:
+class Meter(Loopback):
     """Stands before the server at `url`; `counts` is from the side of who calls it."""
 
     def __init__(self, url: str) -> None:
         self.counts, self.target = Counts(), urlsplit(url).netloc
-        self._server = _Server(("127.0.0.1", 0), _Handler)
-        self._server.meter = self
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        server = _Server(("127.0.0.1", 0), _Handler)
+        server.meter = self
+        self.url = f"http://127.0.0.1:{server.server_port}"
+        super().__init__(server)
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
+class _Server(LoopbackServer):
     block_on_close = False  # a client may leave its connection open
     meter: Meter
 

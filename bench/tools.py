@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 SAM_CLI, RUNTIME_CLIENT = "aws-sam-cli==1.170.0", "awslambdaric==4.2.2"
 MEMBER = "samcli/local/rapid/aws-lambda-rie-x86_64"
-CACHE = ROOT / "build" / "runtime"  # the tests' own, which need the same
+RIE_RUNS_ON = ("linux", "x86_64")
+CACHE = ROOT / "build" / "runtime"
 
 
 def chosen_python() -> str:
@@ -37,14 +38,18 @@ def version(python: str) -> str:
 
 def runtime(python: str) -> tuple[Path, Path] | None:
     """Return the RIE and the folder of the runtime client for this Python; None on a machine of another kind."""
-    if (sys.platform, platform.machine()) != ("linux", "x86_64"):
+    if (sys.platform, platform.machine()) != RIE_RUNS_ON:
         return None
+    return cached(SAM_CLI, fetch_rie), runtime_client(python)
+
+
+def runtime_client(python: str) -> Path:
     tag = "cpython-" + "".join(version(python).split(".")[:2])
 
-    def fetch_client(target: Path) -> None:
+    def fetch(target: Path) -> None:
         pip(python, "install", "--target", str(target), RUNTIME_CLIENT)
 
-    return cached(SAM_CLI, fetch_rie), cached(f"{RUNTIME_CLIENT}-{tag}", fetch_client)
+    return cached(f"{RUNTIME_CLIENT}-{tag}", fetch)
 
 
 def fetch_rie(target: Path) -> None:

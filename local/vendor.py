@@ -13,7 +13,6 @@ import math
 import re
 import secrets
 import socket
-import socketserver
 import struct
 import threading
 from base64 import b64decode, urlsafe_b64encode
@@ -22,12 +21,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from email.message import Message
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any, Literal, Self
 from urllib.parse import parse_qsl, unquote_plus
 
 from local.clock import Clock
 from local.faults import NO_FAULT, Answer, Fault, encode, is_number, json_answer, refusal, require
+from local.loopback import LoopbackServer
 
 TOKEN_PATH, API_PATH, CONTROL_PATH = "/oauth/token", "/raas/v2/customers", "/_emulator"
 ROUTES = {TOKEN_PATH: ("POST",), API_PATH: ("GET",), CONTROL_PATH: ("GET", "POST")}
@@ -295,7 +295,7 @@ def _basic(authorization: str) -> tuple[str | None, str | None] | None:
     return (unquote_plus(user), unquote_plus(password)) if colon else (None, None)
 
 
-class _Server(ThreadingHTTPServer):
+class _Server(LoopbackServer):
     request_queue_size = 128  # with the default of 5 a crowd of test clients waits for repeated SYNs
 
     def __init__(self, vendor: Vendor, port: int) -> None:
@@ -304,11 +304,6 @@ class _Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", port), _Handler)
         self._thread = threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
-
-    def server_bind(self) -> None:
-        # HTTPServer asks the resolver for our name, which can take seconds on a machine without a network.
-        socketserver.TCPServer.server_bind(self)
-        self.server_name, self.server_port = "127.0.0.1", self.socket.getsockname()[1]
 
     def process_request(self, request: Any, client_address: Any) -> None:
         # The library forgets its daemon threads; `stop` wakes and joins ours.

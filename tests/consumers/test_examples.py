@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import yaml
 from botocore.validate import ParamValidator
 
 from local.clock import Clock
+from local.loopback import Loopback, LoopbackServer
 from local.world import TOKEN_SECRET, World
 from tests.conftest import secrets_in
 
@@ -137,12 +137,11 @@ def test_the_lambda_extension_example_calls_the_api(world: World) -> None:
         def log_message(self, *_: object) -> None:
             """Log nothing."""
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Extension) as server:
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    server = LoopbackServer(("127.0.0.1", 0), Extension)
+    with Loopback(server):
         port = {"PARAMETERS_SECRETS_EXTENSION_HTTP_PORT": str(server.server_port)}
         said = run(world, python("lambda_extension"), port | {"AWS_SESSION_TOKEN": SESSION_TOKEN})
         run(world, python("lambda_extension"), port | {"AWS_SESSION_TOKEN": "another's"}, fails=True)
-        server.shutdown()
     assert said == "200"
 
 

@@ -16,9 +16,7 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
-import zipfile
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +24,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
+from bench.processes import INVOKE, children, free_addresses
+from bench.tools import CACHE, RIE_RUNS_ON, SAM_CLI, cached, fetch_rie, runtime_client
 from local.clock import Clock
 from local.faults import Fault
 from local.world import TOKEN_SECRET, World
@@ -36,47 +36,13 @@ from tests.conftest import secrets_in
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-SAM_CLI, RUNTIME_CLIENT = "aws-sam-cli==1.170.0", "awslambdaric==4.2.2"
-RIE = "samcli/local/rapid/aws-lambda-rie-x86_64"
-CACHE = ROOT / "build" / "runtime"
-INVOKE_PATH = "/2015-03-31/functions/function/invocations"
 PATIENCE = 60.0  # real seconds within which anything here is long over
 POLL_SECONDS = 0.01
-HERE = f"{sys.platform} {platform.machine()}"
+HERE = sys.platform, platform.machine()
 LEDGER = "REFRESH_LEDGER"
 Json = dict[str, Any]
 
-pytestmark = pytest.mark.skipif(HERE != "linux x86_64", reason=f"the RIE is fetched for x86-64 Linux, this is {HERE}")
-
-
-def cached(name: str, make: Callable[[Path], object]) -> Path:
-    """Return a file or folder of the cache, made where it is missing; another test process may do so just then."""
-    target = CACHE / name
-    if not target.exists():
-        CACHE.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=CACHE) as folder:
-            made = Path(folder) / "made"
-            make(made)
-            with suppress(OSError):  # the other was faster
-                made.rename(target)
-    return target
-
-
-def pip(*arguments: str) -> None:
-    subprocess.run([sys.executable, "-m", "pip", *arguments, "--quiet", "--disable-pip-version-check"], check=True)
-
-
-def fetch_rie(target: Path) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        pip("download", "--no-deps", "--dest", folder, SAM_CLI)
-        (wheel,) = Path(folder).glob("*.whl")
-        with zipfile.ZipFile(wheel) as opened:
-            target.write_bytes(opened.read(RIE))
-    target.chmod(0o755)
-
-
-def fetch_runtime_client(target: Path) -> None:
-    pip("install", "--target", str(target), RUNTIME_CLIENT)
+pytestmark = pytest.mark.skipif(HERE != RIE_RUNS_ON, reason=f"the RIE is fetched for x86-64 Linux, this is {HERE}")
 
 
 @pytest.fixture(scope="session")
@@ -92,8 +58,7 @@ def python_path() -> str:
     package = cached(f"package-{content[:16]}", fill)
     for old in {*CACHE.glob("package-*")} - {package}:
         shutil.rmtree(old, ignore_errors=True)
-    client = cached(f"{RUNTIME_CLIENT}-{sys.implementation.cache_tag}", fetch_runtime_client)
-    return f"{package}:{client}"
+    return f"{package}:{runtime_client(sys.executable)}"
 
 
 class Function:
@@ -127,7 +92,7 @@ class Function:
     def invoke(self, event: object) -> Json:
         """Return the result, or the error as Lambda has it; where Lambda says no more than a line, that."""
         self._wait_until_up()
-        text = requests.post(f"http://{self._address}{INVOKE_PATH}", json=event, timeout=PATIENCE).text
+        text = requests.post(f"http://{self._address}{INVOKE}", json=event, timeout=PATIENCE).text
         assert not secrets_in(text + self._log.read_text(), self._world)
         answer: Json = json.loads(text) if text.startswith("{") else {"outcome": text}
         return answer
@@ -138,13 +103,7 @@ class Function:
 
     def runtimes(self) -> list[int]:
         """Return the ids of the processes in which the function runs, one at most: the RIE's children."""
-        found = []
-        for stat in Path("/proc").glob("[0-9]*/stat"):
-            with suppress(FileNotFoundError, ProcessLookupError):  # a process that ends meanwhile is none of ours
-                # "id (name) state parent …", and a name may hold anything.
-                parent = stat.read_text().rpartition(")")[2].split()[1]
-                found += [int(stat.parent.name)] if int(parent) == self._process.pid else []
-        return found
+        return children(self._process.pid)
 
     def _wait_until_up(self) -> None:
         host, port = self._address.split(":")
@@ -158,12 +117,6 @@ class Function:
                 time.sleep(POLL_SECONDS)
             else:
                 return
-
-
-def free_addresses() -> tuple[str, str]:
-    """Return two addresses on loopback on which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
-        return f"127.0.0.1:{one.getsockname()[1]}", f"127.0.0.1:{other.getsockname()[1]}"
 
 
 @pytest.fixture

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import socketserver
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from http.server import BaseHTTPRequestHandler
+from typing import Any
 
 from local.clock import Clock
 from local.faults import Fault
+from local.loopback import Loopback, LoopbackServer
 from local.secrets_manager import AwsFault, Call
 from local.vendor import TokenRequest
 from local.world import CREDENTIALS_SECRET, TOKEN_SECRET, World
@@ -242,14 +242,7 @@ class Received:
     body: str = field(repr=False)
 
 
-class _Server(ThreadingHTTPServer):
-    def server_bind(self) -> None:
-        # HTTPServer asks the resolver for our name, which can take seconds on a machine without a network.
-        socketserver.TCPServer.server_bind(self)
-        self.server_name, self.server_port = "127.0.0.1", self.socket.getsockname()[1]
-
-
-class Recorder:
+class Recorder(Loopback):
     """An HTTP server on loopback that answers everything in the same way, and keeps what it received."""
 
     def __init__(
@@ -278,18 +271,9 @@ class Recorder:
             def log_message(self, *_: object) -> None:
                 """Log nothing: requests carry secrets."""
 
-        self._server = _Server(("127.0.0.1", 0), Handler)
+        server = LoopbackServer(("127.0.0.1", 0), Handler)
         if tls:
-            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
-        self.address = f"127.0.0.1:{self._server.server_port}"
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
+        self.address = f"127.0.0.1:{server.server_port}"
         self.url = f"http{'s' if tls else ''}://{self.address}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        super().__init__(server)

@@ -1,0 +1,32 @@
+"""An HTTP server on 127.0.0.1, for the time of a block."""
+
+from __future__ import annotations
+
+import socketserver
+import threading
+from http.server import ThreadingHTTPServer
+from typing import Self
+
+
+class LoopbackServer(ThreadingHTTPServer):
+    def server_bind(self) -> None:
+        # HTTPServer asks the resolver for our name, which can take seconds on a machine without a network.
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = "127.0.0.1", self.socket.getsockname()[1]
+
+
+class Loopback:
+    """Serves in a thread of its own from `__enter__` to `__exit__`."""
+
+    def __init__(self, server: LoopbackServer) -> None:
+        self._server = server
+        self._thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
