@@ -7,20 +7,16 @@ import subprocess
 import sys
 
 from bench import report
-from bench.artifacts import HERE, NAIVE, OURS, build
+from bench.artifacts import NAIVE, OURS, build
 from bench.processes import trust
 from bench.rounds import count, play
 from bench.situations import SITUATIONS
 from bench.tools import chosen_python, runtime, version
 from scripts import ROOT
 
-READS = HERE / "consumer_reads.py"
-
 
 def consumer_reads() -> str:
-    """Return what the bench of consumers prints; empty where there is none."""
-    if not READS.exists():
-        return ""
+    """Return what the bench of consumers prints."""
     command = [sys.executable, "-m", "bench.consumer_reads"]
     return subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.PIPE, text=True).stdout.strip()
 

@@ -13,6 +13,7 @@ from aws_lambda_powertools.utilities.parameters import get_secret
 from aws_secretsmanager_caching import SecretCache
 
 from local.clock import Clock
+from local.markdown import table
 from local.soak import PYTHON_HELPER
 from local.world import TOKEN_SECRET, World, environment
 
@@ -50,9 +51,8 @@ def main() -> None:
                 figures[name].append(measure(read))
     medians = {name: statistics.median(some[1:]) for name, some in figures.items()}
     ours = medians["TokenReader.token()"]
-    print("| cached read | ns | reads a second | against ours |\n| --- | --- | --- | --- |")
-    for name, median in medians.items():
-        print(f"| {name} | {median:,.0f} | {1e9 / median:,.0f} | {median / ours:.1f} |")
+    rows = [[name, f"{one:,.0f}", f"{1e9 / one:,.0f}", f"{one / ours:.1f}"] for name, one in medians.items()]
+    print(table(["cached read", "ns", "reads a second", "against ours"], rows))
     print(f"\nOurs takes {ours - medians['a dict look-up']:,.0f} ns more than the look-up.")
 
 

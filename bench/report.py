@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 import platform
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,11 +14,10 @@ from bench.cost import MEMORIES, STACKS, Book, Tick, billed_seconds, cheapest, m
 from bench.growth import costs, limits, rates
 from bench.rounds import BARE, EMULATED, Samples, Spread, ratio
 from bench.situations import DUE, FRESH, SITUATIONS
+from local import markdown
 from scripts import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from bench.artifacts import Artifact
     from bench.meter import Counts
 
@@ -34,9 +34,7 @@ TARGETS = (
 Calls = dict[tuple[str, str], tuple["Counts", "Counts"]]
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---", *["---:" for _ in head[1:]]], *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+table = partial(markdown.table, rule="---:")
 
 
 def machine(python: str, rounds: int) -> str:
@@ -77,8 +75,9 @@ class Report:
             self.month(book),
             "### Many clients",
             self.growth(book),
+            f"### What a consumer's read costs\n\n```\n{reads}\n```",
         ]
-        return "\n\n".join([*parts, *([f"### What a consumer's read costs\n\n```\n{reads}\n```"] if reads else [])])
+        return "\n\n".join(parts)
 
     def cold_of(self, way: str, where: str, name: str) -> list[float]:
         return [sample.cold for sample in self._samples[way, where, name]]

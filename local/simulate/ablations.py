@@ -48,8 +48,8 @@ def _no_wait(_: Any) -> None:
     raise Busy("another run holds the lock")
 
 
-def _no_previous(read: Callable[..., Version]) -> Callable[..., Version]:
-    return lambda self, stage: Version() if stage == PREVIOUS else read(self, stage)
+def _no_previous(self: SecretStore, stage: str) -> Version:
+    return Version() if stage == PREVIOUS else _read_stage(self, stage)
 
 
 def _unconditional(self: SecretStore, document: str, version_id: str, _: str) -> bool:
@@ -114,9 +114,7 @@ ABLATIONS = {
         "a token that was acquired does not close its client's slot",
         (Situation, "spent_slot", lambda *_: Slot()),
     ),
-    "no AWSPREVIOUS": _handler(
-        "the token before is never brought back", (SecretStore, "read_stage", _no_previous(_read_stage))
-    ),
+    "no AWSPREVIOUS": _handler("the token before is never brought back", (SecretStore, "read_stage", _no_previous)),
     "forgets": Ablation(
         "the warm process forgets what it could not save", setup=lambda setup: replace(setup, forgets=True)
     ),

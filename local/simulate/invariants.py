@@ -7,12 +7,15 @@ from collections import Counter, deque
 from typing import TYPE_CHECKING, Any
 
 from handler.model import CREDENTIALS_REFUSED, json_object
+from handler.secrets_manager import CURRENT, LEDGER
+from local.simulate.rates import DAY
+from local.simulate.secrets import TOKEN
 
 if TYPE_CHECKING:
     from local.simulate.runtime import Outcome, Process
     from local.simulate.secrets import Store
 
-MOST_VERSIONS, DAY = 90, 86_400.0
+MOST_VERSIONS = 90
 PUBLIC = {"access_token", "token_type", "scope", "expires_at", "acquired_at", "client_id", "audience", "token_url"}
 NAMES = {
     "document": "AWSCURRENT is a token document or the seed",
@@ -47,12 +50,15 @@ class Invariants:
 
     def document(self, stage: str) -> dict[str, Any]:
         """Return what the token secret has under a label; empty where it has nothing."""
-        for version in self._store.versions("token").values():
+        for version in self._store.versions(TOKEN).values():
             if stage in version["version_stages"]:
                 return json_object(version["secret_string"])
         return {}
 
-    def written(self, now: float, operation: str, process: Process | None, clients: set[str]) -> dict[str, Any] | None:
+    def ledger(self) -> dict[str, Any]:
+        return self.document(LEDGER).get("ledger") or {}
+
+    def written(self, now: float, operation: str, process: Process, clients: set[str]) -> dict[str, Any] | None:
         """Look at the token secret after a write; return AWSCURRENT's document where that is another one now.
 
         `clients`: those that the credentials secret named at some time in the run of the process.
@@ -63,13 +69,13 @@ class Invariants:
                 self._put_at.popleft()
             self.most_versions = max(self.most_versions, len(self._put_at))
             self.expect("versions", now, fact=len(self._put_at) < MOST_VERSIONS, example=str(len(self._put_at)))
-        document, before = self.document("AWSCURRENT"), self._current
+        document, before = self.document(CURRENT), self._current
         if document == before:
             return None
         self._current = document
         is_seed = document.get("access_token", "") is None and document.get("expires_at") == 0
         self.expect("document", now, fact=is_seed or document.keys() >= PUBLIC, example=", ".join(document))
-        if process and not is_seed:
+        if not is_seed:
             settings = process.keeper.settings
             is_ours = (document.get("token_url"), document.get("audience")) == (settings.token_url, settings.audience)
             self.expect("foreign", now, fact=is_ours and document.get("client_id") in clients, example=_about(document))
@@ -80,7 +86,7 @@ class Invariants:
 
     def asked(self, now: float, process: Process, client_id: str, in_flight: int, credentials_version: str) -> None:
         """Look at the ledger as a request reaches the vendor."""
-        ledger = self.document("REFRESH_LEDGER").get("ledger") or {}
+        ledger = self.ledger()
         lock = ledger.get("lock") or {}
         is_claimed = lock.get("client_id") == client_id and lock.get("until", 0) > now
         self.expect("claim", now, fact=is_claimed, example=json.dumps(lock))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from handler.policy import Request
 from handler.refresh import Run
 from local.simulate.rates import HOUR, MINUTE
+from local.simulate.secrets import CREDENTIALS
 
 if TYPE_CHECKING:
     import random
@@ -134,4 +135,4 @@ class Operator:
         document = pairs[0] | ({"standby": pairs[1]} if len(pairs) > 1 else {})
         self.former, self.changed_at, self.clients = self.clients, self._engine.now, [*client_ids]
         text = json.dumps(document)
-        self.version_id = self._store.call("put_secret_value", SecretId="credentials", SecretString=text)["VersionId"]
+        self.version_id = self._store.call("put_secret_value", SecretId=CREDENTIALS, SecretString=text)["VersionId"]

@@ -9,6 +9,7 @@ import matplotlib as mpl
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
+from local.markdown import table
 from local.simulate.ablations import ABLATIONS
 from local.simulate.invariants import NAMES
 from local.simulate.rates import HARSH, HOUR, REALISTIC
@@ -81,11 +82,6 @@ def _sections(tables: dict[str, list[Row]]) -> Iterable[str]:
     yield _rates()
 
 
-def _table(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    rows = [heads, ["---"] * len(heads), *lines]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
-
-
 def _percent(part: float) -> str:
     return f"{100 * part:.4f} %"
 
@@ -112,7 +108,7 @@ def _headline(rows: Sequence[Row]) -> str:
         ("most versions in 24 h", [str(max(one.most_versions for one in row.figures)) for row in rows]),
         ("invariants broken", [str(row.broken.total()) for row in rows]),
     ]
-    return _table(heads, [[name, *cells] for name, cells in lines])
+    return table(heads, [[name, *cells] for name, cells in lines])
 
 
 def _mean(values: Iterable[float]) -> float:
@@ -123,7 +119,7 @@ def _mean(values: Iterable[float]) -> float:
 def _causes(rows: Sequence[Row]) -> str:
     causes = sorted({cause for row in rows for cause in row.hours_by_cause})
     heads = ["cause", *(row.case.name for row in rows)]
-    return _table(heads, [[cause, *(f"{row.hours_by_cause[cause]:.1f}" for row in rows)] for cause in causes])
+    return table(heads, [[cause, *(f"{row.hours_by_cause[cause]:.1f}" for row in rows)] for cause in causes])
 
 
 def _lost(rows: Sequence[Row]) -> str:
@@ -134,7 +130,7 @@ def _lost(rows: Sequence[Row]) -> str:
         [cause, *(f"{row.total('lost')[cause] * part:.3f}" for row, part in zip(rows, per_1000, strict=True))]
         for cause in causes
     ]
-    return _table(heads, cells)
+    return table(heads, cells)
 
 
 def _comparison(rows: Sequence[Row], head: str) -> str:
@@ -154,7 +150,7 @@ def _comparison(rows: Sequence[Row], head: str) -> str:
                 str(max(one.most_versions for one in row.figures)),
             ]
         )
-    return _table(heads, lines) + f"\n\nLost and refused are per year. {NOISE}"
+    return table(heads, lines) + f"\n\nLost and refused are per year. {NOISE}"
 
 
 def _invariants(rows: Sequence[Row]) -> str:
@@ -170,13 +166,13 @@ def _invariants(rows: Sequence[Row]) -> str:
     for name, words in NAMES.items():
         by = [f"*{row.case.name}* ({row.broken[name]})" for row in ablated if row.broken[name]]
         lines.append([words, ", ".join(by) or "nothing here"])
-    return said + "\n" + _table(["what holds", "broken by (times)"], lines)
+    return said + "\n" + table(["what holds", "broken by (times)"], lines)
 
 
 def _rates() -> str:
     harsh = {name: value for name, value, _, _ in HARSH.table()}
     lines = [[name, f"{value:g}", f"{harsh[name]:g}", per, why] for name, value, per, why in REALISTIC.table()]
-    return _table(["rate", "realistic", "harsh", "per", "why"], lines)
+    return table(["rate", "realistic", "harsh", "per", "why"], lines)
 
 
 def _plot_years(rows: Sequence[Row], path: Path) -> None:

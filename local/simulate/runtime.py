@@ -12,6 +12,9 @@ from handler.errors import RefreshError
 from handler.policy import Request
 from handler.refresh import Keeper, Run
 from handler.secrets_manager import SecretStore
+from local.play import RETRY_PAUSES
+from local.simulate.secrets import CREDENTIALS, TOKEN
+from local.world import TIMEOUT_SECONDS
 
 if TYPE_CHECKING:
     import random
@@ -20,11 +23,8 @@ if TYPE_CHECKING:
     from local.simulate.engine import Engine
 
 Act = Callable[[Keeper, Run], dict[str, Any]]
-TIMEOUT_SECONDS = 420.0  # the function's, as in template.yaml
-RETRY_PAUSES = (60.0, 120.0)  # Lambda's own, between the attempts of an asynchronous invocation
 LONGEST_EVENT_AGE_SECONDS = 1_800.0  # as in template.yaml
 WARM_SECONDS = (300.0, 2_700.0)  # how long Lambda keeps an idle process; AWS states no figure
-SECRETS = ("credentials", "token")  # their names
 
 
 def refresh(_: Keeper, run: Run) -> dict[str, Any]:
@@ -48,7 +48,6 @@ class Outcome:
     reason: str = ""
     result: dict[str, Any] = field(default_factory=dict)
     text: str = field(default="", repr=False)  # all that it let out
-    observed: list[str] = field(default_factory=list)
 
 
 class Process:
@@ -66,7 +65,7 @@ class Process:
     ) -> None:
         self._engine, self._rng, self._kill_chance, self._act = engine, rng, kill_chance, act
         self.skew = rng.uniform(-0.5, 0.5)
-        store = SecretStore(connect(self), *SECRETS)
+        store = SecretStore(connect(self), CREDENTIALS, TOKEN)
         self.keeper = Keeper(settings, store, now=self._now, sleep=self.wait, new_id=self._new_id)
         self.warm_until = self._ends = 0.0
         self.is_busy = self.is_retired = self._is_dead = False
@@ -82,7 +81,6 @@ class Process:
         outcome = Outcome("")
 
         def observe(happening: str, **facts: object) -> None:
-            outcome.observed.append(happening)
             outcome.text += f"{happening} {facts}\n"
 
         try:

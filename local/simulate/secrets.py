@@ -30,6 +30,7 @@ STALE_SECONDS, READ_TIMEOUT_SECONDS, MOST_ATTEMPTS, BURST_SECONDS = 5.0, 4.0, 3,
 # botocore's own: what a repetition takes from its quota, what a success gives back, and which codes are throttling.
 RETRY_COST, THROTTLING_COST, SUCCESS_RETURNS = 14, 5, 1
 THROTTLING = {"ThrottlingException", "LimitExceededException"}
+CREDENTIALS, TOKEN = "credentials", "token"  # the names of the two
 URL = "https://secretsmanager.us-east-1.amazonaws.com"
 READS = {"get_secret_value", "batch_get_secret_value"}
 WITH_KEY = READS | {"put_secret_value"}  # what needs the KMS key
@@ -109,7 +110,7 @@ class Store:
         """Answer as if the last write had not been yet."""
         if operation not in READS or self._engine.now - self._written_at > STALE_SECONDS or not self._labels:
             return self._process(operation, params)
-        versions = self.versions("token")
+        versions = self.versions(TOKEN)
         now = {key: one["version_stages"] for key, one in versions.items()}
         for key, one in versions.items():
             one["version_stages"] = self._labels.get(key, [])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -13,11 +14,7 @@ Change = tuple[Any, str, Any]  # a module or a class, a name in it, and the valu
 
 @contextmanager
 def stand_in(*changes: Change) -> Iterator[None]:
-    before = [(place, name, vars(place)[name]) for place, name, _ in changes]
-    for place, name, value in changes:
-        setattr(place, name, value)
-    try:
+    with ExitStack() as stack:
+        for change in changes:
+            stack.enter_context(patch.object(*change))
         yield
-    finally:
-        for place, name, value in before:
-            setattr(place, name, value)

@@ -12,7 +12,6 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from handler.settings import Settings
 from local.simulate.ablations import ABLATIONS, Ablation
 from local.simulate.rates import HARSH, HOUR, MINUTE, REALISTIC, TORTURE
 from local.simulate.year import Figures, Setup
@@ -21,14 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 WHOLE = Ablation("everything is there")
-DEFAULTS = Settings()
 PERIODS = {"15 min": 15 * MINUTE, "30 min": 30 * MINUTE, "1 h": HOUR, "2 h": 2 * HOUR, "3 h": 3 * HOUR, "4 h": 4 * HOUR}
 REAL = Setup(rates=REALISTIC)
 HARD = Setup(rates=HARSH, clocks_apart=300.0)
 # No token outlives a day, so that a day's outage costs every variant the same, and hides what they differ in.
 COMPARED = Setup(rates=HARSH.without("vendor_down_day"), clocks_apart=300.0)
 TORTURED = Setup(rates=TORTURE, clocks_apart=300.0, days=60)
-# What DESIGN fixes as defaults, and what lies beside them.
+# The defaults, and what lies beside them.
 SETTINGS = {
     "standby_below_seconds": (0, 3_600, 9_000, 14_400),
     "acquire_timeout_seconds": (10, 30, 60, 120, 240),

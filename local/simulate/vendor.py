@@ -94,7 +94,6 @@ class Line:
         self.dice = Dice(rng, rates, "vendor_", "request")
         self.vendor, self.outage = vendor, ""
         self.grants: dict[str, Grant] = {}
-        self.met: dict[str, int] = {}  # how many requests met each fault
         self.requests = self.refusals = self.in_flight = 0
 
     def exchange(self, method: str, url: str, headers: dict[str, str], form: _Form, timeout: float) -> Answer:
@@ -125,7 +124,6 @@ class Line:
         ends = self._engine.now + timeout
         self.requests += 1
         fault = self.outage or self.dice.throw()
-        self.met[fault] = self.met.get(fault, 0) + bool(fault)
         delay = self._rng.uniform(*SLOW_SECONDS.get(fault, (0.1, 1.0)))
         self._wait(process, 0.05, ends)
         if fault in _UNSENT or url == WRONG_URL:

@@ -10,24 +10,25 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from handler.model import CREDENTIALS_REFUSED, RATE_LIMITED
-from handler.policy import Request
+from handler.policy import CLOCK_DIFFERENCE_SECONDS, Request
+from handler.secrets_manager import CURRENT
 from handler.settings import Settings
 from local.simulate.consumers import Consumers, Outage
 from local.simulate.engine import Engine
 from local.simulate.invariants import Invariants
 from local.simulate.people import Operator
 from local.simulate.rates import DAY, HOUR, MINUTE, NONE, REALISTIC, Rates, arrivals
-from local.simulate.runtime import SECRETS, TIMEOUT_SECONDS, Act, Lambda, Outcome, Process, refresh
-from local.simulate.secrets import Client, Store
+from local.simulate.runtime import Act, Lambda, Outcome, Process, refresh
+from local.simulate.secrets import CREDENTIALS, TOKEN, Client, Store
 from local.simulate.vendor import API_URL, AUDIENCE, LOSING, OUTAGES, TOKEN_URL, WRONG_URL, Grant, Line, Skewed, carry
 from local.vendor import Vendor
+from local.world import TIMEOUT_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
 START = 1_767_225_600.0  # 2026-01-01T00:00:00Z
-LOCK_SECONDS = 180.0  # ACQUIRE_TIMEOUT_SECONDS + WRITE_RESERVE_SECONDS + 30
 PAUSES, LONGEST_PAUSE = {CREDENTIALS_REFUSED, RATE_LIMITED}, 2 * HOUR  # of the ledger, after which it asks again
 # Why consumers have no token: the first of these that befell since the last one was acquired.
 CAUSES = (
@@ -67,7 +68,6 @@ class Figures:
     careful: float = 0.0
     plain: float = 0.0
     outages: list[Outage] = field(default_factory=list)
-    issued: int = 0
     published: int = 0
     lost: Counter[str] = field(default_factory=Counter)
     refusals: int = 0
@@ -93,7 +93,7 @@ class Year:
     """Everything of one seed; `lines` has the trace, for whoever wants to look into the year."""
 
     def __init__(self, seed: int, setup: Setup, wiring: Wiring = DIRECT, *, keeps_lines: bool = False) -> None:
-        self.setup, self._seed, self._wiring = setup, seed, wiring
+        self.setup, self._wiring = setup, wiring
         # What happens when is the same whatever the handler does, so that ablations are played in the same year.
         self._plan, self._rng = random.Random(f"plan {seed}"), random.Random(f"line {seed}")
         self.engine = Engine(START)
@@ -109,7 +109,7 @@ class Year:
         self.line = Line(self.engine, self._rng, setup.rates, vendor)
         self.line.on_receipt, self.line.on_issue = self._received, self._issued
         self.store = Store(self.engine, self._rng, setup.rates, self._written)
-        for name in SECRETS:
+        for name in (CREDENTIALS, TOKEN):
             self.store.call("create_secret", Name=name)
         self.function = Lambda(self.engine, self._new_process, self._ended)
         self.operator = Operator(
@@ -125,7 +125,7 @@ class Year:
         self.invariants = Invariants(self.store)
         self.figures = Figures(seed, setup.days)
         self._settings = Settings(
-            *SECRETS, token_url=TOKEN_URL, **{"probe_url": API_URL if setup.probe else "", **setup.settings}
+            CREDENTIALS, TOKEN, token_url=TOKEN_URL, **{"probe_url": API_URL if setup.probe else "", **setup.settings}
         )
         self._right_settings = self._settings
         self._kill_chance = setup.rates.run_killed
@@ -185,13 +185,12 @@ class Year:
                 wrong = replace(right, token_url=WRONG_URL) if wrong_url else wrong_audience
                 self._settings = wrong if is_on else right
                 self.function.deploy()
-            elif kind == "aws":
-                self._befall("Secrets Manager down")
-                self.store.is_down = is_on
-                self.consumers.set_readable(is_readable=not is_on)
             else:
-                self._befall("KMS key denied")
-                self.store.is_denied = is_on
+                self._befall("Secrets Manager down" if kind == "aws" else "KMS key denied")
+                if kind == "aws":
+                    self.store.is_down = is_on
+                else:
+                    self.store.is_denied = is_on
                 self.consumers.set_readable(is_readable=not is_on)
 
         self.engine.at(begin, lambda: turn(is_on=True))
@@ -219,21 +218,25 @@ class Year:
         for thing, prefix, per in ((self.line, "vendor_", "request"), (self.store, "aws_", "call")):
             thing.dice = type(thing.dice)(self._rng, NONE, prefix, per)
         self.consumers.set_readable(is_readable=True)
-        ledger = self.invariants.document("REFRESH_LEDGER").get("ledger") or {}
+        ledger = self.invariants.ledger()
         slots = ledger.get("slots", {}).values()
         pauses = [ledger.get("retry_at", 0), *(one["not_before"] for one in slots if one["reason"] in PAUSES)]
         pause = max(0.0, min(max(pauses) - end, LONGEST_PAUSE))
-        begin, ticks = self.engine.now, int((pause + LOCK_SECONDS) // self.setup.period) + 2
+        begin, ticks = self.engine.now, int((pause + self._lock_seconds()) // self.setup.period) + 2
         for number in range(ticks):
             self.engine.at(begin + pause + number * self.setup.period, lambda: self.function.invoke(Request()))
         self.engine.play(begin + pause + ticks * self.setup.period)
-        token = self.invariants.document("AWSCURRENT").get("access_token")
+        token = self.invariants.document(CURRENT).get("access_token")
         is_good = self.line.is_accepted(token or "") or all(map(self._has_no_slot, self.operator.clients))
         self.invariants.expect("heals", self.engine.now, fact=is_good, example=str(ledger))
 
+    def _lock_seconds(self) -> int:
+        settings = self._right_settings
+        return settings.acquire_timeout_seconds + settings.write_reserve_seconds + CLOCK_DIFFERENCE_SECONDS
+
     def _has_no_slot(self, client_id: str) -> bool:
         """Say whether the vendor has none for it, or has said so."""
-        ledger = self.invariants.document("REFRESH_LEDGER").get("ledger") or {}
+        ledger = self.invariants.ledger()
         slot = ledger.get("slots", {}).get(client_id) or {}
         was_refused = slot.get("reason") == RATE_LIMITED and slot["not_before"] > self.engine.now
         return was_refused or bool(self.line.vendor.describe()["clients"][client_id]["limit_clears_at"])  # type: ignore[index]
@@ -323,7 +326,7 @@ class Year:
         held = {token.access_token for one in self.function.processes for token, _ in one.keeper.unsaved.values()}
         missing = [grant for grant in grants if grant.token not in self._published | held]
         figures.lost = Counter(grant.fault if grant.fault in LOSING else "process killed" for grant in missing)
-        figures.issued, figures.published = len(grants), len(self._published)
+        figures.published = len(self._published)
         figures.refusals, figures.requests, figures.calls = self.line.refusals, self.line.requests, self.store.calls
         figures.most_versions, figures.broken = self.invariants.most_versions, self.invariants.broken
         figures.examples = self.invariants.examples
