@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import statistics
-import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,7 @@ from aws_secretsmanager_caching import SecretCache
 
 from local.clock import Clock
 from local.markdown import table
-from local.soak import PYTHON_HELPER
+from local.soak import token_reader
 from local.world import TOKEN_SECRET, World, environment
 
 if TYPE_CHECKING:
@@ -32,12 +31,9 @@ def measure(read: Callable[[], object]) -> float:
 
 
 def main() -> None:
-    sys.path.insert(0, str(PYTHON_HELPER))
-    from tango_token import TokenReader
-
     with World(Clock()) as world, environment(world.environment()):
         world.invoke()
-        reader, cache = TokenReader(TOKEN_SECRET), SecretCache(client=boto3.client("secretsmanager"))
+        reader, cache = token_reader()(TOKEN_SECRET), SecretCache(client=boto3.client("secretsmanager"))
         token = {"access_token": reader.token()}
         ways: dict[str, Callable[[], object]] = {
             "a dict look-up": lambda: token["access_token"],

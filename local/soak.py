@@ -45,14 +45,19 @@ class Soaked:
         )
 
 
-def soak(hours: int = CYCLE_HOURS, threads: int = 50) -> Soaked:
-    """Play the hours as fast as they go; stops by itself."""
+def token_reader() -> type[TokenReader]:
+    """Return the class of consumers/python, which is installed nowhere here."""
     sys.path.insert(0, str(PYTHON_HELPER))
     from tango_token import TokenReader
 
+    return TokenReader
+
+
+def soak(hours: int = CYCLE_HOURS, threads: int = 50) -> Soaked:
+    """Play the hours as fast as they go; stops by itself."""
     clock, soaked, over = Clock(START), Soaked(hours, threads), threading.Event()
     with World(clock) as world, environment(world.environment()):
-        reader = TokenReader(TOKEN_SECRET, token_url=world.vendor.token_url, now=clock.now)
+        reader = token_reader()(TOKEN_SECRET, token_url=world.vendor.token_url, now=clock.now)
         world.invoke()
         crowd = [threading.Thread(target=_call, args=(world, reader, soaked, over)) for _ in range(threads)]
         for one in crowd:

@@ -99,13 +99,10 @@ class TokenReader:
 
         Raises TokenTooShort where there is none so long, and another TokenError where there is none at all.
         """
-        held = self._held
-        text, fresh_until, ends = held
-        now = self._now()
-        if now < fresh_until <= now + self._ttl and now + min_remaining < ends:
+        if text := self._fresh(min_remaining):
             return text
-        del text  # what follows can raise
-        is_usable = now + min_remaining < ends
+        held = self._held
+        is_usable = self._now() + min_remaining < held.ends
         # Only one thread reads; who has a token that still lives does not wait for it.
         if self._lock.acquire(blocking=not is_usable):
             try:
@@ -121,12 +118,13 @@ class TokenReader:
         Before there is a first token, each waiting task takes a thread of asyncio's default executor: await one at
         start, before there are many.
         """
+        return self._fresh(min_remaining) or await asyncio.to_thread(self.token, min_remaining)
+
+    def _fresh(self, min_remaining: float) -> str:
+        """Return the cached token if it can be used unread, else an empty text."""
         text, fresh_until, ends = self._held
         now = self._now()
-        if now < fresh_until <= now + self._ttl and now + min_remaining < ends:
-            return text
-        del text
-        return await asyncio.to_thread(self.token, min_remaining)
+        return text if now < fresh_until <= now + self._ttl and now + min_remaining < ends else ""
 
     def replace(self, refused: str) -> str | None:
         """Return another token than the one that the API refused, None where the secret has no other.
@@ -212,6 +210,12 @@ class TokenReader:
         if self._token_url and document.get("token_url") != self._token_url:
             raise WrongEnvironment(f"the token comes from {document.get('token_url')}, expected is {self._token_url}")
         return token, ends
+
+
+def require_https(scheme: str, host: str | None) -> None:
+    """Raise ValueError where the token would go in clear to anybody but this machine."""
+    if scheme != "https" and host not in {"127.0.0.1", "::1", "localhost"}:
+        raise ValueError("the token is sent over https only")
 
 
 def _connect(secret_id: str) -> Any:

@@ -5,9 +5,7 @@ from collections.abc import AsyncGenerator, Generator
 
 import httpx
 
-from tango_token import TokenReader
-
-LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+from tango_token import TokenReader, require_https
 
 
 class TangoAuth(httpx.Auth):
@@ -38,8 +36,7 @@ class TangoAuth(httpx.Auth):
 
 
 def _with(request: httpx.Request, token: str) -> httpx.Request:
-    if request.url.scheme != "https" and request.url.host not in LOOPBACK:
-        raise ValueError("the token is sent over https only")
+    require_https(request.url.scheme, request.url.host)
     request.headers["Authorization"] = f"Bearer {token}"
     return request
 

@@ -6,9 +6,7 @@ from urllib.parse import urlsplit
 import requests
 from requests.auth import AuthBase
 
-from tango_token import TokenReader
-
-LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+from tango_token import TokenReader, require_https
 
 
 class TangoAuth(AuthBase):
@@ -23,8 +21,7 @@ class TangoAuth(AuthBase):
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         parts = urlsplit(request.url or "")
-        if parts.scheme != "https" and parts.hostname not in LOOPBACK:
-            raise ValueError("the token is sent over https only")
+        require_https(parts.scheme, parts.hostname)
         token = self._reader.token()
         request.headers["Authorization"] = f"Bearer {token}"
         request.hooks["response"].append(lambda response, **kwargs: self._answered(response, token, kwargs))
