@@ -6,6 +6,7 @@ The client is boto3's, made by botocore: boto3's own imports would be a fifth of
 import uuid
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import botocore.session
@@ -21,6 +22,12 @@ CLIENT_CONFIG = {"connect_timeout": 2, "read_timeout": 4, "retries": {"mode": "s
 _MISSING, _DELETED, _MOVE_REFUSED = "ResourceNotFoundException", "InvalidRequestException", "InvalidParameterException"
 _DENIED = ("AccessDeniedException", "AccessDenied")
 _SUFFIX = len("-AbCdEf")  # what AWS appends to a secret's name in its ARN
+
+
+@cache
+def session() -> Any:
+    """Return the one session of this process: to read AWS's models takes longer than to make a client of them."""
+    return botocore.session.get_session()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +48,7 @@ class SecretStore:
     def connect(cls, credentials_secret_id: str, token_secret_id: str) -> "SecretStore":
         """Raises ConfigurationError where boto3 finds no region, or cannot use what the environment tells it."""
         try:
-            client = botocore.session.get_session().create_client("secretsmanager", config=Config(**CLIENT_CONFIG))
+            client = session().create_client("secretsmanager", config=Config(**CLIENT_CONFIG))
         except (BotoCoreError, ValueError) as error:
             raise ConfigurationError(f"environment: boto3 makes no client of it ({type(error).__name__})") from None
         return cls(client, credentials_secret_id, token_secret_id)
@@ -121,9 +128,9 @@ class SecretStore:
 
 def put_event(bus: str, detail_type: str, detail: str) -> str:
     """Put one event on the bus; return why it failed, empty where it did not: it must never fail a refresh."""
-    entry = {"Source": "token.refresh", "DetailType": detail_type, "Detail": detail, "EventBusName": bus}
     import boto3
 
+    entry = {"Source": "token.refresh", "DetailType": detail_type, "Detail": detail, "EventBusName": bus}
     once = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 1})
     try:
         return str(boto3.client("events", config=once).put_events(Entries=[entry])["Entries"][0].get("ErrorCode", ""))

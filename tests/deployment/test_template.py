@@ -11,9 +11,9 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import boto3
-import botocore.session
 import pytest
 
+from handler import secrets_manager
 from handler.errors import CredentialsError, CredentialsRefused, OutcomeUnknown, RefreshError, StoreError
 from handler.policy import CLOCK_DIFFERENCE_SECONDS
 from handler.settings import Settings, service_name
@@ -92,7 +92,7 @@ def heard() -> Heard:
     with World(Clock(START)) as world, pytest.MonkeyPatch.context() as patch:
         # The handler's clients are made with this session; the world has made its own before.
         patch.setattr(boto3, "DEFAULT_SESSION", session)
-        patch.setattr(botocore.session, "get_session", lambda: session._session)  # noqa: SLF001 - boto3 is around it
+        patch.setattr(secrets_manager, "session", lambda: session._session)  # noqa: SLF001 - boto3 is around it
         session.events.register("before-parameter-build.*.*", heard.note_call)
         variables = world.environment(EVENT_BUS_NAME=BUS, AWS_ENDPOINT_URL_EVENTS=world.secrets.url)
         with environment(variables):
