@@ -74,6 +74,7 @@ class Function:
         environment = {
             "PATH": os.defpath,
             "PYTHONPATH": python_path,
+            "PYTHONDONTWRITEBYTECODE": "1",  # nobody can write to the code's folder in Lambda, and others use this one
             "AWS_LAMBDA_FUNCTION_TIMEOUT": str(timeout),
             **world.environment(**overrides),
         }
