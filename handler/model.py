@@ -8,7 +8,6 @@ from typing import Any
 from handler.errors import CredentialsError
 
 SEED = '{"access_token": null, "expires_at": 0, "schema": 1}'  # before any token was issued
-LIMIT_INTERVAL, RATE_LIMITED, CREDENTIALS_REFUSED = "limit_interval", "rate_limited", "credentials_refused"
 
 
 def utc(unix_seconds: float) -> str:
@@ -105,6 +104,10 @@ class Token:
         """Return the token secret's document, the contract with every consumer."""
         more = {"expires_at_utc": utc(self.expires_at), "schema": 1, "ledger": asdict(ledger)}
         return json.dumps(asdict(self) | more)
+
+    def is_superseded(self, current: "Token | None") -> bool:
+        """Say whether the current token is of the same client, and as new or newer."""
+        return current is not None and current.client_id == self.client_id and current.acquired_at >= self.acquired_at
 
     @classmethod
     def parse(cls, text: str | None, now: float, max_lifetime: int, margin: int) -> "Token | None":

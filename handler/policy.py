@@ -4,19 +4,13 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from handler.errors import CredentialsRefused, RateLimited, RefreshError
-from handler.model import (
-    CREDENTIALS_REFUSED,
-    LIMIT_INTERVAL,
-    RATE_LIMITED,
-    Client,
-    Credentials,
-    Ledger,
-    Lock,
-    Slot,
-    Token,
-)
+from handler.errors import CredentialsRefused, RateLimited, RefreshError, VendorError
+from handler.model import Client, Credentials, Ledger, Lock, Slot, Token
 from handler.settings import Settings
+
+# Why a slot is closed, or nobody asks; and what a run raises that must wait for it without a token.
+LIMIT_INTERVAL, RATE_LIMITED, CREDENTIALS_REFUSED = "limit_interval", "rate_limited", "credentials_refused"
+ERRORS = {RATE_LIMITED: RateLimited, CREDENTIALS_REFUSED: CredentialsRefused, "backing_off": VendorError}
 
 # A repeated event must not spend a second slot; Lambda repeats one within minutes.
 FORCED_SATISFIED_SECONDS = 600
@@ -122,42 +116,27 @@ class Situation:
     def better(self) -> Token | None:
         return max(filter(self.is_better, self.unsaved), key=self.seconds_left, default=None)
 
-    def wait(self, reason: str) -> Decision:
-        """Wait for a slot, but not beside a good AWSPREVIOUS while the current token is dead."""
-        current, previous = self.current, self.previous
-        if previous is None or current is None or self.seconds_left(current) or not self.seconds_left(previous):
-            return Decision(Action.WAIT, reason)
-        is_newer, is_same = previous.acquired_at > current.acquired_at, previous.client_id == current.client_id
-        # Two revoked tokens must not change places for ever, since only the current one is ever probed.
-        if (is_same and not is_newer) or (is_newer and not is_same and self.is_revoked):
-            return Decision(Action.WAIT, reason)
-        return Decision(Action.RESTORE, "previous", token=previous)
-
     def decide(self) -> Decision:
         """Steps 2 to 6."""
-        primary, standby = self.credentials.primary, self.credentials.standby
-        better = self.better()
-        reason, left = self.due(self.current), self.seconds_left(self.current)
-        if reason is None and better is None:
-            return Decision(Action.KEEP, "fresh")
-        if self.ledger.lock:
+        reason, better, primary = self.due(self.current), self.better(), self.credentials.primary
+        if self.ledger.lock and (reason or better):
             return Decision(Action.LOCKED, "locked")
         if not self.is_ours(self.current) and self.seconds_left(self.previous):
             return Decision(Action.RESTORE, "previous", token=self.previous)
         backs_off = self.ledger.retry_at > self.now and not self.request.override_limit
         if better and not backs_off:
             return Decision(Action.PUBLISH, "unsaved", token=better)
-        if reason is None:  # fresh is fresh, although this process holds a newer one
+        if reason is None:  # also where this process holds a better one, and must back off
             return Decision(Action.KEEP, "fresh")
         if backs_off:
-            return self.wait("backing_off")
+            return Decision(Action.WAIT, "backing_off")
         if self.request.override_limit:
             return Decision(Action.ACQUIRE, reason, primary)
-        is_short = left < max(1, self.settings.standby_below_seconds)
-        for client in (primary, standby if is_short else None):
+        is_short = self.seconds_left(self.current) < max(1, self.settings.standby_below_seconds)
+        for client in (primary, self.credentials.standby if is_short else None):
             if client and client.client_id not in self.request.asked and self.is_open(client):
                 return Decision(Action.ACQUIRE, reason, client)
-        return self.wait(self.slot(primary, self.current).reason or LIMIT_INTERVAL)
+        return Decision(Action.WAIT, self.slot(primary, self.current).reason or LIMIT_INTERVAL)
 
     def is_open(self, client: Client) -> bool:
         return self.slot(client, self.current).not_before <= self.now
@@ -197,23 +176,21 @@ class Situation:
 
     def refused(self, claim: Ledger, error: RefreshError, client: Client, now: float, *, overridden: bool) -> Ledger:
         """Step 10: the ledger after an acquire that gave no token; `overridden`: it was made against a closed slot."""
-        ledger, client_id = replace(claim, lock=None), client.client_id
+        ledger, client_id, version_id = replace(claim, lock=None), client.client_id, self.credentials.version_id
+        slot = ledger.slot(client_id)
         if overridden and isinstance(error, RateLimited | CredentialsRefused):
             return ledger
         if isinstance(error, RateLimited):
             interval = self.settings.limit_interval_seconds + self.settings.limit_margin_seconds
-            pause = interval if ledger.slot(client_id).suspicions else UNEXPLAINED_REFUSAL_SECONDS
+            pause = interval if slot.suspicions else UNEXPLAINED_REFUSAL_SECONDS
             ledger = ledger.closed(client_id, Slot(int(now) + pause, RATE_LIMITED))
             return replace(ledger.suspected(client_id), failures=0)
         if isinstance(error, CredentialsRefused):
-            slot, version_id = ledger.slot(client_id), self.credentials.version_id
             is_repeated = (slot.reason, slot.credentials_version) == (CREDENTIALS_REFUSED, version_id)
             until = int(now) + CREDENTIALS_REFUSED_SECONDS * (2 if is_repeated else 1)
             return ledger.closed(client_id, Slot(until, CREDENTIALS_REFUSED, credentials_version=version_id))
-        ledger = failed(ledger, now)
-        if error.retry_after is not None:
-            retry_at = int(now) + min(error.retry_after, LONGEST_RETRY_SECONDS)
-            ledger = replace(ledger, retry_at=max(ledger.retry_at, retry_at))
+        retry_at = 0 if error.retry_after is None else int(now) + min(error.retry_after, LONGEST_RETRY_SECONDS)
+        ledger = failed(ledger, now, retry_at)
         return ledger.suspected(client_id) if error.suspicious else ledger
 
 
@@ -243,8 +220,8 @@ def settle(
     return ledger.suspected(lock.client_id) if lock.client_id else ledger
 
 
-def failed(ledger: Ledger, at: float) -> Ledger:
+def failed(ledger: Ledger, at: float, retry_at: int = 0) -> Ledger:
     """Return the ledger with its lock released and one failure more."""
     failures = ledger.failures + 1
     backs_off_until = int(at) + BACK_OFF_SECONDS if failures >= FAILURES_BEFORE_BACKING_OFF else 0
-    return replace(ledger, lock=None, failures=failures, retry_at=max(ledger.retry_at, backs_off_until))
+    return replace(ledger, lock=None, failures=failures, retry_at=max(ledger.retry_at, retry_at, backs_off_until))

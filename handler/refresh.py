@@ -7,17 +7,9 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from handler import oauth2
-from handler.errors import (
-    Busy,
-    ConfigurationError,
-    CredentialsRefused,
-    RateLimited,
-    RefreshError,
-    StoreError,
-    VendorError,
-)
-from handler.model import CREDENTIALS_REFUSED, RATE_LIMITED, Client, Credentials, Ledger, Token, utc
-from handler.policy import CLOCK_DIFFERENCE_SECONDS, Action, Decision, Request, Situation, failed, settle
+from handler.errors import Busy, ConfigurationError, CredentialsRefused, RateLimited, RefreshError, StoreError
+from handler.model import Client, Credentials, Ledger, Token, utc
+from handler.policy import CLOCK_DIFFERENCE_SECONDS, ERRORS, Action, Decision, Request, Situation, failed, settle
 from handler.secrets_manager import CURRENT, LEDGER, PREVIOUS, SecretStore, Version
 from handler.settings import Settings
 
@@ -101,24 +93,21 @@ class Run:
         """Read the ledger before the secrets: then a claim's compare-and-set covers all that was seen."""
         version = self._store.read_stage(LEDGER) if with_ledger else Version()
         secret, token = self._store.read()
-        now, own_runs = self._keeper.now(), {self._run_id}
+        now, unsaved = self._keeper.now(), self._keeper.unsaved
         current = self._token(token, now)
         self.seconds_remaining = max(0, int(current.expires_at - now)) if current else 0  # should the next line raise
         credentials = Credentials.parse(secret.text, secret.version_id)
-        for client_id, (held, run_id) in list(self._keeper.unsaved.items()):
-            own_runs.add(run_id)
-            is_newer = current and current.client_id == client_id and current.acquired_at >= held.acquired_at
-            if is_newer or held.expires_at <= now:
-                del self._keeper.unsaved[client_id]
+        own_runs = {self._run_id, *(run_id for _, run_id in unsaved.values())}
+        for held in [held for held, _ in unsaved.values() if held.expires_at <= now or held.is_superseded(current)]:
+            del unsaved[held.client_id]
         ledger = settle(Ledger.parse(version.text), now, own_runs, credentials, self._settings)
-        unsaved = tuple(held for held, _ in self._keeper.unsaved.values())
-        seen = Situation(now, current, None, unsaved, ledger, credentials, self._settings, self._request)
-        seen = replace(seen, is_revoked=may_probe and self._is_revoked(seen))
-        is_stuck = not seen.seconds_left(current) and seen.decide().action is Action.WAIT
-        needs_previous = with_ledger and (is_stuck or not seen.is_ours(current))
-        previous = self._store.read_stage(PREVIOUS) if needs_previous else Version()
-        seen = replace(seen, previous=self._token(previous, now), previous_version_id=previous.version_id)
+        tokens = current, None, tuple(held for held, _ in unsaved.values())
+        seen = Situation(now, *tokens, ledger, credentials, self._settings, self._request)
         seen = replace(seen, version_id=token.version_id, ledger_version_id=version.version_id)
+        if with_ledger and not seen.is_ours(current):
+            previous = self._store.read_stage(PREVIOUS)
+            seen = replace(seen, previous=self._token(previous, now), previous_version_id=previous.version_id)
+        seen = replace(seen, is_revoked=may_probe and self._is_revoked(seen))
         self.seconds_remaining = seen.seconds_left(current)
         return seen
 
@@ -162,16 +151,13 @@ class Run:
 
     def _do_without(self, reason: str, seen: Situation) -> Result:
         """No slot: `waiting` while the token is good, else the error that says what is waited for."""
-        refusal, slot = self._refusal, seen.slot(seen.credentials.primary, seen.current)
-        waits_for = {RATE_LIMITED: "RateLimited", CREDENTIALS_REFUSED: "CredentialsRefused"}.get(str(slot.reason))
-        if waits_for and slot.not_before > seen.now:
-            self._observe(waits_for, not_before=slot.not_before)
-        if self.seconds_remaining and not isinstance(refusal, CredentialsRefused):
+        slot = seen.slot(seen.credentials.primary, seen.current)
+        if slot.reason in ERRORS and slot.not_before > seen.now:
+            self._observe(ERRORS[slot.reason].__name__, not_before=slot.not_before)
+        if self.seconds_remaining and not isinstance(self._refusal, CredentialsRefused):
             return self._result("waiting", reason, seen)
         message = f"no good token, and none may be asked for before {utc(seen.opens_at(seen.current))} ({reason})"
-        if reason == "backing_off" and not refusal:
-            raise VendorError(message, retryable=True)
-        raise refusal or (CredentialsRefused if reason == CREDENTIALS_REFUSED else RateLimited)(message)
+        raise self._refusal or ERRORS.get(reason, RateLimited)(message, retryable=reason == "backing_off")
 
     def _claim_and_publish(self, decision: Decision, seen: Situation) -> Result | None:
         """None where the race was lost or the client was refused: then the run looks again."""

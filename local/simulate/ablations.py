@@ -72,9 +72,15 @@ def _with_token(self: refresh.Run, outcome: str, reason: str, seen: Situation) -
     return _result(self, outcome, reason, seen) | {"access_token": seen.current and seen.current.access_token}
 
 
-def _any_previous(self: Situation, reason: str) -> Decision:
-    is_dead = self.previous and not self.seconds_left(self.current)
-    return Decision(Action.RESTORE, "previous") if is_dead else Decision(Action.WAIT, reason)
+def _with_previous(self: refresh.Run, **how: Any) -> Situation:
+    previous = self._store.read_stage(PREVIOUS)
+    found = replace(_see(self, **how), previous_version_id=previous.version_id)
+    return replace(found, previous=self._token(previous, found.now))
+
+
+def _any_previous(self: Situation) -> Decision:
+    decision, is_dead = _decide(self), self.previous and not self.seconds_left(self.current)
+    return Decision(Action.RESTORE, "previous") if is_dead and decision.action is Action.WAIT else decision
 
 
 def _everlasting(ledger: Ledger, *rest: Any) -> Ledger:
@@ -84,7 +90,8 @@ def _everlasting(ledger: Ledger, *rest: Any) -> Ledger:
     return replace(settled, lock=lock) if lock and lock.run_id not in own_runs else settled
 
 
-_settle, _read, _read_stage, _result = policy.settle, SecretStore.read, SecretStore.read_stage, refresh.Run._result
+_settle, _read, _read_stage = policy.settle, SecretStore.read, SecretStore.read_stage
+_see, _result, _decide = refresh.Run._read, refresh.Run._result, Situation.decide
 
 ABLATIONS = {
     "no claim": _handler(
@@ -130,7 +137,8 @@ ABLATIONS = {
     ),
     "any AWSPREVIOUS": _handler(
         "AWSPREVIOUS is brought back whatever it is, where there is no slot",
-        (Situation, "wait", _any_previous),
+        (refresh.Run, "_read", _with_previous),
+        (Situation, "decide", _any_previous),
         is_studied=False,
     ),
     "heartbeat": _handler("each run writes that it was here", (SecretStore, "read", _with_heartbeat), is_studied=False),

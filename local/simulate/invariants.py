@@ -6,7 +6,8 @@ import json
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Any
 
-from handler.model import CREDENTIALS_REFUSED, json_object
+from handler.model import json_object
+from handler.policy import CREDENTIALS_REFUSED
 from handler.secrets_manager import CURRENT, LEDGER
 from local.simulate.rates import DAY
 from local.simulate.secrets import TOKEN

@@ -9,8 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from handler.model import CREDENTIALS_REFUSED, RATE_LIMITED
-from handler.policy import CLOCK_DIFFERENCE_SECONDS, Request
+from handler.policy import CLOCK_DIFFERENCE_SECONDS, CREDENTIALS_REFUSED, RATE_LIMITED, Request
 from handler.secrets_manager import CURRENT
 from handler.settings import Settings
 from local.simulate.consumers import Consumers, Outage

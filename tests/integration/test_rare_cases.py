@@ -18,18 +18,6 @@ if TYPE_CHECKING:
 WHOLE = {"access_token": "whole-although-the-answer-is-not", "token_type": "Bearer", "expires_in": 86_400}
 
 
-def test_dead_current_token_gives_way_to_a_good_previous_one(clock: Clock) -> None:
-    """A primary that is deactivated by mistake costs nothing while the standby's token, AWSPREVIOUS, is still good."""
-    with World(clock) as world:
-        fresh(world)
-        world.put_credentials(world.standby, world.primary)
-        assert world.invoke()["client_id"] == world.standby
-        world.vendor.deactivate(world.standby)
-        result = world.invoke(keeper=world.keeper(PROBE_URL=world.vendor.api_url))
-        assert (result["outcome"], result["reason"]) == ("recovered", "previous")
-        assert world.consume() == 200
-
-
 def test_newest_token_in_the_wrong_place_is_brought_back_when_it_is_needed(world: World) -> None:
     """Where clocks that were apart have put an older token over the newest, its end is not the consumers' end."""
     fresh(world, 19 * HOUR)

@@ -219,58 +219,11 @@ def test_previous_token_stays_where_it_is(current: Token, previous: Token | None
     assert decided(make_situation(current=current, previous=previous))[0] is ACQUIRE
 
 
-SHUT = Ledger(slots={client.client_id: Slot(NOW + HOUR, "rate_limited") for client in (PRIMARY, STANDBY)})
-DEAD = make_token(age=DAY + 60, left=0)
-
-
-@pytest.mark.parametrize(
-    ("current", "previous", "is_revoked"),
-    [
-        pytest.param(DEAD, STANDBY_TOKEN, False, id="another client's, current expired"),
-        pytest.param(FRESH, make_token(STANDBY, age=DAY, left=60), True, id="another client's, current revoked"),
-        pytest.param(DEAD, make_token(age=DAY + 59, left=60), False, id="the same client's and newer"),
-    ],
-)
-@pytest.mark.parametrize("ledger", [SHUT, Ledger(failures=3, retry_at=NOW + 60)], ids=["no slot", "backing off"])
-def test_dead_token_gives_way_to_a_good_previous_one(
-    current: Token, previous: Token, is_revoked: bool, ledger: Ledger
-) -> None:
-    """Where nobody may be asked, consumers get the good token that AWSPREVIOUS holds, and not an error."""
-    seen = make_situation(current=current, previous=previous, credentials=BOTH, is_revoked=is_revoked, ledger=ledger)
-    assert decided(seen) == (Action.RESTORE, "previous", previous)
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        pytest.param({"current": make_token(left=60), "previous": STANDBY_TOKEN}, id="the current one is good"),
-        pytest.param({"previous": make_token(STANDBY, left=0)}, id="the previous one has expired"),
-        pytest.param({"previous": make_token(FORMER)}, id="the previous one is not ours"),
-        pytest.param({"previous": make_token(age=DAY + 60, left=60)}, id="the same client's, of the same second"),
-        pytest.param({"current": FRESH, "previous": make_token(age=DAY, left=60), "is_revoked": True}, id="and older"),
-        pytest.param({}, id="there is none"),
-    ],
-)
-def test_dead_token_waits_where_the_previous_one_is_no_better(changes: dict[str, Any]) -> None:
-    """What the current token has replaced, or what is not good either, is not brought back."""
-    seen = make_situation(**{"current": DEAD, "credentials": BOTH, "ledger": SHUT} | changes)
-    assert decided(seen)[0] is Action.WAIT
-
-
-def test_slot_and_unsaved_token_come_before_a_previous_one_of_ours() -> None:
-    """A previous token that ours has replaced is only for the case that nothing else can be done."""
-    seen = make_situation(current=DEAD, previous=STANDBY_TOKEN, credentials=BOTH)
-    assert decided(seen) == (ACQUIRE, "expired", PRIMARY)
-    unsaved = make_token(STANDBY, age=60)
-    assert decided(replace(seen, ledger=SHUT, unsaved=(unsaved,))) == (Action.PUBLISH, "unsaved", unsaved)
-
-
-def test_bringing_back_is_not_undone() -> None:
-    """Where the probe refuses both tokens, they are not moved to and fro until the run gives up."""
-    seen = make_situation(current=FRESH, credentials=BOTH, is_revoked=True, ledger=SHUT)
-    moved = replace(seen, previous=make_token(STANDBY, age=DAY, left=60))
-    assert moved.decide().action is Action.RESTORE
-    assert replace(moved, current=moved.previous, previous=FRESH).decide().action is Action.WAIT
+def test_dead_token_of_ours_waits_although_the_previous_one_is_good() -> None:
+    """What ours has replaced is not brought back: AWSPREVIOUS is for settings or credentials that were mistyped."""
+    shut = Ledger(slots={client.client_id: Slot(NOW + HOUR, "rate_limited") for client in (PRIMARY, STANDBY)})
+    seen = make_situation(current=make_token(age=DAY + 60, left=0), previous=STANDBY_TOKEN, credentials=BOTH)
+    assert decided(replace(seen, ledger=shut))[0] is Action.WAIT
 
 
 @pytest.mark.parametrize(
