@@ -3,6 +3,7 @@
 The client is boto3's, made by botocore: boto3's own imports would be a fifth of a cold start.
 """
 
+import logging
 import uuid
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -22,6 +23,8 @@ CLIENT_CONFIG = {"connect_timeout": 2, "read_timeout": 4, "retries": {"mode": "s
 _MISSING, _DELETED, _MOVE_REFUSED = "ResourceNotFoundException", "InvalidRequestException", "InvalidParameterException"
 _DENIED = ("AccessDeniedException", "AccessDenied")
 _SUFFIX = len("-AbCdEf")  # what AWS appends to a secret's name in its ARN
+
+logging.getLogger("botocore").setLevel(logging.INFO)  # at DEBUG it would log all that is read and written
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -25,6 +26,7 @@ from local.clock import Clock
 from local.faults import Fault
 from local.secrets_manager import CUT, LOST_ANSWER, AwsFault
 from local.world import CREDENTIALS_SECRET, TOKEN_SECRET, World
+from tests.conftest import secrets_in
 from tests.integration.helpers import (
     CURRENT,
     DAY,
@@ -1424,6 +1426,15 @@ def test_store_that_can_not_be_written_costs_no_slot(world: World, operation: st
         world.invoke()
     assert seen.vendor == []
     assert metrics(world) == {"TokenSecondsRemaining": DAY - INTERVAL, "Failed": 1}
+
+
+def test_debug_logs_of_the_libraries_show_no_secret(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """At the log level DEBUG, to which an operator may turn the function, no library logs what it sends or reads."""
+    caplog.set_level(logging.DEBUG)
+    assert world.invoke()["outcome"] == "refreshed"
+    assert world.invoke()["outcome"] == "kept"
+    assert "urllib3" in {record.name.partition(".")[0] for record in caplog.records}
+    assert not secrets_in(caplog.text, world)
 
 
 def test_words_of_aws_are_not_repeated(world: World) -> None:
