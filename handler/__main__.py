@@ -8,7 +8,6 @@ import time
 from contextlib import redirect_stdout, suppress
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 from handler.errors import EventError, RefreshError
 
@@ -23,7 +22,10 @@ def main(*arguments: str) -> int:
     file = parser.parse_args(arguments).event
     logging.disable()
     try:
-        event = _event(file) if file else {}
+        try:
+            event = json.loads(file.read_text()) if file else {}
+        except (ValueError, RecursionError):  # not JSON, not Unicode; nested too deeply
+            raise EventError(f"{file} is not JSON") from None
         with redirect_stdout(None):  # Powertools writes the metrics there
             from handler.app import lambda_handler
 
@@ -34,13 +36,6 @@ def main(*arguments: str) -> int:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
     return 0
-
-
-def _event(file: Path) -> Any:
-    try:
-        return json.loads(file.read_text())
-    except (ValueError, RecursionError):  # not JSON, not Unicode; nested too deeply
-        raise EventError(f"{file} is not JSON") from None
 
 
 if __name__ == "__main__":

@@ -86,9 +86,8 @@ def parse_event(event: Any) -> dict[str, Any]:
         if key not in EVENT:
             raise EventError(f"the event has an unknown key {key!r}; known are {', '.join(EVENT)}")
         if type(value) is not type(EVENT[key]):
-            raise EventError(
-                f"the event's {key} must be {'a text' if key in {'action', 'reason'} else 'true or false'}"
-            )
+            kind = "a text" if isinstance(EVENT[key], str) else "true or false"
+            raise EventError(f"the event's {key} must be {kind}")
     if asked["action"] not in {"refresh", "status"}:
         raise EventError("the event's action must be refresh or status")
     if asked["action"] == "status" and len(event) > 1:

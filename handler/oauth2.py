@@ -33,12 +33,13 @@ CLIENT_ERROR_CODES = ("access_denied", "invalid_client", "unauthorized_client")
 KNOWN_ERROR_CODES = (*CLIENT_ERROR_CODES, "invalid_grant", "invalid_request", "invalid_scope", "unsupported_grant_type")
 
 Answer = tuple[int, bytes, str]  # HTTP status, body (cut where it is too large), Retry-After
+Acquired = tuple[Token, list[str]]  # with what was odd about its metadata, in words
 
 
 def acquire(
     client: Client, settings: Settings, budget: float, now: Callable[[], float], sleep: Callable[[float], None]
-) -> tuple[Token, list[str]]:
-    """Ask once for a token, over in `budget` seconds; return it with what was odd about its metadata, in words.
+) -> Acquired:
+    """Ask once for a token, over in `budget` seconds.
 
     Only a request that was never sent whole is sent again. Raises RateLimited, CredentialsRefused, VendorError,
     VendorUnreachable or OutcomeUnknown.
@@ -79,9 +80,7 @@ def meaning(status: int, body: bytes, retry_after: str, now: float) -> RefreshEr
     return VendorError(said, retryable=status // 100 == 5, suspicious=not is_refusal)
 
 
-def read_token(
-    body: bytes, client: Client, settings: Settings, sent_at: float, arrived_at: float
-) -> tuple[Token, list[str]]:
+def read_token(body: bytes, client: Client, settings: Settings, sent_at: float, arrived_at: float) -> Acquired:
     """Return the token of a successful answer, and its oddities; raises VendorError where there is none to use."""
     # An answer is read leniently: a byte that is no UTF-8, or something behind the object, must not cost the token.
     answer = json_object(body.decode("utf-8-sig", "replace"), is_lenient=True)
@@ -132,12 +131,11 @@ def _lifetime(
 
 
 def _number(value: object) -> float:
-    """Return 0 where it is no finite number, which no lifetime is either."""
+    """Return 0, which is no lifetime, where it is no number; what is not finite fails the comparisons to come."""
     try:
-        number = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else 0.0
+        return float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else 0.0
     except (ValueError, OverflowError):
         return 0.0
-    return number if math.isfinite(number) else 0.0
 
 
 def _jwt_claims(access_token: str) -> dict[str, Any]:
