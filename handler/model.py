@@ -101,7 +101,7 @@ class Token:
     token_url: str
 
     def to_json(self, ledger: "Ledger") -> str:
-        """Return the token secret's document, the contract with every consumer."""
+        """Return the token secret's document, whose keys every consumer relies on."""
         more = {"expires_at_utc": utc(self.expires_at), "schema": 1, "ledger": asdict(ledger)}
         return json.dumps(asdict(self) | more)
 

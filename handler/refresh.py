@@ -135,7 +135,7 @@ class Run:
             raise Busy(f"other runs were faster {MOST_RACES} times")
 
     def _result(self, outcome: str, reason: str, seen: Situation) -> Result:
-        """Return the result that the contract describes; `not_before` is when the primary may next ask."""
+        """Return the result with the keys that the README lists; `not_before` is when the primary may next ask."""
         token, is_restored = seen.current, self._restored and outcome in {"kept", "waiting"}
         return {
             "outcome": "recovered" if is_restored else outcome,

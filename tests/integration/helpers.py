@@ -1,4 +1,4 @@
-"""What the tests of the refresh arrange and read over and over, in the words of the contract."""
+"""What the tests of the refresh arrange and read over and over, in the product's words."""
 
 from __future__ import annotations
 

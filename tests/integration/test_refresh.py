@@ -155,8 +155,8 @@ def test_seed_has_a_fixed_id_made_from_the_secrets_name() -> None:
     assert ids[0] == ids[1] != ids[2]
 
 
-def test_document_is_the_contract_key_by_key(world: World) -> None:
-    """What consumers read has exactly the contract's keys, with whole seconds as JSON integers."""
+def test_document_has_each_key_that_consumers_rely_on(world: World) -> None:
+    """What consumers read has exactly the documented keys, with whole seconds as JSON integers."""
     version_id = world.invoke()["version_id"]
     at = now(world)
     found = world.token()
@@ -556,7 +556,7 @@ def test_first_claim_takes_the_label_from_nobody(world: World) -> None:
 
 
 def test_lock_says_who_holds_it_for_whom_and_until_when(world: World) -> None:
-    """While the vendor is asked, the ledger has this run's lock with the contract's keys and times."""
+    """While the vendor is asked, the ledger has this run's lock with its keys and times."""
     held: list[Json] = []
     world.vendor.on_request = lambda moment: held.append(ledger(world)) if moment == "received" else None
     fresh(world, INTERVAL)

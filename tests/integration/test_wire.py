@@ -52,7 +52,7 @@ def odd_credentials(world: World) -> None:
 # The form
 
 
-def test_request_has_exactly_the_contracts_fields(world: World) -> None:
+def test_request_has_exactly_the_vendors_fields(world: World) -> None:
     """A form with five fields, no parameter in the URL, and no other credentials."""
     request = received(world)
     assert (request.method, request.target) == ("POST", "/oauth/token")

@@ -1,4 +1,4 @@
-"""Values with defaults for the unit tests: a fresh token of the primary, an empty ledger, the contract's settings."""
+"""Values with defaults for the unit tests: a fresh token of the primary, an empty ledger, the default settings."""
 
 import os
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Imports point one way, and each outside thing is known to one file only: section 5 of the contract."""
+"""Imports point one way, and each outside thing is known to one file only."""
 
 import ast
 from collections.abc import Iterator

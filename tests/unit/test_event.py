@@ -1,4 +1,4 @@
-"""What each event asks for: section 4 of the contract, and every file of events/."""
+"""What each event asks for, and every file of events/."""
 
 import json
 from pathlib import Path
@@ -140,7 +140,7 @@ json_values = st.recursive(
 @BOUNDED
 @given(json_values | st.dictionaries(st.sampled_from([*REFRESH]), json_values | st.sampled_from(["refresh", "status"])))
 def test_any_event_is_parsed_or_refused(event: object) -> None:
-    """No JSON value raises anything else, and what is asked for is always whole and of the contract's types."""
+    """No JSON value raises anything else, and what is asked for is always whole and of the documented types."""
     try:
         asked = parse_event(event)
     except EventError:

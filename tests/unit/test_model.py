@@ -50,8 +50,8 @@ def without(document: dict[str, Any], key: str) -> dict[str, Any]:
 # The token secret's document
 
 
-def test_token_document_is_the_contract_with_consumers() -> None:
-    """The document has the contract's keys with their types, and no other."""
+def test_token_document_has_the_keys_that_consumers_rely_on() -> None:
+    """The document has these keys with these types, and no other."""
     token = make_token(age=0)
     assert json.loads(token.to_json(LEDGER)) == {
         "access_token": token.access_token,
@@ -268,7 +268,7 @@ def test_any_slip_in_the_credentials_is_credentials_or_a_credentials_error(key: 
 # The ledger
 
 
-def test_ledger_document_of_a_claim_is_the_contract() -> None:
+def test_ledger_document_of_a_claim_holds_no_token() -> None:
     """A claim holds `schema` and `ledger` alone, with the ledger's keys as they are written down."""
     assert json.loads(LEDGER.to_json()) == {
         "schema": 1,

@@ -1,4 +1,4 @@
-"""What is decided in every situation, and what each event leaves in the ledger: sections 2 and 3 of the contract."""
+"""What is decided in every situation, and what each event leaves in the ledger."""
 
 import json
 from dataclasses import replace
@@ -846,7 +846,7 @@ def situations(draw: st.DrawFn, ledgers: st.SearchStrategy[Ledger] = written) ->
 
 
 def is_good(seen: Situation, token: Token | None) -> bool:
-    """Say whether a token is good, from the contract's words."""
+    """Say whether a token is good, by a second wording of the rule."""
     return (
         token is not None
         and token.client_id in seen.credentials.client_ids

@@ -80,7 +80,7 @@ def named(message: str) -> set[str]:
 
 @pytest.mark.parametrize("name", [*REQUIRED, *DEFAULTS])
 def test_default_of_each_variable(name: str) -> None:
-    """Each variable that is left out has the contract's default, and each required one is read as it is."""
+    """Each variable that is left out has the README's default, and each required one is read as it is."""
     value = getattr(read(), name.lower())
     assert value == (REQUIRED | DEFAULTS)[name]
     assert isinstance(value, type((REQUIRED | DEFAULTS)[name]))
