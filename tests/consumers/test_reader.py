@@ -28,12 +28,19 @@ from tango_token import (
 )
 
 from local.clock import Clock
-from local.secrets_manager import CUT
+from local.secrets_manager import CUT, AwsFault
 from local.world import TOKEN_SECRET, World, environment
 
 START = 1_772_409_600.0
 DAY, HOUR = 86_400, 3_600
 BROKEN = '{"access_token": "x\\n", "expires_at": 1}'  # an HTTP client would quote it as it refuses it
+NOWHERE = {
+    "AWS_CONFIG_FILE": "/nowhere",
+    "AWS_SHARED_CREDENTIALS_FILE": "/nowhere",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+PRODUCTION = "https://auth.tangocard.com/oauth/token"
+SEED = {"access_token": None, "expires_at": 0, "schema": 1}
 NAN = '{"access_token": "x", "expires_at": NaN}'
 READS = "GetSecretValue"
 
@@ -114,7 +121,7 @@ def test_before_the_first_token_the_error_says_so(world: World) -> None:
     with pytest.raises(NoToken):
         reader.token()
     assert reader.reads == 1
-    put(world, {"access_token": None, "expires_at": 0, "schema": 1})
+    put(world, SEED)
     world.clock.advance(2)
     with pytest.raises(NoToken, match="no token has been issued"):
         reader.token()
@@ -148,7 +155,7 @@ def test_a_token_of_another_environment_is_refused(world: World, reader: TokenRe
     right = TokenReader(TOKEN_SECRET, token_url=world.vendor.token_url, now=world.clock.now)
     assert right.token() == reader.token()
     with pytest.raises(WrongEnvironment, match=r"auth\.tangocard\.com"):
-        TokenReader(TOKEN_SECRET, token_url="https://auth.tangocard.com/oauth/token", now=world.clock.now).token()
+        TokenReader(TOKEN_SECRET, token_url=PRODUCTION, now=world.clock.now).token()
 
 
 def test_a_replica_is_read_where_the_primary_is_not_there(world: World, reader: TokenReader) -> None:
@@ -319,10 +326,79 @@ def test_after_a_redirect_nothing_is_sent_again(world: World, reader: TokenReade
     assert sent == ["POST", "GET"]
 
 
-def test_a_reader_needs_a_secret() -> None:
-    """Without any name there is nothing to read."""
-    with pytest.raises(ValueError, match="name the token secret"):
-        TokenReader()
+@pytest.mark.parametrize(
+    ("ids", "said"),
+    [
+        ((), "name the token secret"),
+        (("",), "name the token secret"),
+        ((TOKEN_SECRET, None), "name the token secret"),
+        (("arn:aws:secretsmanager:us-east-1",), "arn:aws:secretsmanager:us-east-1 is no arn:aws:secretsmanager:REGION"),
+        (("arn:aws:sqs:us-east-1:123456789012:queue",), "queue is no arn:aws:secretsmanager:REGION"),
+    ],
+)
+def test_a_reader_needs_a_secret(ids: tuple[Any, ...], said: str) -> None:
+    """Without a name, or with an ARN that is no secret's, there is nothing to read: it says so at once."""
+    with pytest.raises(ValueError, match=said):
+        TokenReader(*ids)
+
+
+@pytest.mark.parametrize(
+    ("variables", "error", "said"),
+    [
+        ({"AWS_DEFAULT_REGION": ""}, SecretUnreadable, "give the secret's ARN, or set AWS_DEFAULT_REGION"),
+        ({"AWS_DEFAULT_REGION": "no region"}, SecretUnreadable, "check AWS_DEFAULT_REGION"),
+        ({"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}, SecretUnreadable, "give the process AWS credentials"),
+        ({"AWS_PROFILE": "none"}, SecretUnreadable, "this machine has no such profile: check AWS_PROFILE"),
+        ({"AWS_DEFAULT_REGION": "eu-west-1"}, NoToken, "is missing in eu-west-1, or .* check the id, the region"),
+    ],
+)
+def test_a_process_that_is_set_up_wrong_is_told_what_to_do(
+    world: World, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], error: type, said: str
+) -> None:
+    """What AWS's settings lack is named, with the secret."""
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # it remembers what it found before
+    with environment(NOWHERE | variables):
+        for name in [name for name, value in variables.items() if not value]:
+            del os.environ[name]
+        with pytest.raises(error, match=rf"^{TOKEN_SECRET} .*{said}"):
+            TokenReader(TOKEN_SECRET, now=world.clock.now).token()
+
+
+@pytest.mark.parametrize(
+    ("document", "code", "error", "said"),
+    [
+        (SEED, "", NoToken, f"no token has been issued yet: {TOKEN_SECRET} holds the seed; ask the keeper's operators"),
+        ({}, "", SecretUnreadable, f"{TOKEN_SECRET} is no token document"),
+        ({"access_token": "x", "expires_at": 1}, "", WrongEnvironment, f"{TOKEN_SECRET}: its token comes from None"),
+        (SEED, "AccessDeniedException", SecretUnreadable, f"{TOKEN_SECRET} .*: attach .* ConsumerPolicyArn"),
+        (SEED, "ExpiredTokenException", SecretUnreadable, f"{TOKEN_SECRET} .*: renew them"),
+        (SEED, "InternalServiceError", SecretUnreadable, f"{TOKEN_SECRET} can't be read: InternalServiceError$"),
+    ],
+)
+def test_a_secret_that_gives_no_token_is_named(
+    world: World, document: object, code: str, error: type, said: str
+) -> None:
+    """The error says which secret it is about, and what to do."""
+    put(world, document)
+    world.secrets.fail(READS, *[AwsFault(code)] * bool(code))
+    with pytest.raises(error, match=said):
+        TokenReader(TOKEN_SECRET, token_url=PRODUCTION, now=world.clock.now).token()
+
+
+def test_where_no_secret_can_be_read_each_is_named(world: World) -> None:
+    """The reason of the first is not all that is said."""
+    put(world, {})
+    with pytest.raises(
+        NoToken, match=f"tango/missing is missing in us-east-1, .*; {TOKEN_SECRET} is no token document"
+    ):
+        TokenReader("tango/missing", TOKEN_SECRET, now=world.clock.now).token()
+
+
+def test_an_expired_token_is_named_by_its_secret(world: World, reader: TokenReader) -> None:
+    """It says whose token it is, since when it is dead, and whom to ask."""
+    world.clock.advance(2 * DAY)
+    with pytest.raises(TokenExpired, match=f"the token in {TOKEN_SECRET} ended at 2026-.*; ask the keeper's operators"):
+        reader.token()
 
 
 def test_the_clock_is_the_machines_unless_said_otherwise(world: World, reader: TokenReader) -> None:

@@ -6,7 +6,9 @@ This file works alone too: a service can copy it. `for_requests` and `for_httpx`
 import asyncio
 import copy
 import json
+import logging
 import os
+import re
 import threading
 import time
 import weakref
@@ -23,6 +25,20 @@ OUTAGE_SECONDS = 30.0
 LATEST = 253_402_300_800  # the year 10000, which no date can say any more
 # For boto3: a read is over within about 12 s, and mostly within one.
 CLIENT_CONFIG = {"connect_timeout": 2, "read_timeout": 4, "retries": {"mode": "standard", "total_max_attempts": 2}}
+ARN = re.compile(r"arn:[^:]+:secretsmanager:([^:]+):\d{12}:secret:.+")
+# What to do about an error of AWS or botocore.
+ADVICE = {
+    "NoRegionError": "give the secret's ARN, or set AWS_DEFAULT_REGION",
+    "InvalidRegionError": "check AWS_DEFAULT_REGION, or the region in the ARN",
+    "NoCredentialsError": "give the process AWS credentials: a role, AWS_PROFILE, or the variables AWS_ACCESS_KEY_ID …",
+    "ProfileNotFound": "this machine has no such profile: check AWS_PROFILE",
+    "UnauthorizedSSOTokenError": "log in again: aws sso login",
+    "ExpiredTokenException": "the AWS credentials have expired: renew them",
+    "UnrecognizedClientException": "AWS does not know the credentials: check them",
+    "AccessDeniedException": "attach the stack's ConsumerPolicyArn to the role; a key of your own: kms:Decrypt too",
+    "EndpointConnectionError": "there is no way to Secrets Manager: check the network, and the region",
+    "ConnectTimeoutError": "there is no way to Secrets Manager: check the network, and its VPC endpoint",
+}
 
 
 class _Held(NamedTuple):
@@ -69,7 +85,7 @@ class TokenReader:
 
     `secret_ids`: the token secret, by name or ARN; any further ones are tried in turn where that can't be read, such as
     the ARN of its replica in another region. `token_url`: where the token must have come from, so that a sandbox's is
-    refused. It needs `secretsmanager:GetSecretValue`, by the stage AWSCURRENT.
+    refused. It needs `secretsmanager:GetSecretValue`, by the stage AWSCURRENT. ValueError: an id is none.
     """
 
     def __init__(
@@ -79,8 +95,11 @@ class TokenReader:
         ttl: float = TTL_SECONDS,
         now: Callable[[], float] = time.time,
     ) -> None:
-        if not secret_ids:
+        if not secret_ids or not all(secret_ids):
             raise ValueError("name the token secret")
+        for secret_id in secret_ids:
+            if secret_id.startswith("arn:") and not ARN.fullmatch(secret_id):
+                raise ValueError(f"{secret_id} is no arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME")
         self._secret_ids, self._token_url, self._ttl, self._now = secret_ids, token_url, ttl, now
         self._clients: dict[str, Any] = {}
         self._lock = threading.Lock()
@@ -152,27 +171,30 @@ class TokenReader:
         if held.text and remaining > 0:
             raise TokenTooShort(f"the token has {remaining:.0f} s left, and there is none better", remaining)
         if held.text:
-            raise TokenExpired(f"the token ended at {_utc(held.ends)}: {self._failure or 'there is no newer one'}")
+            why = self._failure or "there is no newer one; ask the keeper's operators"
+            raise TokenExpired(f"the token in {' or '.join(self._secret_ids)} ended at {_utc(held.ends)}: {why}")
         raise copy.copy(self._failure) if self._failure else NoToken("no token has been read yet")
 
     def _read(self) -> None:
         """Read the secret into the cache; a read that fails leaves there what still lives, for a while unread."""
         self.reads += 1
-        held, failure = self._held, None
+        held, failures = self._held, list[TokenError]()
         for number, secret_id in enumerate(self._secret_ids):
             try:
-                text, ends = self._parse(self._fetch(secret_id))
+                text, ends = self._parse(secret_id, self._fetch(secret_id))
             except TokenError as error:
-                failure = failure or error.with_traceback(None)  # which would keep the token's frames
+                failures.append(error)
             else:
                 # A replica that is behind must not bring an older token back, unless the API refused the newer one.
                 is_behind = number and ends < held.ends and held.text != self._refused
                 if is_behind:
                     text, ends = held.text, held.ends
-                self._held, failure = _Held(text, self._now() + self._ttl, ends), None
+                self._held, failures = _Held(text, self._now() + self._ttl, ends), []
                 break
-        self._failure, now = failure, self._now()
-        if failure and now < held.ends:
+        # Made anew: a traceback would keep the token's frames.
+        self._failure = type(failures[0])("; ".join(map(str, failures))) if failures else None
+        now = self._now()
+        if failures and now < held.ends:
             self._held = held._replace(fresh_until=now + min(OUTAGE_SECONDS, self._ttl))
         self._paused_until = now + PAUSE_SECONDS
 
@@ -189,26 +211,29 @@ class TokenReader:
         except ClientError as error:
             code = str(error.response.get("Error", {}).get("Code"))
             if code == "ResourceNotFoundException":
-                raise NoToken(f"{secret_id} is missing, or has no value yet") from None
-            raise SecretUnreadable(f"{secret_id} can't be read: {code}") from None
+                check = "check the id, the region and the account, or the keeper has not run yet"
+                where = client.meta.region_name
+                raise NoToken(f"{secret_id} is missing in {where}, or has no value yet: {check}") from None
+            raise _unreadable(secret_id, code) from None
         except Exception as error:  # noqa: BLE001 - botocore's own, of the network and of credentials
-            raise SecretUnreadable(f"{secret_id} can't be read: {type(error).__name__}") from None
+            raise _unreadable(secret_id, type(error).__name__) from None
         return text
 
-    def _parse(self, text: str) -> tuple[str, float]:
+    def _parse(self, secret_id: str, text: str) -> tuple[str, float]:
         document: Any = None
         with suppress(ValueError, RecursionError):
             document = json.loads(text)
         if not isinstance(document, dict) or "access_token" not in document:
-            raise SecretUnreadable("the secret is no token document")
+            raise SecretUnreadable(f"{secret_id} is no token document: is it the stack's TokenSecretArn?")
         token, ends = document["access_token"], document.get("expires_at")
         if token is None:
-            raise NoToken("no token has been issued yet: the secret holds the seed")
+            raise NoToken(f"no token has been issued yet: {secret_id} holds the seed; ask the keeper's operators")
         is_sendable = isinstance(token, str) and token.isascii() and token.isprintable() and token.strip()
         if not is_sendable or not isinstance(ends, int | float) or not 0 <= ends < LATEST:
-            raise SecretUnreadable("the secret is no token document")
+            raise SecretUnreadable(f"{secret_id} is no token document: is it the stack's TokenSecretArn?")
         if self._token_url and document.get("token_url") != self._token_url:
-            raise WrongEnvironment(f"the token comes from {document.get('token_url')}, expected is {self._token_url}")
+            came_from = document.get("token_url")
+            raise WrongEnvironment(f"{secret_id}: its token comes from {came_from}, expected is {self._token_url}")
         return token, ends
 
 
@@ -218,12 +243,23 @@ def require_https(scheme: str, host: str | None) -> None:
         raise ValueError("the token is sent over https only")
 
 
+def _unreadable(secret_id: str, code: str) -> SecretUnreadable:
+    advice = f": {ADVICE[code]}" if code in ADVICE else ""
+    return SecretUnreadable(f"{secret_id} can't be read: {code}{advice}")
+
+
 def _connect(secret_id: str) -> Any:
     """Return a client for the region of an ARN, or for the usual one."""
     import boto3
     from botocore.config import Config
 
-    region = secret_id.split(":")[3] if secret_id.startswith("arn:") else None
+    # At DEBUG botocore logs what it reads, token and all. This holds for the whole process, and for good: a level of
+    # its own is not undone where the root logger is set to DEBUG later.
+    log = logging.getLogger("botocore")
+    if log.level < logging.INFO:
+        log.setLevel(max(logging.INFO, log.getEffectiveLevel()))
+    arn = ARN.fullmatch(secret_id)
+    region = arn[1] if arn else None
     return boto3.client("secretsmanager", region_name=region, config=Config(**CLIENT_CONFIG))
 
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Generator
 
 import httpx
 
-from tango_token import TokenReader, require_https
+from . import TokenReader, require_https
 
 
 class TangoAuth(httpx.Auth):

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 import requests
 from requests.auth import AuthBase
 
-from tango_token import TokenReader, require_https
+from . import TokenReader, require_https
 
 
 class TangoAuth(AuthBase):
