@@ -1,5 +1,7 @@
 """Authlib, for jobs that use it already: the document is a token that it accepts as it is, `expires_at` and all.
 
+    pip install Authlib boto3 requests
+
 It refuses to send a token in its last minute, and the seed. A session keeps the token that it was made with, so make
 one for each job, or give it the secret's again: `session.token = ...`. The consumer policy is enough.
 """

@@ -1,11 +1,14 @@
 """The AWS Parameters and Secrets Lambda Extension: any runtime reads the secret by HTTP, cached by the extension.
 
+    pip install requests
+
 For functions that have its layer. It caches for SECRETS_MANAGER_TTL seconds, 300 unless set. It is asked for AWSCURRENT
 by its stage, as the consumer policy allows. Tested against a stand-in only.
 """
 
 import json
 import os
+import sys
 from urllib.parse import quote
 
 import requests
@@ -16,5 +19,7 @@ url = f"http://localhost:{port}/secretsmanager/get?secretId={secret_id}&versionS
 answer = requests.get(url, headers={"X-Aws-Parameters-Secrets-Token": os.environ["AWS_SESSION_TOKEN"]}, timeout=10)
 answer.raise_for_status()
 token = json.loads(answer.json()["SecretString"])
+if not token["access_token"]:
+    sys.exit("no token has been issued yet")
 headers = {"Authorization": f"Bearer {token['access_token']}"}
 print(requests.get(os.environ["API_URL"], headers=headers, timeout=30).status_code)

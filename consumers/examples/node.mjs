@@ -1,4 +1,5 @@
 // Node with @aws-sdk/client-secrets-manager, for services: cached for five minutes, read again once on a 401.
+// `npm install @aws-sdk/client-secrets-manager` beside this file: ES modules do not look in NODE_PATH. Node 20 or later.
 // The consumer policy is enough. The SDK knows AWS_REGION only; AWS_DEFAULT_REGION is what the AWS CLI and boto3 read.
 import { GetSecretValueCommand, SecretsManagerClient } from "@aws-sdk/client-secrets-manager";
 
@@ -12,7 +13,9 @@ async function token({ anew = false } = {}) {
   if (anew || Date.now() - cached.readAt > 300_000) {
     const command = new GetSecretValueCommand({ SecretId: process.env.TOKEN_SECRET_ID });
     const { SecretString } = await client.send(command);
-    cached = { token: JSON.parse(SecretString).access_token, readAt: Date.now() };
+    const { access_token } = JSON.parse(SecretString);
+    if (!access_token) throw new Error("no token has been issued yet");
+    cached = { token: access_token, readAt: Date.now() };
   }
   return cached.token;
 }

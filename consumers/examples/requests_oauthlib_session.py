@@ -1,5 +1,7 @@
 """requests-oauthlib, for jobs that use it already: the document is a token that it accepts as it is.
 
+    pip install requests-oauthlib boto3
+
 It knows `expires_at` and refuses to send an expired token, the seed, and any token over plain http. A session keeps the
 token that it was made with, so make one for each job. The consumer policy is enough.
 """

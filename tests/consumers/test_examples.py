@@ -1,4 +1,7 @@
-"""Every example that can run here, as its own process against the local world; the others are at least well-formed."""
+"""Every example that can run here, and a copied reader, as its own process against the local world.
+
+The others are at least well-formed.
+"""
 
 import http.server
 import json
@@ -18,15 +21,34 @@ from botocore.validate import ParamValidator
 
 from local.clock import Clock
 from local.loopback import Loopback, LoopbackServer
-from local.world import TOKEN_SECRET, World
+from local.world import World
 from tests.conftest import secrets_in
 
-EXAMPLES = Path(__file__).parents[2] / "consumers" / "examples"
+CONSUMERS = Path(__file__).parents[2] / "consumers"
+EXAMPLES = CONSUMERS / "examples"
 SHELL = ["sh", str(EXAMPLES / "shell.sh")]
 # They name no version, so they get AWSCURRENT: all that the stack's consumer policy allows.
 WITHIN_THE_POLICY = ["powertools", "authlib_session", "requests_oauthlib_session"]
 READ_AS_IT_COMES = [("GetSecretValue", {"SecretId"})]
 SESSION_TOKEN = "the function's own"
+SEED = {"access_token": None, "expires_at": 0, "schema": 1}
+NO_TOKEN = "no token has been issued yet"
+# A call by each way of sending the token that the reader comes with, by a copy of it inside a package.
+CALLS = """
+import asyncio, httpx, logging, os, requests
+from service.lib.tango_token import TokenReader, for_httpx, for_requests
+
+async def call():
+    async with httpx.AsyncClient(auth=for_httpx.TangoAuth(reader)) as client:
+        return (await client.get(url)).status_code
+
+reader, url = TokenReader(os.environ["TOKEN_SECRET_ID"]), os.environ["API_URL"]
+{}
+reader.replace(reader.token())  # reads once more
+print(asyncio.run(call()), httpx.get(url, auth=for_httpx.TangoAuth(reader)).status_code)
+print(requests.get(url, auth=for_requests.TangoAuth(reader)).status_code)
+"""
+DEBUG = "logging.basicConfig(level=logging.DEBUG)"
 SDK = "@aws-sdk/client-secrets-manager"
 
 
@@ -37,13 +59,16 @@ def world() -> Iterator[World]:
         yield world
 
 
-def run(world: World, command: list[str], more: dict[str, str] | None = None, *, fails: bool = False) -> str:
-    """Return what the example prints; it must end as it should, and show no token."""
+def run(
+    world: World, command: list[str], more: dict[str, str] | None = None, *, fails: bool = False, says: str = ""
+) -> str:
+    """Return what the example prints; it must end as it should, say that on standard error, and show no token."""
     loopback = {"API_URL": world.vendor.api_url, "OAUTHLIB_INSECURE_TRANSPORT": "1"}  # it insists on https
     variables = os.environ | world.environment() | loopback | (more or {})
     done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=60, check=False)
     assert not secrets_in(done.stdout + done.stderr, world)
     assert bool(done.returncode) is fails, done.stderr[-2_000:]
+    assert says in done.stderr, done.stderr[-2_000:]
     return done.stdout.strip()
 
 
@@ -81,12 +106,25 @@ def test_the_caching_library_asks_for_more_than_the_policy_allows(world: World) 
 def test_an_oauth_session_sends_no_token_that_is_none(world: World, name: str) -> None:
     """An expired token and the seed are refused by the library, and the API is not called."""
     expired = world.token() | {"expires_at": int(world.clock.now()) - 1}
-    seed = {"access_token": None, "expires_at": 0, "schema": 1}
     calls = len(world.vendor.api_calls)
-    for document in (expired, seed):
+    for document in (expired, SEED):
         secret_id = put(world, f"{name}/{document['expires_at']}", document)
         assert run(world, python(name), {"TOKEN_SECRET_ID": secret_id}, fails=True) == ""
     assert len(world.vendor.api_calls) == calls
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> dict[str, str]:
+    """Copy the reader's folder into another package, as a service would that installs nothing."""
+    shutil.copytree(CONSUMERS / "python" / "tango_token", tmp_path / "service" / "lib" / "tango_token")
+    return {"PYTHONPATH": str(tmp_path)}
+
+
+@pytest.mark.parametrize("setting", [DEBUG, f"reader.token(); {DEBUG}"], ids=["from the start", "after a read"])
+def test_a_copied_reader_logs_no_token(world: World, copied: dict[str, str], setting: str) -> None:
+    """The folder works wherever it lies, and with everything logged, whenever that is asked for, no token is."""
+    command = [sys.executable, "-c", CALLS.format(setting)]
+    assert run(world, command, copied, says="DEBUG:").split() == ["200"] * 3
 
 
 @pytest.fixture
@@ -114,35 +152,55 @@ def test_the_shell_example_calls_the_api(world: World, shell: dict[str, str]) ->
 
 def test_the_shell_example_stops_where_there_is_no_token(world: World, shell: dict[str, str]) -> None:
     """Before the first token it fails, and does not call the API with nothing."""
-    secret_id = put(world, "shell/seed", {"access_token": None, "expires_at": 0, "schema": 1})
-    assert run(world, SHELL, shell | {"TOKEN_SECRET_ID": secret_id}, fails=True) == ""
+    secret_id = put(world, "shell/seed", SEED)
+    assert run(world, SHELL, shell | {"TOKEN_SECRET_ID": secret_id}, fails=True, says=NO_TOKEN) == ""
     assert "curl" not in [Path(line.split()[0]).name for line in Path(shell["SHOWN"]).read_text().splitlines() if line]
 
 
-def test_the_lambda_extension_example_calls_the_api(world: World) -> None:
-    """Against a stand-in for the extension, which answers as AWS documents it."""
+@pytest.fixture
+def extension(world: World) -> Iterator[dict[str, str]]:
+    """Stand in for the Lambda extension, which answers as AWS documents it; the variables say where it is."""
 
     class Extension(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             url = urlsplit(self.path)
+            asked = parse_qs(url.query)
             is_known = self.headers["X-Aws-Parameters-Secrets-Token"] == SESSION_TOKEN
-            is_right = url.path == "/secretsmanager/get" and parse_qs(url.query) == {
-                "secretId": [TOKEN_SECRET],
-                "versionStage": ["AWSCURRENT"],
-            }
+            is_right = url.path == "/secretsmanager/get" and asked.pop("versionStage") == ["AWSCURRENT"]
             self.send_response(200 if is_known and is_right else 400)
             self.end_headers()
-            self.wfile.write(json.dumps({"SecretString": json.dumps(world.token())}).encode())
+            value = world.secrets.client().get_secret_value(SecretId=asked["secretId"][0])["SecretString"]
+            self.wfile.write(json.dumps({"SecretString": value}).encode())
 
         def log_message(self, *_: object) -> None:
             """Log nothing."""
 
     server = LoopbackServer(("127.0.0.1", 0), Extension)
     with Loopback(server):
-        port = {"PARAMETERS_SECRETS_EXTENSION_HTTP_PORT": str(server.server_port)}
-        said = run(world, python("lambda_extension"), port | {"AWS_SESSION_TOKEN": SESSION_TOKEN})
-        run(world, python("lambda_extension"), port | {"AWS_SESSION_TOKEN": "another's"}, fails=True)
-    assert said == "200"
+        port = str(server.server_port)
+        yield {"PARAMETERS_SECRETS_EXTENSION_HTTP_PORT": port, "AWS_SESSION_TOKEN": SESSION_TOKEN}
+
+
+def test_the_lambda_extension_example_calls_the_api(world: World, extension: dict[str, str]) -> None:
+    """It asks as the extension wants to be asked, and the API takes the token."""
+    assert run(world, python("lambda_extension"), extension) == "200"
+    assert run(world, python("lambda_extension"), extension | {"AWS_SESSION_TOKEN": "another's"}, fails=True) == ""
+
+
+@pytest.mark.parametrize("name", ["powertools", "secretsmanager_caching", "lambda_extension"])
+def test_an_example_stops_where_there_is_no_token(world: World, extension: dict[str, str], name: str) -> None:
+    """With the seed it says so, and does not call the API with a token that is none."""
+    seed = extension | {"TOKEN_SECRET_ID": put(world, f"{name}/seed", SEED)}
+    calls = len(world.vendor.api_calls)
+    assert run(world, python(name), seed, fails=True, says=NO_TOKEN) == ""
+    assert len(world.vendor.api_calls) == calls
+
+
+def test_the_caching_example_stops_where_there_is_no_value(world: World) -> None:
+    """Its library answers None for a secret that has no value yet."""
+    world.secrets.client().create_secret(Name="caching/empty")
+    command = python("secretsmanager_caching")
+    assert run(world, command, {"TOKEN_SECRET_ID": "caching/empty"}, fails=True, says=NO_TOKEN) == ""
 
 
 @pytest.mark.skipif(not shutil.which("node"), reason="needs Node")
@@ -178,6 +236,14 @@ def test_the_node_example_reads_once_more_on_a_401(world: World, node: list[str]
     assert run(world, node, {"TOKEN_SECRET_ID": secret_id}) == "401"
     assert reads(world, before) == READ_AS_IT_COMES * 2
     assert len(world.vendor.api_calls) == calls + 1
+
+
+def test_the_node_example_stops_where_there_is_no_token(world: World, node: list[str]) -> None:
+    """With the seed it says so, and does not call the API."""
+    calls = len(world.vendor.api_calls)
+    secret_id = put(world, "node/seed", SEED)
+    assert run(world, node, {"TOKEN_SECRET_ID": secret_id}, fails=True, says=NO_TOKEN) == ""
+    assert len(world.vendor.api_calls) == calls
 
 
 def test_the_task_definition_is_one_that_ecs_accepts() -> None:
