@@ -20,7 +20,8 @@ def serve(vendor_port: int, secrets_port: int) -> int:
         signal.signal(signum, lambda *_: stopped.set())
     try:
         with World(Clock(), ports=(vendor_port, secrets_port)) as world:
-            for name, value in (world.environment() | {"TANGO_EMULATOR": world.vendor.url}).items():
+            more = {"API_URL": world.vendor.api_url, "TANGO_EMULATOR": world.vendor.url}
+            for name, value in (world.environment() | more).items():
                 print(f"export {name}={shlex.quote(value)}", flush=True)
             print("# Both servers are up; Ctrl-C stops them.", file=sys.stderr, flush=True)
             stopped.wait()

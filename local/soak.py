@@ -38,9 +38,10 @@ class Soaked:
     reads: int = 0
 
     def __str__(self) -> str:
+        kinds = f" {dict(self.failures)}" if self.failures else ""
         return (
             f"{self.threads} threads, {self.hours} hours, {self.tokens} tokens one after the other\n"
-            f"API calls: {self.calls}; avoidable failures: {self.failures.total()} {dict(self.failures) or ''}\n"
+            f"API calls: {self.calls}; avoidable failures: {self.failures.total()}{kinds}\n"
             f"secret reads per hour per process: {self.reads / self.hours:.1f} ({self.reads} in all)"
         )
 

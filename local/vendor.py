@@ -31,6 +31,7 @@ from local.loopback import LoopbackServer
 
 TOKEN_PATH, API_PATH, CONTROL_PATH = "/oauth/token", "/raas/v2/customers", "/_emulator"
 ROUTES = {TOKEN_PATH: ("POST",), API_PATH: ("GET",), CONTROL_PATH: ("GET", "POST")}
+STEERING = ("advance", "fault", "outage", "deactivate", "reset_limit")
 MOST_ACTIVE_CLIENTS = 2
 STOP_PATIENCE = 10.0  # real seconds; only an `on_request` hook that does not return takes longer
 OMITTED = object()  # as a value of the success JSON: the key is left out
@@ -177,7 +178,7 @@ class Vendor:
             }
 
     def steer(self, document: object) -> None:
-        """Do all that the keys `advance`, `fault`, `outage`, `deactivate`, `reset_limit` say, or raise ValueError."""
+        """Do all that the keys of STEERING say, or raise ValueError."""
         if not isinstance(document, dict):
             raise ValueError("a JSON object is expected")  # noqa: TRY004 - the caller's input, like the others
         steps: list[Callable[[], None]] = []
@@ -192,7 +193,7 @@ class Vendor:
             elif key in ("deactivate", "reset_limit"):
                 steps.append(partial(getattr(self, key), self._client(value).client_id))
             else:
-                raise ValueError(f"unknown key {key!r}")
+                raise ValueError(f"unknown key {key!r}: {', '.join(STEERING)} are known")
         for step in steps:
             step()
 
