@@ -52,6 +52,7 @@ study: $(READY)  ## years of faults through the real handler: writes docs/RELIAB
 
 clean:  ## remove what these commands made
 	rm -rf .venv* build .aws-sam out .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf consumers/python/build consumers/python/*.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The deployment. Its tools have venvs of their own, since what they pin clashes with ours and with one another.
