@@ -1,5 +1,6 @@
 // Node with @aws-sdk/client-secrets-manager, for services: cached for five minutes, read again once on a 401.
-// `npm install @aws-sdk/client-secrets-manager` beside this file: ES modules do not look in NODE_PATH. Node 20 or later.
+// `npm install @aws-sdk/client-secrets-manager` beside this file: ES modules do not look in NODE_PATH. Node 22, or 20
+// with an SDK from before 2027.
 // The consumer policy is enough. The SDK knows AWS_REGION only; AWS_DEFAULT_REGION is what the AWS CLI and boto3 read.
 import { GetSecretValueCommand, SecretsManagerClient } from "@aws-sdk/client-secrets-manager";
 

@@ -23,6 +23,7 @@ from local.clock import Clock
 from local.loopback import Loopback, LoopbackServer
 from local.world import World
 from tests.conftest import secrets_in
+from tests.integration.test_local_commands import free_ports, served
 
 CONSUMERS = Path(__file__).parents[2] / "consumers"
 EXAMPLES = CONSUMERS / "examples"
@@ -111,6 +112,14 @@ def test_an_oauth_session_sends_no_token_that_is_none(world: World, name: str) -
         secret_id = put(world, f"{name}/{document['expires_at']}", document)
         assert run(world, python(name), {"TOKEN_SECRET_ID": secret_id}, fails=True) == ""
     assert len(world.vendor.api_calls) == calls
+
+
+def test_an_example_runs_with_what_make_serve_exports() -> None:
+    """The export lines and one run of the handler are all that it takes, as the README says."""
+    with served(*free_ports()) as exported:
+        for command in ([sys.executable, "-m", "handler", "events/scheduled.json"], python("powertools")):
+            said = subprocess.check_output(command, env=os.environ | exported, text=True, timeout=60)
+    assert said == "200\n"
 
 
 @pytest.fixture
@@ -265,3 +274,8 @@ def test_the_external_secret_is_well_formed() -> None:
     manifest = yaml.safe_load((EXAMPLES / "external-secrets.yaml").read_text())
     assert (manifest["kind"], manifest["spec"]["refreshInterval"]) == ("ExternalSecret", "5m")
     assert manifest["spec"]["data"][0]["remoteRef"]["property"] == "access_token"
+
+
+def test_the_package_carries_the_licence() -> None:
+    """A wheel is built from its folder alone, so the licence lies there too, the same one."""
+    assert (CONSUMERS / "python" / "LICENSE").read_text() == (CONSUMERS.parent / "LICENSE").read_text()
