@@ -24,7 +24,7 @@ _MISSING, _DELETED, _MOVE_REFUSED = "ResourceNotFoundException", "InvalidRequest
 _DENIED = ("AccessDeniedException", "AccessDenied")
 _SUFFIX = len("-AbCdEf")  # what AWS appends to a secret's name in its ARN
 
-logging.getLogger("botocore").setLevel(logging.INFO)  # at DEBUG it would log all that is read and written
+logging.getLogger("botocore").setLevel(logging.WARNING)  # at DEBUG it would log all that is read and written
 
 
 @cache
