@@ -50,8 +50,24 @@ fuzz: $(READY)  ## the property tests with other and many more examples (EXAMPLE
 study: $(READY)  ## years of faults through the real handler: writes docs/RELIABILITY.md (about 12 min on 2 cores)
 	$(BIN)/python -m local.simulate
 
+# mutmut has a venv of its own: nobody else needs it.
+MUTATION := .venv-mutation/bin
+MUTANTS ?=
+.PHONY: mutation
+
+$(MUTATION)/.ready: requirements.txt requirements-dev.txt requirements-mutation.txt
+	$(NEW_ENOUGH)
+	$(PYTHON) -m venv .venv-mutation
+	$(MUTATION)/python -m pip install --quiet --disable-pip-version-check -r requirements-mutation.txt
+	@touch $@
+
+mutation: $(MUTATION)/.ready  ## change handler/ everywhere, and see that a test notices (about 60 min on 2 cores; MUTANTS='handler.policy.*')
+	rm -rf mutants
+	$(MUTATION)/mutmut run $(MUTANTS)
+	$(MUTATION)/python -m scripts.mutation $(MUTANTS)
+
 clean:  ## remove what these commands made
-	rm -rf .venv* build .aws-sam out .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv* build .aws-sam out mutants .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	rm -rf consumers/python/build consumers/python/*.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -405,8 +405,8 @@ def test_another_version_opens_no_slot_closed_for_the_limit() -> None:
 )
 def test_standby_is_asked_when_the_primary_has_no_slot(changes: dict[str, Any]) -> None:
     """The standby steps in where consumers would soon be without a token."""
-    reason = changes.pop("reason")
-    assert decided(make_situation(credentials=BOTH, **changes)) == (ACQUIRE, reason, STANDBY)
+    others = {name: value for name, value in changes.items() if name != "reason"}
+    assert decided(make_situation(credentials=BOTH, **others)) == (ACQUIRE, changes["reason"], STANDBY)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,100 @@
+# ruff: noqa: T201 - a command line program prints
+"""Say what `mutmut run` has found, and hold it to the survivors that are known, each with its reason.
+
+`make mutation` runs this in mutmut's venv; arguments are mutmut's names of mutants, with wildcards, where only some
+were run. A survivor is known by its function and what is changed in it, so the list outlives lines that move.
+"""
+
+import ast
+import json
+import sys
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from mutmut.mutation.diff_apply import get_diff_for_mutant
+
+from scripts import ROOT
+
+RESULTS, KNOWN = ROOT / "mutants", ROOT / "tests" / "mutation" / "survivors.toml"
+LEAST_SHARE = 0.9
+KILLED, SURVIVED, NEVER_CALLED = (1, 3), 0, 33  # pytest's exit codes, and mutmut's; any other: a signal ended a test
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    file: str
+    function: str
+    before: str
+    after: str
+
+    @classmethod
+    def of(cls, file: str, mutant: str) -> "Change":
+        """Read what a mutant of the file, by mutmut's name, changes."""
+        name = mutant.rpartition(".")[2].rpartition("__mutmut_")[0]
+        function = name.removeprefix("xǁ").replace("ǁ", ".") if "ǁ" in name else name.removeprefix("x_")
+        lines = get_diff_for_mutant(mutant, path=file).splitlines()
+        before, after = ([line[1:].strip() for line in lines if line[:1] == sign != line[1:2]] for sign in "-+")
+        return cls(file, function, "\n".join(before), "\n".join(after))
+
+    def line(self) -> int:
+        """Return where it is now: the first line of the function that reads like it, else the function's own."""
+        text = (ROOT / self.file).read_text()
+        start, end = next((span for name, *span in _functions(ast.parse(text)) if name == self.function), (1, 0))
+        first = self.before.partition("\n")[0]
+        found = (at for at, line in enumerate(text.splitlines()[start - 1 : end], start) if line.strip() == first)
+        return next(found, start)
+
+    def __str__(self) -> str:
+        """Write it as an entry of the list, but for the reason."""
+        names = ("file", "function", "before", "after")
+        # What JSON writes is TOML too.
+        values = (f"{name} = {json.dumps(getattr(self, name), ensure_ascii=False)}" for name in names)
+        return "\n".join(("[[survivor]]", *values))
+
+
+def _functions(tree: ast.AST, inside: str = "") -> Iterator[tuple[str, int, int]]:
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.ClassDef):
+            yield from _functions(node, f"{node.name}.")
+        elif isinstance(node, ast.FunctionDef):
+            yield inside + node.name, node.lineno, node.end_lineno or node.lineno
+
+
+def results(patterns: list[str]) -> Iterator[tuple[str, str, int | None]]:
+    """Yield file, mutant and exit code of each mutant that is asked for; None where it was not run."""
+    for path in sorted(RESULTS.rglob("*.py.meta")):
+        file = path.relative_to(RESULTS).as_posix().removesuffix(".meta")
+        for mutant, code in json.loads(path.read_text())["exit_code_by_key"].items():
+            if not patterns or any(fnmatchcase(mutant, pattern) for pattern in patterns):
+                yield file, mutant, code
+
+
+def main(*patterns: str) -> int:
+    known = {}
+    for entry in tomllib.loads(KNOWN.read_text()).get("survivor", []):
+        reason = entry.pop("reason")
+        known[Change(**entry)] = reason
+    found = list(results([*patterns]))
+    killed = sum(code in KILLED for _, _, code in found)
+    survivors = [Change.of(file, mutant) for file, mutant, code in found if code in {SURVIVED, NEVER_CALLED}]
+    missing = sum(code is None for _, _, code in found)
+    share = killed / max(1, len(found))
+    for change in sorted({*survivors}, key=lambda one: (one.file, one.line())):
+        print(f"# {change.file}:{change.line()}\n{change}\nreason = {json.dumps(known.get(change, ''))}\n")
+    if not patterns:
+        for change in {*known} - {*survivors}:
+            print(f"# In {KNOWN.name}, but survives no more\n{change}\n")
+    unknown = sum(not known.get(change) for change in survivors)
+    print(
+        f"{len(found)} mutants: {killed} killed, {len(survivors)} survived ({unknown} of them without a reason in",
+        end=" ",
+    )
+    print(f"{KNOWN.name}), {len(found) - killed - len(survivors) - missing} timed out, {missing} not run")
+    print(f"{share:.1%} killed, of at least {LEAST_SHARE:.0%}")
+    return int(share < LEAST_SHARE or unknown + missing > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

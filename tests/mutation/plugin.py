@@ -1,0 +1,33 @@
+"""What a test is held to while `make mutation` runs it: it ends in bounded time, and no example is shrunk."""
+
+import signal
+from collections.abc import Generator
+
+import hypothesis
+import pytest
+
+LONGEST_TEST_SECONDS = 30  # of real time; the slowest takes about two
+
+# A counterexample is all that is asked for, not the smallest one.
+PHASES = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
+hypothesis.settings.register_profile("mutation", phases=PHASES)
+hypothesis.settings.load_profile("mutation")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol() -> Generator[None, object, object]:
+    """End the whole process, which is one mutant's, where a test hangs: whatever it hangs in, this signal ends it."""
+    signal.setitimer(signal.ITIMER_REAL, LONGEST_TEST_SECONDS)
+    try:
+        return (yield)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Have a test's name be the same at each collection of one process: pytest keeps it, and escapes what it kept."""
+    for mark in metafunc.definition.iter_markers("parametrize"):
+        kept_by = getattr(mark, "_param_ids_from", None)
+        if kept_by:
+            object.__setattr__(kept_by, "_param_ids_generated", None)
