@@ -61,7 +61,7 @@ $(MUTATION)/.ready: requirements.txt requirements-dev.txt requirements-mutation.
 	$(MUTATION)/python -m pip install --quiet --disable-pip-version-check -r requirements-mutation.txt
 	@touch $@
 
-mutation: $(MUTATION)/.ready  ## change handler/ everywhere, and see that a test notices (about 60 min on 2 cores; MUTANTS='handler.policy.*')
+mutation: $(MUTATION)/.ready  ## change handler/ everywhere, and see that a test notices (about an hour; MUTANTS='handler.policy.*')
 	rm -rf mutants
 	$(MUTATION)/mutmut run $(MUTANTS)
 	$(MUTATION)/python -m scripts.mutation $(MUTANTS)
