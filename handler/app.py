@@ -6,6 +6,7 @@ gc.disable()  # until all is imported: to collect meanwhile finds nothing, and c
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -97,5 +98,7 @@ def parse_event(event: Any) -> dict[str, Any]:
     return asked
 
 
+with suppress(Exception):  # now, since Lambda gives a whole processor only while it starts; a run tells what is wrong
+    this_process()
 gc.freeze()  # what was imported stays: no collection looks at it
 gc.enable()

@@ -887,6 +887,14 @@ for _ in range(2):
 """
 
 
+@pytest.mark.parametrize(("is_fit", "made"), [(True, "1\n"), (False, "0\n")])
+def test_client_is_made_while_the_process_starts(live: World, is_fit: bool, made: str) -> None:
+    """Lambda gives a whole processor only until the module is loaded; settings that are unfit are for the run to tell."""
+    code = "from handler.app import this_process; print(this_process.cache_info().currsize)"
+    done = shell(["-c", code], machine(**(live.environment() if is_fit else {})))
+    assert (done.returncode, done.stdout, done.stderr) == (0, made, "")
+
+
 def test_deployed_handler_keeps_its_process_and_its_service_name(live: World) -> None:
     """`handler.app.lambda_handler` reads the environment once, and names the service as Powertools is told."""
     env = machine(**live.environment(), POWERTOOLS_SERVICE_NAME="another-service")
