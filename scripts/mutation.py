@@ -19,7 +19,7 @@ from scripts import ROOT
 
 RESULTS, KNOWN = ROOT / "mutants", ROOT / "tests" / "mutation" / "survivors.toml"
 LEAST_SHARE = 0.9
-KILLED, SURVIVED, NEVER_CALLED = (1, 3), 0, 33  # pytest's exit codes, and mutmut's; any other: a signal ended a test
+KILLED, BY_TYPES, SURVIVED, NEVER_CALLED = (1, 3), 37, 0, 33  # pytest's and mutmut's codes; others: a test was ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,8 @@ def main(*patterns: str) -> int:
         reason = entry.pop("reason")
         known[Change(**entry)] = reason
     found = list(results([*patterns]))
-    killed = sum(code in KILLED for _, _, code in found)
+    by_types = sum(code == BY_TYPES for _, _, code in found)
+    killed = sum(code in KILLED for _, _, code in found) + by_types
     survivors = [Change.of(file, mutant) for file, mutant, code in found if code in {SURVIVED, NEVER_CALLED}]
     missing = sum(code is None for _, _, code in found)
     share = killed / max(1, len(found))
@@ -88,7 +89,7 @@ def main(*patterns: str) -> int:
             print(f"# In {KNOWN.name}, but survives no more\n{change}\n")
     unknown = sum(not known.get(change) for change in survivors)
     print(
-        f"{len(found)} mutants: {killed} killed, {len(survivors)} survived ({unknown} of them without a reason in",
+        f"{len(found)} mutants: {killed} killed ({by_types} of them by mypy), {len(survivors)} survived ({unknown} of them without a reason in",
         end=" ",
     )
     print(f"{KNOWN.name}), {len(found) - killed - len(survivors) - missing} timed out, {missing} not run")

@@ -582,6 +582,7 @@ def test_short_lived_token_does_not_open_the_slot(world: World) -> None:
     [
         ({}, "Bearer", "raas.all"),
         ({"token_type": "bearer"}, "Bearer", "raas.all"),
+        ({"token_type": "DPoP"}, "DPoP", "raas.all"),
         ({"token_type": OMITTED, "scope": OMITTED}, "Bearer", "raas.all"),
         ({"token_type": None, "scope": None}, "Bearer", "raas.all"),
         ({"scope": "raas.read"}, "Bearer", "raas.read"),

@@ -889,7 +889,7 @@ for _ in range(2):
 
 @pytest.mark.parametrize(("is_fit", "made"), [(True, "1\n"), (False, "0\n")])
 def test_client_is_made_while_the_process_starts(live: World, is_fit: bool, made: str) -> None:
-    """Lambda gives a whole processor only until the module is loaded; settings that are unfit are for the run to tell."""
+    """Lambda gives a whole processor only until the module is loaded; unfit settings are for the run to tell."""
     code = "from handler.app import this_process; print(this_process.cache_info().currsize)"
     done = shell(["-c", code], machine(**(live.environment() if is_fit else {})))
     assert (done.returncode, done.stdout, done.stderr) == (0, made, "")

@@ -65,6 +65,7 @@ def test_request_has_exactly_the_vendors_fields(world: World) -> None:
     ]
     headers = {name.lower(): value for name, value in request.headers.items()}
     assert headers["content-type"] == "application/x-www-form-urlencoded"
+    assert headers["accept"] == "application/json"
     assert int(headers["content-length"]) == len(request.body)
     assert not {"authorization", "cookie", "transfer-encoding"} & set(headers)
 

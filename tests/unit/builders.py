@@ -21,10 +21,14 @@ PRIMARY = Client("client-primary", "canary-primary-secret")
 STANDBY = Client("client-standby", "canary-standby-secret")
 FORMER = Client("client-former", "canary-former-secret")  # configured no longer
 
-# In the suite the same few hundred each time; `make fuzz` has other ones, and many.
+# In the suite the same two hundred each time; `make fuzz` has other ones, and many; `make mutation` a few.
 FUZZED = int(os.environ.get("FUZZ_EXAMPLES", "0"))
 BOUNDED = hypothesis_settings(
-    max_examples=FUZZED or 200, deadline=None, derandomize=not FUZZED, database=None, print_blob=bool(FUZZED)
+    max_examples=FUZZED or 2 * hypothesis_settings.default.max_examples,
+    deadline=None,
+    derandomize=not FUZZED,
+    database=None,
+    print_blob=bool(FUZZED),
 )
 
 
