@@ -88,11 +88,9 @@ def main(*patterns: str) -> int:
         for change in {*known} - {*survivors}:
             print(f"# In {KNOWN.name}, but survives no more\n{change}\n")
     unknown = sum(not known.get(change) for change in survivors)
-    print(
-        f"{len(found)} mutants: {killed} killed ({by_types} of them by mypy), {len(survivors)} survived ({unknown} of them without a reason in",
-        end=" ",
-    )
-    print(f"{KNOWN.name}), {len(found) - killed - len(survivors) - missing} timed out, {missing} not run")
+    timed_out = len(found) - killed - len(survivors) - missing
+    print(f"{len(found)} mutants: {killed} killed ({by_types} of them by mypy), {len(survivors)} survived", end=" ")
+    print(f"({unknown} of them without a reason in {KNOWN.name}), {timed_out} timed out, {missing} not run")
     print(f"{share:.1%} killed, of at least {LEAST_SHARE:.0%}")
     return int(share < LEAST_SHARE or unknown + missing > 0)
 

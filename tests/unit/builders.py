@@ -24,7 +24,7 @@ FORMER = Client("client-former", "canary-former-secret")  # configured no longer
 # In the suite the same two hundred each time; `make fuzz` has other ones, and many; `make mutation` a few.
 FUZZED = int(os.environ.get("FUZZ_EXAMPLES", "0"))
 BOUNDED = hypothesis_settings(
-    max_examples=FUZZED or 2 * hypothesis_settings.default.max_examples,
+    max_examples=FUZZED or 2 * hypothesis_settings().max_examples,
     deadline=None,
     derandomize=not FUZZED,
     database=None,
