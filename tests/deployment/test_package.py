@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -55,13 +56,78 @@ def test_only_what_runs_ships(tmp_path: Path) -> None:
     assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()} == SHIPPED
 
 
-@pytest.mark.parametrize("has", [{"precious.txt"}, {"handler/app.py", "template.yaml"}])
+@pytest.mark.parametrize(
+    "has", [{"precious.txt"}, {"handler/app.py", "template.yaml"}, {"handler/app.py", "precious.txt"}]
+)
 def test_a_folder_with_anything_else_in_it_is_left_alone(tmp_path: Path, has: set[str]) -> None:
     """Neither a folder of somebody's own nor the repository itself is emptied for a package."""
     folder = fill(tmp_path, has)
     with pytest.raises(ValueError, match="nothing is deleted"):
         package.fill(folder)
     assert all((folder / name).read_text() == name for name in has)
+
+
+@pytest.mark.parametrize("name", ["precious.txt", "handler/app.py", "precious-link"])
+def test_an_earlier_package_goes_but_not_one_in_which_something_is_newer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """What somebody added to a package, or changed in it, is theirs."""
+    monkeypatch.setattr(package, "install", lambda _: None)
+    folder, elsewhere = tmp_path / "package", fill(tmp_path / "elsewhere", {"precious.txt"})
+    settle(fill(folder, {"handler/app.py", "old.py"}))
+    package.fill(folder)
+    assert not (folder / "old.py").exists()
+    if name.endswith("link"):
+        (folder / name).symlink_to(elsewhere)
+    else:
+        (folder / name).write_text("precious")
+    with pytest.raises(ValueError, match="nothing is deleted"):
+        package.fill(folder)
+    assert (folder / name).exists()
+
+
+def test_a_build_that_fails_leaves_no_half_of_a_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next one finds the folder free, and need not be told to delete anything."""
+    monkeypatch.setattr(package, "LOCK", fill(tmp_path, {"requirements.lock"}) / "requirements.lock")
+    with pytest.raises(subprocess.CalledProcessError):
+        package.fill(tmp_path / "package")
+    assert not (tmp_path / "package").exists()
+
+
+@pytest.mark.parametrize("kind", ["file", "link", "dangling link"])
+def test_a_target_that_is_no_folder_is_refused_in_a_sentence(tmp_path: Path, kind: str) -> None:
+    """And is left as it is; the shell shows the sentence, not a traceback."""
+    target = tmp_path / "target"
+    if kind == "file":
+        target.write_text("precious")
+    else:
+        target.symlink_to(fill(tmp_path / "real", {"precious.txt"}) if kind == "link" else tmp_path / "nowhere")
+    command = [sys.executable, "-m", "scripts.package", str(target)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, f"{target} is no folder: name the folder itself\n")
+    assert target.is_symlink() or target.read_text() == "precious"
+    assert kind != "link" or (target / "precious.txt").read_text() == "precious.txt"
+
+
+def test_of_the_handler_only_what_python_can_import_ships(tmp_path: Path) -> None:
+    """An editor's lock and backups stay out."""
+    ours = {"app.py", "__init__.py", "inner/deep.py"}
+    others = {"app (copy).py", ".ipynb_checkpoints/app-checkpoint.py", ".ipynb_checkpoints/app.py", "app.py~", "a.txt"}
+    fill(tmp_path, ours | others)
+    (tmp_path / ".#app.py").symlink_to("somebody@some-machine.1234")
+    assert {path.relative_to(tmp_path).as_posix() for path in package.modules(tmp_path)} == ours
+
+
+@pytest.mark.parametrize("kind", ["folder", "link", "dangling link"])
+def test_a_module_that_is_no_regular_file_ends_the_build(tmp_path: Path, kind: str) -> None:
+    """It is not left out in silence: the handler may import it."""
+    fill(tmp_path, {"app.py"})
+    if kind == "folder":
+        (tmp_path / "odd.py").mkdir()
+    else:
+        (tmp_path / "odd.py").symlink_to("app.py" if kind == "link" else "nowhere.py")
+    with pytest.raises(ValueError, match=r"odd\.py is no regular file"):
+        package.modules(tmp_path)
 
 
 def test_the_target_that_sam_runs_does_nothing_by_hand() -> None:
