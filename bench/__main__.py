@@ -11,8 +11,9 @@ from bench.artifacts import NAIVE, OURS, build
 from bench.processes import trust
 from bench.rounds import count, play
 from bench.situations import SITUATIONS
-from bench.tools import chosen_python, runtime, version
+from bench.tools import chosen_python, runtime
 from scripts import ROOT
+from scripts.bytecode import full_version
 
 
 def consumer_reads() -> str:
@@ -31,14 +32,14 @@ def main() -> None:
     parser.add_argument("--no-page", action="store_true", help="print the tables only")
     asked = parser.parse_args()
     python = chosen_python()
-    tell(f"building, for CPython {version(python)}")
+    tell(f"building, for CPython {full_version(python)}")
     artifacts, tools = build(python), runtime(python)
     if tools is None:
         tell("the RIE is for x86-64 Linux: only bare processes are run")
     samples = play(python, tools, artifacts, asked.rounds, tell)
     calls = {(name, where): count(python, artifacts[name], where) for where in SITUATIONS for name in (NAIVE, OURS)}
     tables = report.Report(artifacts, samples, calls, trust(python, artifacts[OURS]))
-    text = tables.text(report.machine(version(python), asked.rounds), consumer_reads())
+    text = tables.text(report.machine(full_version(python), asked.rounds), consumer_reads())
     print(text)
     if not asked.no_page:
         report.write(text)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scripts import ROOT
-from scripts.bytecode import target_python
+from scripts.bytecode import full_version, target_python
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,11 +31,6 @@ def chosen_python() -> str:
     return target_python() or sys.executable
 
 
-def version(python: str) -> str:
-    command = [python, "-c", "import platform; print(platform.python_version())"]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-
-
 def runtime(python: str) -> tuple[Path, Path] | None:
     """Return the RIE and the folder of the runtime client for this Python; None on a machine of another kind."""
     if (sys.platform, platform.machine()) != RIE_RUNS_ON:
@@ -44,7 +39,7 @@ def runtime(python: str) -> tuple[Path, Path] | None:
 
 
 def runtime_client(python: str) -> Path:
-    tag = "cpython-" + "".join(version(python).split(".")[:2])
+    tag = "cpython-" + "".join(full_version(python).split(".")[:2])
 
     def fetch(target: Path) -> None:
         pip(python, "install", "--target", str(target), RUNTIME_CLIENT)

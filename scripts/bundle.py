@@ -10,7 +10,7 @@ import zipfile
 from pathlib import Path
 
 from scripts import ROOT
-from scripts.bytecode import NONE_AT_HAND, VERSION
+from scripts.bytecode import NONE_AT_HAND, VERSION, full_version, target_python
 from scripts.package import FILE_MODE
 
 BUILT = ROOT / ".aws-sam" / "build" / "RefreshFunction"
@@ -38,7 +38,9 @@ def main() -> None:
     print(f"{BUNDLE.relative_to(ROOT)}: {len(content):,} bytes, {len(files):,} files, {unpacked:,} bytes unpacked")
     # `sam build` keeps what the package's own build has said to itself.
     compiled = sum(file.suffix == ".pyc" for file in files)
-    print(f"bytecode of Python {VERSION} for {compiled} files" if compiled else NONE_AT_HAND)
+    python = target_python()
+    version = full_version(python) if python else VERSION
+    print(f"bytecode of Python {version} for {compiled} files" if compiled else NONE_AT_HAND)
     print(f"sha256 {hashlib.sha256(content).hexdigest()}")
 
 

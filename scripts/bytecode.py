@@ -1,7 +1,8 @@
 """Compile the package as the function's own Python would at every cold start: it cannot write beside its code.
 
 The bytecode is of one Python version, so it takes that one: PYTHON313 names it, else `python3.13` on the PATH, else
-pyenv's. Any other Python still runs the package, from the sources, which stay for that and for tracebacks.
+pyenv's. Each 3.13.x runs what any of them has compiled, but the bytes may differ from one to the next, and so may the
+package's hash. Any other Python still runs the package, from the sources, which stay for that and for tracebacks.
 """
 
 import os
@@ -39,6 +40,12 @@ def target_python() -> str | None:
         if done.returncode == 0:
             return candidate
     return None
+
+
+def full_version(python: str) -> str:
+    """Return the version of this Python with its patch level, such as 3.13.0."""
+    command = [python, "-I", "-c", "import platform; print(platform.python_version())"]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()  # noqa: S603 - ours
 
 
 def compile_all(folder: Path, python: str) -> None:
