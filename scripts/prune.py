@@ -37,9 +37,16 @@ def prune(folder: Path) -> None:
     for file in folder.glob("*.dist-info/*"):
         if not file.name.startswith(KEPT_METADATA):
             remove(file)
-    data = folder / "botocore" / "data"
+    prune_data(folder / "botocore" / "data")
+
+
+def prune_data(data: Path) -> None:
+    """Leave of each service of ours the newest version of its API, which a client takes, and nothing of the others."""
     for found in data.glob("*/"):
         if found.is_dir() and found.name not in SERVICES:
+            remove(found)
+    for service in SERVICES:
+        for found in sorted((data / service).glob("*/"))[:-1]:  # their names are dates
             remove(found)
     for file in data.rglob("examples-1.json*"):  # for the documentation of a client's methods
         remove(file)

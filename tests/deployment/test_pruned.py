@@ -43,6 +43,13 @@ NOT_FOLLOWED = {
     "aws_lambda_powertools/shared/functions.py: aws_lambda_powertools.event_handler.openapi.compat": "for Pydantic",
     "urllib3/__init__.py: urllib3.contrib.emscripten": "for browsers",
 }
+KMS_CLIENT = """
+import boto3, botocore.exceptions
+try:
+    print(boto3.client("kms", region_name="us-gov-west-1").meta.endpoint_url)
+except botocore.exceptions.UnknownServiceError:
+    print("unknown")
+"""
 Json = dict[str, Any]
 
 
@@ -165,13 +172,24 @@ def test_the_services_that_ship_are_those_that_the_handler_makes_clients_of() ->
 
 
 def test_the_data_that_ships_is_of_these_services_alone(package: Path) -> None:
-    """Each with its model and its rules for endpoints, and none of the examples."""
+    """Each in the version that a client takes, with its model and its rules for endpoints, and none of the examples."""
     data = package / "botocore" / "data"
     assert {path.name for path in data.iterdir() if path.is_dir()} == set(SERVICES)
+    whole = botocore.session.get_session().get_component("data_loader")
     for service in SERVICES:
+        assert [path.name for path in (data / service).iterdir()] == [
+            whole.determine_latest_version(service, "service-2")
+        ]
         names = {path.name.partition(".")[0] for path in (data / service).rglob("*.json*")}
         assert {"service-2", "endpoint-rule-set-1"} <= names
         assert "examples-1" not in names
+
+
+def test_a_client_of_another_service_needs_the_whole_data_as_the_runbook_says(package: Path) -> None:
+    """Such as a layer's own: botocore refuses it by name, and finds it once AWS_DATA_PATH says where."""
+    found = python(package, "-c", KMS_CLIENT, AWS_DATA_PATH=str(Path(botocore.session.__file__).parent / "data"))
+    assert python(package, "-c", KMS_CLIENT).stdout == "unknown\n"
+    assert found.stdout == "https://kms.us-gov-west-1.amazonaws.com\n"
 
 
 def test_every_pattern_of_what_goes_has_gone_and_once_was_there(package: Path) -> None:
