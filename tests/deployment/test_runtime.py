@@ -30,6 +30,7 @@ from local.clock import Clock
 from local.faults import Fault
 from local.world import TOKEN_SECRET, World
 from scripts import LOCK, ROOT
+from scripts.bytecode import full_version, target_python
 from scripts.package import fill
 from tests.conftest import secrets_in
 
@@ -53,9 +54,11 @@ def rie() -> Path:
 @pytest.fixture(scope="session")
 def python_path() -> str:
     """The package that ships, made anew where anything in it has changed, and the client that AWS adds to it."""
+    compiler = target_python()  # its bytecode is in the package, so it comes anew with another patch version too
+    made_by = full_version(compiler) if compiler else "none"
     sources = [LOCK, *sorted((ROOT / "scripts").glob("*.py")), *sorted((ROOT / "handler").rglob("*.py"))]
     content = hashlib.sha256(b"".join(path.name.encode() + path.read_bytes() for path in sources)).hexdigest()
-    package = cached(f"package-{content[:16]}", fill)
+    package = cached(f"package-{content[:16]}-python-{made_by}", fill)
     for old in {*CACHE.glob("package-*")} - {package}:
         shutil.rmtree(old, ignore_errors=True)
     return f"{package}:{runtime_client(sys.executable)}"
