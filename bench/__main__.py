@@ -39,7 +39,7 @@ def main() -> None:
     samples = play(python, tools, artifacts, asked.rounds, tell)
     calls = {(name, where): count(python, artifacts[name], where) for where in SITUATIONS for name in (NAIVE, OURS)}
     tables = report.Report(artifacts, samples, calls, trust(python, artifacts[OURS]))
-    text = tables.text(report.machine(full_version(python), asked.rounds), consumer_reads())
+    text = tables.text(report.facts(full_version(python), asked.rounds, artifacts[OURS]), consumer_reads())
     print(text)
     if not asked.no_page:
         report.write(text)

@@ -6,6 +6,7 @@ wheels by the same hashes, and one Python compiles what is compiled.
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -32,6 +33,7 @@ class Artifact:
     handler: str
     zip_bytes: int = 0
     unpacked_bytes: int = 0
+    sha256: str = ""  # of the zip
 
 
 def build(python: str) -> dict[str, Artifact]:
@@ -56,4 +58,5 @@ def packed(name: str, folder: Path) -> Artifact:
     bundle(folder, target)
     handler = "handler.app.lambda_handler" if name == OURS else "app.lambda_handler"
     unpacked = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    return Artifact(name, folder, handler, target.stat().st_size, unpacked)
+    content = target.read_bytes()
+    return Artifact(name, folder, handler, len(content), unpacked, hashlib.sha256(content).hexdigest())

@@ -15,11 +15,13 @@ from bench.artifacts import HERE
 
 PRICES = HERE / "prices.json"
 MEMORIES = (128, 256, 512)  # megabytes
+DEPLOYED = 256  # of them, what the template has; a test looks there
 STACKS = (1, 10, 100, 1_000)
 SECONDS_AN_HOUR = 3_600
 # What one stack has, as in template.yaml; a test counts them there.
 SECRETS, ALARMS, DASHBOARDS = 2, 7, 1
-# Sent at every tick: TokenSecondsRemaining and Kept; AWS bills a metric by the hours in which it is sent.
+# What a run without trouble sends: TokenSecondsRemaining, and one of Kept, Refreshed, Recovered and Waiting.
+# AWS bills a metric by the hours in which it is sent, so in an hour with a refresh Refreshed takes the place of Kept.
 METRICS_EACH_HOUR, HOURS_A_MONTH = 2, 730
 
 
@@ -36,6 +38,19 @@ class Tick:
 
 
 @dataclass(frozen=True, slots=True)
+class Billed:
+    """What Lambda bills for one cold tick, in seconds: until it is started, then its processor, then the network."""
+
+    init: float
+    processor: float
+    network: float
+
+    @property
+    def all(self) -> float:
+        return self.init + self.processor + self.network
+
+
+@dataclass(frozen=True, slots=True)
 class Book:
     """The file of prices, assumptions and quotas."""
 
@@ -48,31 +63,36 @@ class Book:
     def price(self, name: str) -> float:
         return float(self.document["prices"][name]["price"])
 
+    def read_between(self) -> tuple[str, str]:
+        """Return when the first and the last of the prices were read; a year alone where no month is known."""
+        moments = [one["read"] for one in self.document["prices"].values()]
+        return min(moments), max(moments)
+
     def assumed(self, name: str) -> float:
         return float(self.document["assumptions"][name]["value"])
 
 
-def billed_seconds(tick: Tick, memory: int, book: Book) -> float:
-    """Return the seconds that Lambda would bill for one cold tick with this memory (megabytes)."""
+def billed(tick: Tick, memory: int, book: Book) -> Billed:
+    """Return what Lambda would bill for one cold tick with this memory (megabytes)."""
     share = min(1.0, memory / book.assumed("vcpu_memory_mb"))
     hosts = 1 + bool(tick.vendor_calls)
     run = (tick.run + hosts * (tick.trust + book.assumed("handshake_cpu_seconds_per_host"))) / share
     waits = tick.aws_calls * book.assumed("network_seconds_per_aws_call")
     waits += tick.vendor_calls * book.assumed("network_seconds_per_token_request")
-    return tick.start / book.assumed("init_vcpu") * book.assumed("init_is_billed") + run + waits
+    return Billed(tick.start / book.assumed("init_vcpu") * book.assumed("init_is_billed"), run, waits)
 
 
 def month(no_op: Tick, refresh: Tick, memory: int, book: Book) -> dict[str, float]:
     """Return what one stack costs in a month, line by line."""
     ticks, refreshes = book.assumed("ticks_per_month"), book.assumed("refreshes_per_month")
     kinds = ((no_op, ticks - refreshes), (refresh, refreshes))
-    seconds = sum(number * billed_seconds(tick, memory, book) for tick, number in kinds)
+    seconds = sum(number * billed(tick, memory, book).all for tick, number in kinds)
     calls = sum(number * tick.aws_calls for tick, number in kinds)
     log = sum(number * (tick.log_bytes + book.assumed("platform_log_bytes")) for tick, number in kinds) / 1e9
     return {
         "secrets": SECRETS * book.price("secret_month"),
         "alarms": ALARMS * book.price("alarm_month"),
-        "custom metrics": (METRICS_EACH_HOUR + refreshes / HOURS_A_MONTH) * book.price("metric_month"),
+        "custom metrics": METRICS_EACH_HOUR * book.price("metric_month"),
         "API calls": calls * book.price("secret_call"),
         "Lambda GB-seconds": seconds * memory / 1_024 * book.price("lambda_gb_second_arm64"),
         "Lambda requests": ticks * book.price("lambda_request"),
@@ -80,6 +100,12 @@ def month(no_op: Tick, refresh: Tick, memory: int, book: Book) -> dict[str, floa
         "log": log * (book.price("log_gb") + book.assumed("log_months") * book.price("log_gb_month")),
         "dashboard": DASHBOARDS * book.price("dashboard_month"),
     }
+
+
+def consumer(book: Book) -> tuple[float, float]:
+    """Return the calls that one process which reads the token makes in a month, and what they cost."""
+    calls = HOURS_A_MONTH * SECONDS_AN_HOUR / book.assumed("consumer_reads_each_seconds")
+    return calls, calls * book.price("secret_call")
 
 
 def needed(peak_megabytes: float, book: Book) -> float:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.artifacts import COMPILED, NAIVE, NOTHING, OURS
-from bench.cost import MEMORIES, STACKS, Book, Tick, billed_seconds, cheapest, month, needed
+from bench.cost import DEPLOYED, MEMORIES, STACKS, Billed, Book, Tick, billed, cheapest, consumer, month, needed
 from bench.growth import costs, limits, rates
 from bench.rounds import BARE, EMULATED, Samples, Spread, ratio
 from bench.situations import DUE, FRESH, SITUATIONS
@@ -37,8 +37,8 @@ Calls = dict[tuple[str, str], tuple["Counts", "Counts"]]
 table = partial(markdown.table, rule="---:")
 
 
-def machine(python: str, rounds: int) -> str:
-    """Return the facts that the figures depend on, and none that names the machine."""
+def facts(python: str, rounds: int, package: Artifact) -> str:
+    """Return what the figures depend on, and nothing that names the machine."""
     model = platform.machine()
     cpus = Path("/proc/cpuinfo")
     if cpus.exists():
@@ -46,7 +46,8 @@ def machine(python: str, rounds: int) -> str:
         model = lines[0].partition(":")[2].strip() if lines else model
     today = dt.datetime.now(dt.UTC).date().isoformat()
     system = f"{platform.system()} {platform.release()}"
-    return f"{model}, {os.cpu_count()} cores, {system}, CPython {python}; {rounds} rounds on {today}."
+    measured = f"{model}, {os.cpu_count()} cores, {system}, CPython {python}; {rounds} rounds on {today}."
+    return f"{measured} The package's sha256 is `{package.sha256}`."
 
 
 class Report:
@@ -71,11 +72,14 @@ class Report:
             "### Size, calls and bytes",
             self.sizes(),
             self.traffic(),
+            f"### Billed seconds at {DEPLOYED} MB",
+            self.seconds(book),
             f"### A month of one stack, in {book.document['currency']}",
             self.month(book),
             "### Many clients",
             self.growth(book),
-            f"### What a consumer's read costs\n\n```\n{reads}\n```",
+            "### What a consumer's read costs",
+            reads,
         ]
         return "\n\n".join(parts)
 
@@ -99,7 +103,7 @@ class Report:
                 found = self.ratio_to(measure, name, way)
                 where = "" if measure == "zip" else way
                 verdict = "met" if found.median <= most else "missed"
-                rows.append([measure, name, where, f"{found.median:.2f}", spread(found, 2), f"{most:.2f}", verdict])
+                rows.append([measure, name, where, f"{found.median:.3f}", spread(found, 3), f"{most:.2f}", verdict])
         return table(["ours to theirs", "theirs", "run as", "ratio", "quartiles", "at most", ""], rows)
 
     def cold(self) -> str:
@@ -166,7 +170,8 @@ class Report:
                 [one.log_bytes for one in taken],
             )
         )
-        secrets, vendor = self._calls[name, where]
+        # Compiled or not, the naive function makes the same calls.
+        secrets, vendor = self._calls[NAIVE if name == COMPILED else name, where]
         # Python's own start, from the package that does nothing.
         start += Spread.of(self.cold_of(BARE, FRESH, NOTHING)).median / 1_000
         return Tick(start, run, self._trust[0], secrets.requests, vendor.requests, int(log))
@@ -175,26 +180,53 @@ class Report:
         """Return megabytes: the most that a refresh took, and the certificates, which it had no need of here."""
         return max(Spread.of(self.peaks(way, DUE, OURS)).high for way in self._ways) + self._trust[1]
 
+    def billed(self, name: str, where: str, memory: int, book: Book) -> Billed:
+        return billed(self.tick(name, where), memory, book)
+
+    def seconds(self, book: Book) -> str:
+        rows = []
+        for where in SITUATIONS:
+            ours = self.billed(OURS, where, DEPLOYED, book).all
+            for name in (NAIVE, COMPILED, OURS):
+                one = self.billed(name, where, DEPLOYED, book)
+                cells = (one.init, one.processor, one.network, one.all, ours / one.all)
+                rows.append([f"{where}, {name}", *(f"{cell:.2f}" for cell in cells)])
+        about = (
+            "Of a cold tick, by calculation from the medians: what starts has a whole processor, what runs has "
+            f"{DEPLOYED}/{book.assumed('vcpu_memory_mb'):,.0f} of one. The RIE and bare processes, and so the ratios "
+            "above, give a whole one to both; expect these here of Lambda. Ours imports `requests` while it runs, at a "
+            f"refresh alone: {book.assumed('refreshes_per_month'):.0f} times a month."
+        )
+        head = ["", "init", "run: processor", "run: network", "billed", "ours to it"]
+        return f"{about}\n\n{table(head, rows)}"
+
     def month(self, book: Book) -> str:
-        no_op, refresh = self.tick(OURS, FRESH), self.tick(OURS, DUE)
-        columns = [month(no_op, refresh, memory, book) for memory in MEMORIES]
-        naive = month(self.tick(NAIVE, FRESH), self.tick(NAIVE, DUE), MEMORIES[1], book)
-        rows = [[line, *(f"{column[line]:.6f}" for column in [*columns, naive])] for line in columns[0]]
-        rows.append(["**all**", *(f"**{sum(column.values()):.4f}**" for column in [*columns, naive])])
-        for what, tick in (("a cold no-op, billed seconds", no_op), ("a cold refresh, billed seconds", refresh)):
-            seconds = [billed_seconds(tick, memory, book) for memory in MEMORIES]
-            theirs = self.tick(NAIVE, FRESH if tick is no_op else DUE)
-            rows.append([what, *(f"{one:.2f}" for one in [*seconds, billed_seconds(theirs, MEMORIES[1], book)])])
+        plans = [(OURS, memory) for memory in MEMORIES] + [(NAIVE, DEPLOYED), (COMPILED, DEPLOYED)]
+        columns = [month(self.tick(name, FRESH), self.tick(name, DUE), memory, book) for name, memory in plans]
+        rows = [[line, *(f"{column[line]:.6f}" for column in columns)] for line in columns[0]]
+        sums = [(sum(column.values()) - column["dashboard"], column["dashboard"]) for column in columns]
+        rows.append(["**all**, the dashboard one of three free ones", *(f"**{one:.4f}**" for one, _ in sums)])
+        rows.append(["**all**, with three others in the account", *(f"**{sum(both):.4f}**" for both in sums)])
+        for where in SITUATIONS:
+            seconds = [self.billed(name, where, memory, book).all for name, memory in plans]
+            rows.append([f"a cold {where}, billed seconds", *(f"{one:.2f}" for one in seconds)])
         least = needed(self.peak(), book)
-        rows.append([f"at least {least:.0f} MB", *("yes" if memory >= least else "no" for memory in MEMORIES), ""])
-        best = cheapest(no_op, refresh, self.peak(), book)
-        head = ["", *(f"{memory} MB" for memory in MEMORIES), f"naive, {MEMORIES[1]} MB"]
+        sound = ("yes" if memory >= least else "no" for memory in MEMORIES)
+        rows.append([f"at least {least:.0f} MB", *sound, *[""] * (len(plans) - len(MEMORIES))])
+        best = cheapest(self.tick(OURS, FRESH), self.tick(OURS, DUE), self.peak(), book)
+        head = ["", *(f"{memory} MB" for memory in MEMORIES)]
+        head += [f"{what} in our template, {DEPLOYED} MB" for what in ("naive's code", COMPILED)]
         cpu, memory = self._trust
         trust = (
             f"Trusted certificates: {1_000 * cpu:.0f} ms of CPU for each of two libraries, {memory:.1f} MB for both."
         )
-        about = f"{book.document['region']}, prices of {book.document['as_of']}: `bench/prices.json`, sources included."
-        return f"{about}\n\n{table(head, rows)}\n\n{trust} The cheapest sound memory of these: {best} MB."
+        about = (
+            f"{book.document['region']}, prices as read between {' and '.join(book.read_between())} (a year alone: as "
+            "public guides of that year cite them): `bench/prices.json`, sources included."
+        )
+        return "\n\n".join(
+            [about, table(head, rows), extras(book), f"{trust} The cheapest sound memory of these: {best} MB."]
+        )
 
     def growth(self, book: Book) -> str:
         no_op, refresh = self.tick(OURS, FRESH), self.tick(OURS, DUE)
@@ -209,6 +241,18 @@ class Report:
         at_once = ["rate", "default", f"{STACKS[-1]:,} stacks in one second", "times the default", "source"]
         tables = (head, costs(no_op, refresh, memory, book)), (quotas, limits(book)), (at_once, rates(book))
         return "\n\n".join(table(*one) for one in tables)
+
+
+def extras(book: Book) -> str:
+    """Return what comes on top of a month, by what one has of it."""
+    calls, cost = consumer(book)
+    currency, each = book.document["currency"], book.assumed("consumer_reads_each_seconds")
+    return (
+        f"On top: each consumer process that reads every {each:.0f} s makes {calls:,.0f} calls a month, {cost:.4f} "
+        f"{currency}; a replica is {book.price('secret_month'):.2f} {currency} for each secret and region; a KMS key "
+        f"of one's own is {book.price('kms_key_month'):.2f} {currency}, and {10_000 * book.price('kms_call'):.2f} "
+        f"{currency} for each 10,000 calls, the consumers' among them."
+    )
 
 
 def spread(found: Spread, digits: int = 0) -> str:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from tango_token import TTL_SECONDS
 
 from bench import cost, report
-from bench.artifacts import HERE, NAIVE, Artifact
-from bench.cost import MEMORIES, Book, Tick, billed_seconds, cheapest, month, needed
+from bench.artifacts import COMPILED, HERE, NAIVE, NOTHING, OURS, Artifact
+from bench.cost import DEPLOYED, MEMORIES, Book, Tick, billed, cheapest, consumer, month, needed
 from bench.growth import costs, limits
-from bench.processes import bare
-from bench.rounds import Spread, ratio
+from bench.meter import Counts
+from bench.processes import Sample, bare
+from bench.rounds import BARE, Spread, ratio
 from bench.situations import DUE, FRESH, SITUATIONS, situation
 from tests.deployment.stack import ROOT, TEMPLATE
 from tests.deployment.test_runtime import python_path  # noqa: F401 - the fixture that makes the package, once
@@ -54,13 +57,35 @@ def test_a_stack_has_as_many_of_everything_as_the_template() -> None:
     assert quotas["secrets"]["per_stack"] == cost.SECRETS
     assert quotas["iam_policies"]["per_stack"] == TYPES["AWS::IAM::ManagedPolicy"]
     assert quotas["iam_roles"]["per_stack"] == TYPES["AWS::IAM::Role"] + 1  # SAM makes the schedule's
-    assert TEMPLATE["Resources"]["RefreshFunction"]["Properties"]["MemorySize"] in MEMORIES
+    assert TEMPLATE["Resources"]["RefreshFunction"]["Properties"]["MemorySize"] == DEPLOYED
+    assert DEPLOYED in MEMORIES
+
+
+@pytest.mark.parametrize("where", SITUATIONS)
+def test_a_run_sends_as_many_metrics_as_a_month_is_counted_with(where: str) -> None:
+    """How much is left, and one outcome: a refresh sends no more of them than a no-op."""
+    with situation(where) as world:
+        outcome = world.invoke()["outcome"]
+        sent = [line["_aws"]["CloudWatchMetrics"] for line in world.lines if "_aws" in line]
+    names = [metric["Name"] for directives in sent for one in directives for metric in one["Metrics"]]
+    assert sorted(names) == sorted(["TokenSecondsRemaining", outcome.capitalize()])
+    assert len(names) == cost.METRICS_EACH_HOUR
+    assert month(NO_OP, REFRESH, 256, BOOK)["custom metrics"] == len(names) * BOOK.price("metric_month")
+
+
+def test_what_a_consumers_reads_cost_is_by_how_often_ours_reads() -> None:
+    """Twelve times an hour."""
+    assert BOOK.assumed("consumer_reads_each_seconds") == TTL_SECONDS
+    assert consumer(BOOK) == pytest.approx((8_760, 0.0438))
 
 
 def test_every_price_and_assumption_says_where_it_is_from() -> None:
-    """With the region and the month of the prices, so that a reader can tell when they are out of date."""
-    assert {"region", "as_of", "currency"} <= BOOK.document.keys()
-    assert all(one["source"] and one["unit"] and one["price"] > 0 for one in BOOK.document["prices"].values())
+    """With the region, and when each price was read, so that a reader can tell when they are out of date."""
+    assert {"region", "currency"} <= BOOK.document.keys()
+    prices = BOOK.document["prices"].values()
+    assert all(one["source"] and one["unit"] and one["price"] > 0 for one in prices)
+    assert all(re.fullmatch(r"20\d\d(-(0[1-9]|1[0-2]))?", one["read"]) for one in prices)
+    assert BOOK.read_between() == (min(one["read"] for one in prices), max(one["read"] for one in prices))
     assert all(one["why"] for one in BOOK.document["assumptions"].values())
     quotas = [*BOOK.document["quotas"].values(), *BOOK.document["rates"].values()]
     assert all(one["source"] and one["what"] for one in quotas)
@@ -68,11 +93,19 @@ def test_every_price_and_assumption_says_where_it_is_from() -> None:
 
 def test_more_memory_is_billed_for_fewer_seconds_and_costs_more() -> None:
     """What waits for the processor gets shorter in proportion, what waits for the network does not."""
-    seconds = [billed_seconds(NO_OP, memory, BOOK) for memory in MEMORIES]
-    assert seconds == sorted(seconds, reverse=True)
+    seconds = [billed(NO_OP, memory, BOOK) for memory in MEMORIES]
+    assert [one.all for one in seconds] == sorted((one.all for one in seconds), reverse=True)
+    assert len({(one.init, one.network) for one in seconds}) == 1
     lambdas = [month(NO_OP, REFRESH, memory, BOOK)["Lambda GB-seconds"] for memory in MEMORIES]
     assert lambdas == sorted(lambdas)
-    assert billed_seconds(REFRESH, 256, BOOK) > billed_seconds(NO_OP, 256, BOOK)
+    assert billed(REFRESH, 256, BOOK).all > billed(NO_OP, 256, BOOK).all
+
+
+def test_work_that_moves_into_the_start_is_billed_for_less() -> None:
+    """A start has a whole processor, a run at 256 MB about a seventh of one."""
+    early, late = Tick(0.3, 0.0, 0.0, 1, 0, 900), Tick(0.2, 0.1, 0.0, 1, 0, 900)
+    saved = billed(late, 256, BOOK).all - billed(early, 256, BOOK).all
+    assert saved == pytest.approx(0.1 * (1_769 / 256 - 1))
 
 
 def test_the_cheapest_memory_is_one_that_is_at_most_half_full() -> None:
@@ -88,6 +121,64 @@ def test_costs_grow_with_the_clients_and_the_first_quota_comes_first() -> None:
     assert thousand == pytest.approx(1_000 * one, rel=0.01)
     stacks = [int(row[3].replace(",", "")) for row in limits(BOOK)]
     assert stacks == sorted(stacks)
+
+
+@pytest.fixture
+def figures() -> report.Report:
+    """Two rounds, in which ours starts in a fifth of the naive function's time, and runs twice as long."""
+    names = {OURS: (50.0, 20.0), NAIVE: (250.0, 10.0), COMPILED: (100.0, 10.0), NOTHING: (0.0, 0.0)}
+    samples = {
+        (BARE, where, name): [Sample(start + run + noise, 40_960, "", [], start, run, 900) for noise in (10, 20)]
+        for name, (start, run) in names.items()
+        for where in SITUATIONS
+    }
+    calls = {(name, where): (Counts(1, 1, 1, 1), Counts()) for name in (OURS, NAIVE) for where in SITUATIONS}
+    artifacts = {name: Artifact(name, HERE, "app.lambda_handler", 100, 200, "5ba1d0") for name in names}
+    return report.Report(artifacts, samples, calls, (0.0, 2.0))
+
+
+def cells(text: str, first: str) -> list[str]:
+    """Return what the one row of a table that begins so has after that."""
+    (row,) = [line for line in text.splitlines() if line.startswith(f"| {first} |")]
+    return [cell.strip(" *") for cell in row.split("|")[2:-1]]
+
+
+def test_the_ratio_of_billed_seconds_is_at_the_deployed_memory(figures: report.Report) -> None:
+    """Ours, far ahead in the start, falls back by what it does in the run: Lambda gives it less processor then."""
+    text = figures.seconds(BOOK)
+    share = DEPLOYED / BOOK.assumed("vcpu_memory_mb")
+    for where in SITUATIONS:
+        init, processor, network, whole, same = map(float, cells(text, f"{where}, {OURS}"))
+        theirs = [float(one) for one in cells(text, f"{where}, {NAIVE}")]
+        handshake = BOOK.assumed("handshake_cpu_seconds_per_host")
+        assert same == 1.0
+        assert processor == pytest.approx((0.02 + handshake) / share, abs=0.006)
+        assert whole == pytest.approx(init + processor + network, abs=0.02)
+        assert theirs[4] == pytest.approx(whole / theirs[3], abs=0.02)
+        assert 0.2 < theirs[4] < float(cells(text, f"{where}, {COMPILED}")[4])
+
+
+def test_a_months_sums_are_those_of_many_clients(figures: report.Report) -> None:
+    """Without the dashboard, which is free for the first three of an account, and with it."""
+    text = figures.month(BOOK)
+    free, paid = (
+        [float(one) for one in cells(text, first)]
+        for first in ("**all**, the dashboard one of three free ones", "**all**, with three others in the account")
+    )
+    assert len(free) == len(MEMORIES) + len((NAIVE, COMPILED))
+    assert [b - a for a, b in zip(free, paid, strict=True)] == pytest.approx([BOOK.price("dashboard_month")] * 5)
+    assert cells(figures.growth(BOOK), "1")[0] == f"{free[MEMORIES.index(DEPLOYED)]:.2f}"
+
+
+def test_the_page_says_which_package_and_when_its_prices_were_read(figures: report.Report) -> None:
+    """So that a reader can build the same, and look the prices up again."""
+    package = Artifact(OURS, HERE, "app.lambda_handler", sha256="5ba1d0")
+    text = figures.text(report.facts("3.13.0", 2, package), "| read |")
+    assert "2 rounds on" in text
+    assert "sha256 is `5ba1d0`" in text
+    assert "between {} and {}".format(*BOOK.read_between()) in text
+    assert "8,760 calls a month, 0.0438 USD" in text
+    assert "```" not in text
 
 
 @pytest.fixture
