@@ -66,6 +66,10 @@ mutation: $(MUTATION)/.ready  ## change handler/ everywhere, and see that a test
 	$(MUTATION)/mutmut run $(MUTANTS)
 	$(MUTATION)/python -m scripts.mutation $(MUTANTS)
 
+.PHONY: lock
+lock: $(READY)  ## requirements.lock anew, after a change of requirements.txt: what ships, by hash
+	$(BIN)/python -m scripts.lock
+
 clean:  ## remove what these commands made
 	rm -rf .venv* build .aws-sam out mutants .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	rm -rf consumers/python/build consumers/python/*.egg-info

@@ -1,7 +1,7 @@
 # ruff: noqa: T201 - a command line program prints
 """Write `requirements.lock`: every wheel that the Lambda ships, by its hash, for the platform that it runs on.
 
-`python -m scripts.lock`, with any Python from 3.11, after each change of requirements.txt.
+`make lock`, after each change of requirements.txt; `python -m scripts.lock` with any Python from 3.11 does as well.
 """
 
 import json
