@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -687,6 +688,7 @@ def test_refresh_is_told_on_the_bus(world: World) -> None:
     assert entry["EventBusName"] == "the-bus"
     assert json.loads(entry["Detail"]) == result
     assert not secrets_in(bus.received[0].body, world)
+    assert "event not put" not in world.output
 
 
 def test_failure_is_told_on_the_bus(world: World) -> None:
@@ -712,22 +714,31 @@ def test_nothing_is_told_on_the_bus_where_nothing_changed(world: World, event: J
 
 
 @pytest.mark.parametrize(
-    ("status", "body"),
+    ("status", "body", "word"),
     [
-        (400, {"__type": "ResourceNotFoundException", "message": "no such bus"}),
-        (500, {}),
-        (200, {"FailedEntryCount": 1, "Entries": [{"ErrorCode": "InternalFailure"}]}),
-        (200, {}),
-        (200, "no object"),
+        (400, {"__type": "ResourceNotFoundException", "message": "no such bus"}, "ResourceNotFoundException"),
+        (500, {}, "ClientError"),
+        (200, {"FailedEntryCount": 1, "Entries": [{"ErrorCode": "InternalFailure"}]}, "InternalFailure"),
+        (200, {}, "KeyError"),
+        (200, "no object", "AttributeError"),
     ],
 )
-def test_failing_bus_fails_no_refresh(world: World, status: int, body: object) -> None:
-    """The token is what counts: whatever the bus answers, the run's result stays, and the log has a word of it."""
+def test_failing_bus_fails_no_refresh(world: World, status: int, body: object, word: str) -> None:
+    """The token is what counts: whatever the bus answers, the run's result stays, and the log says what it was."""
     with Recorder(status, body) as bus:
         assert invoke_with_bus(world, bus.url)["outcome"] == "refreshed"
         assert len(bus.received) == 1
     assert world.consume() == 200
-    assert [line["level"] for line in world.lines if line.get("message") == "event not put"] == ["WARNING"]
+    said = [(line["level"], line["error"]) for line in world.lines if line.get("message") == "event not put"]
+    assert said == [("WARNING", word)]
+
+
+def test_bus_that_hangs_holds_no_run_for_long(world: World) -> None:
+    """A bus that takes the connection and never answers costs seconds, not the minute that boto3 would wait."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address, port = silent.getsockname()
+        assert invoke_with_bus(world, f"http://{address}:{port}")["outcome"] == "refreshed"
+    assert [line["error"] for line in world.lines if line.get("message") == "event not put"] == ["ReadTimeoutError"]
 
 
 def test_bus_that_is_down_hides_no_error(world: World) -> None:
