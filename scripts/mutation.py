@@ -2,7 +2,8 @@
 """Say what `mutmut run` has found, and hold it to the survivors that are known, each with its reason.
 
 `make mutation` runs this in mutmut's venv; arguments are mutmut's names of mutants, with wildcards, where only some
-were run. A survivor is known by its function and what is changed in it, so the list outlives lines that move.
+were run. A survivor is known by its function and what is changed in it, so the list outlives lines that move; with
+`after = "wording"` an entry stands for every change of a line that only writes a text in capitals, small, or in XX.
 """
 
 import ast
@@ -10,7 +11,7 @@ import json
 import sys
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from mutmut.mutation.diff_apply import get_diff_for_mutant
@@ -18,7 +19,7 @@ from mutmut.mutation.diff_apply import get_diff_for_mutant
 from scripts import ROOT
 
 RESULTS, KNOWN = ROOT / "mutants", ROOT / "tests" / "mutation" / "survivors.toml"
-LEAST_SHARE = 0.9
+LEAST_SHARE, WORDING = 0.9, "wording"
 KILLED, BY_TYPES, SURVIVED, NEVER_CALLED = (1, 3), 37, 0, 33  # pytest's and mutmut's codes; others: a test was ended
 
 
@@ -46,6 +47,11 @@ class Change:
         found = (at for at, line in enumerate(text.splitlines()[start - 1 : end], start) if line.strip() == first)
         return next(found, start)
 
+    def known_as(self) -> "Change":
+        """Return the entry that stands for it where only the letters of a text differ, else itself."""
+        before, after = (text.lower().replace("xx", "") for text in (self.before, self.after))
+        return replace(self, after=WORDING) if before == after else self
+
     def __str__(self) -> str:
         """Write it as an entry of the list, but for the reason."""
         names = ("file", "function", "before", "after")
@@ -72,7 +78,7 @@ def results(patterns: list[str]) -> Iterator[tuple[str, str, int | None]]:
 
 
 def main(*patterns: str) -> int:
-    known = {}
+    known: dict[Change, str] = {}
     for entry in tomllib.loads(KNOWN.read_text()).get("survivor", []):
         reason = entry.pop("reason")
         known[Change(**entry)] = reason
@@ -82,12 +88,13 @@ def main(*patterns: str) -> int:
     survivors = [Change.of(file, mutant) for file, mutant, code in found if code in {SURVIVED, NEVER_CALLED}]
     missing = sum(code is None for _, _, code in found)
     share = killed / max(1, len(found))
-    for change in sorted({*survivors}, key=lambda one: (one.file, one.line())):
-        print(f"# {change.file}:{change.line()}\n{change}\nreason = {json.dumps(known.get(change, ''))}\n")
+    reasons = {change: known.get(change) or known.get(change.known_as(), "") for change in survivors}
+    for change in sorted(reasons, key=lambda one: (one.file, one.line())):
+        print(f"# {change.file}:{change.line()}\n{change}\nreason = {json.dumps(reasons[change])}\n")
     if not patterns:
-        for change in {*known} - {*survivors}:
+        for change in {*known} - {*survivors} - {change.known_as() for change in survivors}:
             print(f"# In {KNOWN.name}, but survives no more\n{change}\n")
-    unknown = sum(not known.get(change) for change in survivors)
+    unknown = sum(not reasons[change] for change in survivors)
     timed_out = len(found) - killed - len(survivors) - missing
     print(f"{len(found)} mutants: {killed} killed ({by_types} of them by mypy), {len(survivors)} survived", end=" ")
     print(f"({unknown} of them without a reason in {KNOWN.name}), {timed_out} timed out, {missing} not run")
