@@ -67,7 +67,7 @@ class Run:
                 result = self._claim_and_publish(decision, seen)
         return result
 
-    def inspect(self, *, status: bool = False) -> Result:
+    def inspect(self, *, status: bool) -> Result:
         """Say what a refresh would do, and for `status` what comes next: no write, no probe, no word to the vendor."""
         seen = self._read(with_ledger=True, may_probe=False)
         decision = seen.decide()

@@ -658,6 +658,16 @@ def test_locked_run_waits_no_longer_than_its_time_covers_an_acquire(world: World
     assert 420 - 150 - 10 <= now(world) - began <= 420 - 150
 
 
+def test_locked_run_waits_once_more_where_its_time_just_covers_it(world: World) -> None:
+    """A pause and then a whole acquire and write, to the second, are time enough; each wait is in the log."""
+    write_ledger(world, lock=lock(world, left=900))
+    began = now(world)
+    with pytest.raises(Busy, match="another run holds the lock"):
+        world.invoke(timeout=153)
+    assert now(world) - began == 3
+    assert [line["message"] for line in world.lines if line["level"] == "INFO"] == ["Locked"]
+
+
 def test_locked_run_with_a_fresh_token_has_nothing_to_wait_for(world: World) -> None:
     """Another run's lock is of no interest to a tick that finds a fresh token."""
     fresh(world)
