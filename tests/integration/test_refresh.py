@@ -21,6 +21,7 @@ from handler.errors import (
     VendorError,
     VendorUnreachable,
 )
+from handler.model import utc
 from handler.refresh import Keeper
 from local.clock import Clock
 from local.faults import Fault
@@ -1018,6 +1019,24 @@ def test_closed_slot_is_waiting_while_the_token_is_good(world: World, reason: st
         result = world.invoke()
     assert (saw(result), result["not_before"], seen.vendor) == (("waiting", reason), opens_at, [])
     assert metrics(world) == {"TokenSecondsRemaining": DAY - INTERVAL, "Waiting": 1} | ({counted: 1} if counted else {})
+    told = [(line["message"], line["not_before"]) for line in world.lines if "not_before" in line]
+    assert told == ([(counted, opens_at)] if counted else [])
+
+
+def test_refusal_that_is_over_before_the_interval_is_no_more_news(world: World) -> None:
+    """What the run waits for is what keeps the slot closed for longest: here the token that consumers have."""
+    fresh(world, 20 * HOUR + 2 * MINUTE)
+    write_ledger(world, slots={BLUE: slot(now(world) + MINUTE, "rate_limited", 1)})
+    assert saw(world.invoke()) == ("waiting", "limit_interval")
+    assert "RateLimited" not in metrics(world)
+
+
+def test_error_without_a_slot_says_when_the_token_that_is_out_lets_it_open(world: World) -> None:
+    """A token that was revoked keeps its client's slot closed, and the error says until when."""
+    token = fresh(world)
+    write_ledger(world)
+    with Recorder(401) as api, pytest.raises(RateLimited, match=utc(token["acquired_at"] + INTERVAL)):
+        world.invoke(keeper=world.keeper(PROBE_URL=api.url))
 
 
 def test_refused_credentials_are_not_shown_again_for_an_hour(world: World) -> None:
@@ -1504,11 +1523,22 @@ def test_failed_release_lets_the_lock_lapse_and_count(world: World) -> None:
     with pytest.raises(VendorError):
         world.invoke()
     assert ledger(world)["lock"]["client_id"] == BLUE
+    [line] = [line for line in world.lines if line.get("message") == "ReleaseFailed"]
+    assert "EncryptionFailure" in line["error"]
     world.vendor.on_request = None
     world.clock.advance(180)
     with pytest.raises(VendorError):
         world.invoke()
     assert (ledger(world)["lock"], ledger(world)["failures"], slot_of(world)["suspicions"]) == (None, 2, 2)
+
+
+def test_refusal_that_could_not_be_written_down_asks_nobody_else(pair: World) -> None:
+    """The standby is asked only once the primary's refusal is in the ledger: else the next run would not know of it."""
+    pair.vendor.script(REFUSED)
+    pair.vendor.on_request = lambda _: pair.secrets.fail("PutSecretValue", NOT_SAVED)
+    with pytest.raises(CredentialsRefused):
+        pair.invoke()
+    assert len(pair.vendor.requests) == 1
 
 
 # Rotation
