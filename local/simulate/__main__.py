@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from local.simulate import report, study
 from local.simulate.ablations import ABLATIONS
 from local.simulate.year import Year
 
-SETUPS = {"realistic": study.REAL, "harsh": study.HARD, "torture": study.TORTURED}
+SETUPS = {"realistic": study.REAL, "harsh": study.HARD, "compared": study.COMPARED, "torture": study.TORTURED}
 
 
 def main() -> int:
@@ -20,6 +21,9 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=study.workers(), help="processes; the figures are the same")
     parser.add_argument("--seed", type=int, help="play the one year of this seed")
     parser.add_argument("--rates", choices=SETUPS, default="realistic", help="those of the one year")
+    parser.add_argument("--standby", choices=("yes", "no"), default="yes", help="of the one year")
+    parser.add_argument("--period", type=float, default=study.REAL.period, help="its seconds from tick to tick")
+    parser.add_argument("--days", type=int, help="how many of it are played")
     parser.add_argument("--without", choices=ABLATIONS, metavar="MECHANISM", help="what the one year lacks")
     options = parser.parse_args()
     if options.seed is not None:
@@ -33,6 +37,8 @@ def main() -> int:
 
 def _one_year(options: argparse.Namespace) -> int:
     setup = SETUPS[options.rates]
+    days = options.days or setup.days
+    setup = replace(setup, standby=options.standby == "yes", period=options.period, days=days)
     if not options.without:
         year = Year(options.seed, setup, keeps_lines=True)
         figures = year.play()

@@ -125,7 +125,11 @@ ABLATIONS = {
     "forgets": Ablation(
         "the warm process forgets what it could not save", setup=lambda setup: replace(setup, forgets=True)
     ),
-    "no repeated publish": _handler("a write that fails is not repeated", (refresh, "FIRST_PAUSE_SECONDS", 1_000)),
+    "no repeated publish": _handler(
+        "a write that fails is not repeated",
+        (refresh, "FIRST_PAUSE_SECONDS", 1_000),
+        (refresh, "LONGEST_PAUSE_SECONDS", 1_000),
+    ),
     "no repeated request": _handler(
         "a request that was never sent is not repeated", (oauth2, "RESEND_PAUSES_SECONDS", ())
     ),

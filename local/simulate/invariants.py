@@ -7,12 +7,13 @@ from collections import Counter, deque
 from typing import TYPE_CHECKING, Any
 
 from handler.model import json_object
-from handler.policy import CREDENTIALS_REFUSED
+from handler.policy import CLOCK_DIFFERENCE_SECONDS, CREDENTIALS_REFUSED
 from handler.secrets_manager import CURRENT, LEDGER
 from local.simulate.rates import DAY
 from local.simulate.secrets import TOKEN
 
 if TYPE_CHECKING:
+    from handler.settings import Settings
     from local.simulate.runtime import Outcome, Process
     from local.simulate.secrets import Store
 
@@ -22,13 +23,14 @@ NAMES = {
     "document": "AWSCURRENT is a token document or the seed",
     "older": "AWSCURRENT never goes back to an older token of the same client and configuration",
     "foreign": "AWSCURRENT never goes to a client or a configuration that is not ours",
-    "claim": "no request to the vendor without a durable claim",
+    "claim": "no request to the vendor without a durable claim: its own, for this client, long enough, used once",
     "flight": "never two requests in flight",
-    "early": "no request before the ledger's not_before or retry_at",
-    "held": "an answer that arrived is published, or still held in the process",
+    "early": "no request before the ledger's not_before or retry_at, nor within the interval of a token that went out",
+    "publish": "a token goes out under its run's own lock, in one version that releases it and closes the slot",
+    "held": "an answer that arrived is published, or held in its process for as long as it is of use",
     "idle": "no write when nothing is due",
     "versions": f"fewer than {MOST_VERSIONS} versions in any 24 h",
-    "secret": "no secret in any output",
+    "secret": "no secret in what a run returns, raises or reports",
     "heals": "after the faults it heals within a schedule's period and a lock, unless the vendor has no slot for us",
 }
 
@@ -41,6 +43,13 @@ class Invariants:
         self.broken: Counter[str] = Counter()
         self.examples: dict[str, str] = {}
         self._current: dict[str, Any] = {}
+        self._before: dict[str, Any] = {}  # the ledger before the last write
+        self._writer: Process | None = None  # of the ledger's version
+        self._ledger_version = ""
+        self._claims: set[str] = set()  # versions under which a request was sent
+        self._newest: dict[
+            tuple[Any, ...], int
+        ] = {}  # when the newest token of a client and configuration was acquired
         self._put_at: deque[float] = deque()
         self.most_versions = 0
 
@@ -59,6 +68,14 @@ class Invariants:
     def ledger(self) -> dict[str, Any]:
         return self.document(LEDGER).get("ledger") or {}
 
+    def newest(self, client_id: str) -> int:
+        """Return when the newest token of a client that ever went out was acquired; 0 where none did."""
+        return max((at for (owner, *_), at in self._newest.items() if owner == client_id), default=0)
+
+    def version(self, stage: str) -> str:
+        found = (name for name, version in self._store.versions(TOKEN).items() if stage in version["version_stages"])
+        return next(found, "")
+
     def written(self, now: float, operation: str, process: Process, clients: set[str]) -> dict[str, Any] | None:
         """Look at the token secret after a write; return AWSCURRENT's document where that is another one now.
 
@@ -70,44 +87,66 @@ class Invariants:
                 self._put_at.popleft()
             self.most_versions = max(self.most_versions, len(self._put_at))
             self.expect("versions", now, fact=len(self._put_at) < MOST_VERSIONS, example=str(len(self._put_at)))
-        document, before = self.document(CURRENT), self._current
-        if document == before:
+        document, ledger, version = self.document(CURRENT), self.ledger(), self.version(LEDGER)
+        was, self._before, self._ledger_version, held = self._before, ledger, version, self._ledger_version
+        claimant, self._writer = self._writer, self._writer if version == held else process
+        if document == self._current:
             return None
         self._current = document
-        is_seed = document.get("access_token", "") is None and document.get("expires_at") == 0
-        self.expect("document", now, fact=is_seed or document.keys() >= PUBLIC, example=", ".join(document))
-        if not is_seed:
+        token = document.get("access_token", "")
+        is_seed = token is None and document.get("expires_at") == 0 and not self._newest
+        is_token = document.keys() >= PUBLIC and isinstance(token, str) and bool(token.strip())
+        self.expect("document", now, fact=is_seed or is_token, example=", ".join(document))
+        if is_token:
             settings = process.keeper.settings
-            is_ours = (document.get("token_url"), document.get("audience")) == (settings.token_url, settings.audience)
-            self.expect("foreign", now, fact=is_ours and document.get("client_id") in clients, example=_about(document))
-        if all(document.get(key) == before.get(key) for key in ("client_id", "audience", "token_url")):
-            is_newer = document.get("acquired_at", 0) >= before.get("acquired_at", 0)
-            self.expect("older", now, fact=is_newer, example=f"{_about(before)} -> {_about(document)}")
+            configuration = document["token_url"], document["audience"]
+            is_ours = configuration == (settings.token_url, settings.audience) and document["client_id"] in clients
+            self.expect("foreign", now, fact=is_ours, example=_about(document))
+            key, at = (document["client_id"], *configuration), document["acquired_at"]
+            self.expect("older", now, fact=at >= self._newest.get(key, 0), example=_about(document))
+            self._newest[key] = max(at, self._newest.get(key, 0))
+            if operation == "put_secret_value":
+                lock, slot = was.get("lock") or {}, (ledger.get("slots") or {}).get(document["client_id"]) or {}
+                is_its_own = claimant is process and lock.get("until", 0) > now + process.skew
+                is_whole = version == self.version(CURRENT) and ledger.get("lock") is None
+                is_closed = slot.get("not_before", 0) >= at + _interval(settings) and not slot.get("suspicions")
+                self.expect(
+                    "publish", now, fact=is_its_own and is_whole and is_closed, example=json.dumps([was, ledger])
+                )
         return document
 
     def asked(self, now: float, process: Process, client_id: str, in_flight: int, credentials_version: str) -> None:
         """Look at the ledger as a request reaches the vendor."""
         ledger = self.ledger()
         lock = ledger.get("lock") or {}
-        is_claimed = lock.get("client_id") == client_id and lock.get("until", 0) > now
-        self.expect("claim", now, fact=is_claimed, example=json.dumps(lock))
+        settings, version = process.keeper.settings, self.version(LEDGER)
+        least = settings.acquire_timeout_seconds + settings.write_reserve_seconds + CLOCK_DIFFERENCE_SECONDS
+        is_claimed = lock.get("client_id") == client_id and lock["until"] >= max(now, lock["claimed_at"] + least)
+        is_its_own = self._writer is process and version not in self._claims
+        self._claims.add(version)
+        self.expect("claim", now, fact=is_claimed and is_its_own, example=json.dumps(lock))
         self.expect("flight", now, fact=not in_flight, example=str(in_flight))
         slot, ours = ledger.get("slots", {}).get(client_id) or {}, now + process.skew
         is_corrected = slot.get("reason") == CREDENTIALS_REFUSED and slot["credentials_version"] != credentials_version
         not_before = 0 if is_corrected else slot.get("not_before", 0)
-        is_late_enough = max(not_before, ledger.get("retry_at", 0)) <= ours
+        spent_until = self.newest(client_id) + _interval(settings)
+        is_late_enough = max(not_before, ledger.get("retry_at", 0), spent_until) <= ours
         self.expect("early", now, fact=is_late_enough, example=json.dumps(ledger))
 
-    def ended(self, now: float, process: Process, outcome: Outcome, published: set[str], secrets: set[str]) -> None:
-        """Look at a run that ended. `secrets`: what its output must not hold."""
+    def ended(self, now: float, process: Process, outcome: Outcome, owed: set[str], secrets: set[str]) -> None:
+        """Look at a run that ended. `owed`: tokens of its process that are of use; `secrets`: what it must not show."""
         if outcome.word != "Killed":
             held = {token.access_token for token, _ in process.keeper.unsaved.values()}
-            lost = [token for token in process.delivered if token not in published and token not in held]
+            lost = owed - held
             self.expect("held", now, fact=not lost, example=f"{len(lost)} tokens, {outcome.word}")
         if (outcome.word, outcome.reason) == ("kept", "fresh") and process.is_alone:
             self.expect("idle", now, fact=not process.writes, example=f"{process.writes} writes")
         for secret in secrets:
             self.expect("secret", now, fact=secret not in outcome.text, example=outcome.word)
+
+
+def _interval(settings: Settings) -> int:
+    return settings.limit_interval_seconds + settings.limit_margin_seconds
 
 
 def _about(document: dict[str, Any]) -> str:

@@ -13,6 +13,8 @@ from local.markdown import table
 from local.simulate.ablations import ABLATIONS
 from local.simulate.invariants import NAMES
 from local.simulate.rates import HARSH, HOUR, REALISTIC
+from local.simulate.study import trace
+from local.simulate.year import CAUSES, OTHERWISE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -24,7 +26,8 @@ if TYPE_CHECKING:
     from local.simulate.study import Row
 
 YEAR_HOURS = 365 * 24
-NOISE = "Few years a line: differences of some hundredths of a per cent say nothing."
+NOISE = "Few years a line: what lies within the intervals of two lines is no difference."
+COMPARED = "Harsh rates, so that differences show, but for whole days without the vendor, which nobody bridges."
 KEEPER, OTHER, ABLATED = "#1f5fa8", "#c0392b", "#8a8f98"
 ALTERNATIVES = {"refreshes at every run", "refreshes when expiring", "each service its own"}
 
@@ -38,7 +41,7 @@ are stood in for; a test holds that a year leaves the very same trace with botoc
 *Availability* is the part of the time, from the first token on, in which a consumer that reads the secret again on a
 401 holds a token that the vendor's API takes. A *plain* consumer caches the secret for an hour, whatever happens.
 These are simulated figures under stated rates, no promise: a vendor of other habits gives others. To look into a year:
-`.venv/bin/python -m local.simulate --seed 7`, which prints all that happened in it.
+`.venv/bin/python -m local.simulate --seed 7`, which prints all that happened in it; `--help` names the other years.
 """
 
 
@@ -51,7 +54,8 @@ def write(rows: Sequence[Row], folder: Path) -> Path:
     _plot_bars(tables["schedules"], folder / "reliability-schedules.svg")
     _plot_bars(tables["ablations"], folder / "reliability-ablations.svg")
     path = folder / "RELIABILITY.md"
-    path.write_text("\n".join([INTRODUCTION, *_sections(tables)]) + "\n")
+    closing = f"\nTrace of all years: `{trace(rows)}`."
+    path.write_text("\n".join([INTRODUCTION, *_sections(tables), closing]) + "\n")
     return path
 
 
@@ -60,20 +64,21 @@ def _sections(tables: dict[str, list[Row]]) -> Iterable[str]:
     yield "## The figures\n"
     yield _headline(headline)
     yield "\n![Years by their hours without a token](reliability-years.svg)\n"
-    yield "Hours without a token, by cause, over all years of a line:\n"
+    yield "Hours without a token in 100 years, by cause: the first in this order that befell since the last token.\n"
     yield _causes(headline)
-    yield "\nTokens that were issued and lost, per 1,000 refreshes:\n"
+    yield "\nTokens that were issued and lost, per 1,000 refreshes; `vendor_…` is what the answer met.\n"
     yield _lost(headline)
     yield "\n## How often to look\n"
-    yield "The same rates as below, so that the differences show; a check of a fresh token is one call.\n"
+    yield f"{COMPARED} A check of a fresh token is one call.\n"
     yield _comparison(tables["schedules"], "schedule")
     yield "\n![Hours without a token by schedule](reliability-schedules.svg)\n"
     yield "## What each mechanism is for\n"
-    yield "Harsh rates, but for whole days without the vendor, which nobody bridges. The first line is the product.\n"
+    yield f"{COMPARED} The first line is the product.\n"
     yield _comparison(tables["ablations"], "without")
     yield "\n![Hours without a token, by what is taken out](reliability-ablations.svg)\n"
     yield "\n".join(f"- *{name}*: {ablation.words}." for name, ablation in ABLATIONS.items() if ablation.is_studied)
     yield "\n## Settings\n"
+    yield f"{COMPARED}\n"
     yield _comparison(tables["settings"], "setting")
     yield "\n## What holds at every step\n"
     yield _invariants(tables["invariants"])
@@ -117,9 +122,16 @@ def _mean(values: Iterable[float]) -> float:
 
 
 def _causes(rows: Sequence[Row]) -> str:
-    causes = sorted({cause for row in rows for cause in row.hours_by_cause})
+    causes = [cause for cause in (*CAUSES, OTHERWISE) if any(row.hours_by_cause[cause] for row in rows)]
     heads = ["cause", *(row.case.name for row in rows)]
-    return table(heads, [[cause, *(f"{row.hours_by_cause[cause]:.1f}" for row in rows)] for cause in causes])
+    parts = [100 / len(row.figures) for row in rows]
+    return table(
+        heads,
+        [
+            [cause, *(f"{row.hours_by_cause[cause] * part:.1f}" for row, part in zip(rows, parts, strict=True))]
+            for cause in causes
+        ],
+    )
 
 
 def _lost(rows: Sequence[Row]) -> str:
@@ -134,7 +146,8 @@ def _lost(rows: Sequence[Row]) -> str:
 
 
 def _comparison(rows: Sequence[Row], head: str) -> str:
-    heads = [head, "availability", "h a year without", "longest", "lost", "refused", "requests a day", "most versions"]
+    heads = [head, "availability", "its 95 % interval", "h a year without", "longest"]
+    heads += ["lost", "refused", "requests a day", "most versions"]
     lines = []
     for row in rows:
         years = sum(one.days for one in row.figures) / 365
@@ -142,6 +155,7 @@ def _comparison(rows: Sequence[Row], head: str) -> str:
             [
                 row.case.name,
                 _percent(row.mean),
+                " to ".join(f"{100 * part:.2f}" for part in row.interval),
                 f"{(1 - row.mean) * YEAR_HOURS:.1f}",
                 _hours(row.longest_outage),
                 f"{row.total('lost').total() / years:.1f}",
@@ -160,7 +174,7 @@ def _invariants(rows: Sequence[Row]) -> str:
     broken = whole.broken.total()
     said = (
         f"Checked at every write, request and end of a run. In {days:,} days ({runs:,} runs) of rates far beyond the\n"
-        f"harsh ones, {broken} were broken; and this is what breaks each:\n"
+        f"harsh ones, {broken} were broken. And this breaks each, so that each can fail:\n"
     )
     lines = []
     for name, words in NAMES.items():

@@ -70,14 +70,14 @@ class Process:
         self.warm_until = self._ends = 0.0
         self.is_busy = self.is_retired = self._is_dead = False
         self.is_alone = True  # in this run
-        self.delivered: list[str] = []  # tokens whose answer arrived in this run
+        self.delivered: list[str] = []  # tokens whose answer arrived, until they are published or of no use any more
         self.writes = 0
         self._thread = 0
 
     def run(self, request: Request, act: Act | None = None) -> Outcome:
         """Invoke the function, or do something else in its place."""
         self._ends, self._thread = self._engine.now + TIMEOUT_SECONDS, threading.get_ident()
-        self.is_busy, self.delivered, self.writes = True, [], 0
+        self.is_busy, self.writes = True, 0
         outcome = Outcome("")
 
         def observe(happening: str, **facts: object) -> None:

@@ -40,6 +40,7 @@ CAUSES = (
     "KMS key denied",
     "credentials mistyped",
 )
+OTHERWISE = "otherwise"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +132,7 @@ class Year:
         self._befell: dict[str, float] = {}
         self._acquired_at = START
         self._published: set[str] = set()
+        self._killed: set[str] = set()  # tokens that were in a run when it was killed
         self._tokens = deque[str](maxlen=3)  # the last ones
 
     def play(self) -> Figures:
@@ -222,11 +224,14 @@ class Year:
         pauses = [ledger.get("retry_at", 0), *(one["not_before"] for one in slots if one["reason"] in PAUSES)]
         pause = max(0.0, min(max(pauses) - end, LONGEST_PAUSE))
         begin, ticks = self.engine.now, int((pause + self._lock_seconds()) // self.setup.period) + 2
+        closed: list[bool] = []  # at each tick: whether the vendor had no slot for any client
         for number in range(ticks):
-            self.engine.at(begin + pause + number * self.setup.period, lambda: self.function.invoke(Request()))
+            at = begin + pause + number * self.setup.period
+            self.engine.at(at, lambda: closed.append(all(map(self._has_no_slot, self.operator.clients))))
+            self.engine.at(at, lambda: self.function.invoke(Request()))
         self.engine.play(begin + pause + ticks * self.setup.period)
         token = self.invariants.document(CURRENT).get("access_token")
-        is_good = self.line.is_accepted(token or "") or all(map(self._has_no_slot, self.operator.clients))
+        is_good = self.line.is_accepted(token or "") or closed[-1]
         self.invariants.expect("heals", self.engine.now, fact=is_good, example=str(ledger))
 
     def _lock_seconds(self) -> int:
@@ -290,13 +295,22 @@ class Year:
     def _ended(self, process: Process, outcome: Outcome, began: float) -> None:
         if self.setup.forgets:
             process.keeper.unsaved.clear()
-        lost = [token for token in process.delivered if token not in self._published]
-        if outcome.word == "Killed" and lost:
+        process.delivered = [token for token in process.delivered if self._is_owed(token)]
+        if outcome.word == "Killed" and process.delivered:
             self._befall("token lost")
+            self._killed |= {*process.delivered}
         secrets = self.operator.secrets | {*self._tokens}
-        self.invariants.ended(self.engine.now, process, outcome, self._published, secrets)
+        self.invariants.ended(self.engine.now, process, outcome, {*process.delivered}, secrets)
         self.figures.runs[outcome.word] += 1
         self._note(f"{began:.3f} {outcome.word} {outcome.reason} {outcome.result.get('version_id')}")
+
+    def _is_owed(self, token: str) -> bool:
+        """Say whether consumers could still make use of a token that is not out, and of no newer one of its client."""
+        grant = self.line.grants[token]
+        is_superseded = self.invariants.newest(grant.client_id) >= grant.at - 2  # by the keepers' own clocks
+        # A JWT says when it ends by the vendor's clock.
+        is_over = grant.expires_at <= self.engine.now + self.setup.clocks_apart + 10
+        return not (token in self._published or is_superseded or is_over)
 
     def _issued(self, grant: Grant) -> None:
         self._tokens.append(grant.token)
@@ -308,13 +322,18 @@ class Year:
         if self.line.outage:
             self._befell["vendor down"] = self.engine.now
         since = [cause for cause in CAUSES if self._befell.get(cause, 0.0) >= self._acquired_at]
-        return next(iter(since), "otherwise")
+        return next(iter(since), OTHERWISE)
 
     def _note(self, text: str) -> None:
         line = f"{self.engine.now:.3f} {text}"
         self._hash.update(line.encode())
         if self._keeps_lines:
             self.lines.append(line)
+
+    def _loss(self, grant: Grant) -> str:
+        if grant.fault in LOSING:
+            return grant.fault
+        return "process killed" if grant.token in self._killed else "could not be saved"
 
     def _figures(self) -> Figures:
         figures, careful, plain = self.figures, self.consumers.careful, self.consumers.plain
@@ -324,7 +343,7 @@ class Year:
         grants = self.line.grants.values()
         held = {token.access_token for one in self.function.processes for token, _ in one.keeper.unsaved.values()}
         missing = [grant for grant in grants if grant.token not in self._published | held]
-        figures.lost = Counter(grant.fault if grant.fault in LOSING else "process killed" for grant in missing)
+        figures.lost = Counter(map(self._loss, missing))
         figures.published = len(self._published)
         figures.refusals, figures.requests, figures.calls = self.line.refusals, self.line.requests, self.store.calls
         figures.most_versions, figures.broken = self.invariants.most_versions, self.invariants.broken

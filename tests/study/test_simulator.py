@@ -10,7 +10,7 @@ from local.simulate import report, study
 from local.simulate.ablations import ABLATIONS
 from local.simulate.engine import Engine
 from local.simulate.invariants import NAMES
-from local.simulate.rates import NONE
+from local.simulate.rates import NONE, TORTURE
 from local.simulate.study import HARD, REAL, TORTURED, Case, Row
 from local.simulate.wire import WIRE
 from local.simulate.year import Setup, Year
@@ -23,12 +23,19 @@ BREAKERS = {
     "claim": ("no claim", 3),
     "flight": ("no claim", 10),
     "early": ("no slots", 20),
+    "publish": ("no own slot", 10),
     "held": ("forgets", 60),
     "idle": ("heartbeat", 3),
     "versions": ("no ledger", 20),
     "secret": ("token in the result", 3),
     "heals": ("locks do not lapse", 10),
 }
+
+
+# Each fault of the vendor's answers, the rare ones too, within days.
+ANSWERS = [name for name, _, per, _ in TORTURE.table() if name.startswith("vendor_") and per == "request"]
+EACH_ANSWER = replace(TORTURE, **dict.fromkeys(ANSWERS, 0.06), vendor_down_minutes=300)
+PAGE = Path(__file__).parents[2] / "docs" / "RELIABILITY.md"
 
 
 def shortened(case: Case) -> Row:
@@ -68,6 +75,7 @@ def test_the_same_seed_is_the_same_year() -> None:
         (1, replace(HARD, days=6, probe=True)),
         (2, replace(HARD, days=6, standby=False)),
         (3, replace(TORTURED, days=4)),
+        (0, replace(TORTURED, days=8, rates=EACH_ANSWER)),
     ],
 )
 def test_real_clients_leave_the_very_same_trace(seed: int, setup: Setup) -> None:
@@ -95,6 +103,21 @@ def test_the_report_tells_of_every_case(tmp_path: Path) -> None:
     assert all(plot in text for plot in plots)
     (tmp_path / "again").mkdir()
     assert report.write(rows, tmp_path / "again").read_text() == text
+
+
+@pytest.mark.parametrize(("column", "setup"), [(0, REAL), (1, replace(REAL, standby=False))])
+def test_the_page_tells_of_this_handler(column: int, setup: Setup) -> None:
+    """The worst years that the page names are played again: they are what the handler of today makes of them."""
+    [line] = [line for line in PAGE.read_text().splitlines() if line.startswith("| worst year |")]
+    told = line.strip("| ").split(" | ")[1 + column]
+    seed = int(told.partition("seed ")[2].rstrip(")"))
+    assert told == f"{100 * Year(seed, setup).play().careful:.4f} % (seed {seed})"
+
+
+@pytest.mark.parametrize("name", [name for name, one in ABLATIONS.items() if one.is_studied])
+def test_each_studied_ablation_takes_something_out(name: str) -> None:
+    """Under faults enough another year comes of it: else its line in the tables would be the product's own."""
+    assert any(ABLATIONS[name].play(seed, TORTURED).trace != Year(seed, TORTURED).play().trace for seed in (1, 2, 3))
 
 
 def test_the_number_of_workers_changes_no_figure() -> None:
