@@ -117,16 +117,16 @@ class Invariants:
 
     def asked(self, now: float, process: Process, client_id: str, in_flight: int, credentials_version: str) -> None:
         """Look at the ledger as a request reaches the vendor."""
-        ledger = self.ledger()
+        ledger, ours = self.ledger(), now + process.skew
         lock = ledger.get("lock") or {}
         settings, version = process.keeper.settings, self.version(LEDGER)
         least = settings.acquire_timeout_seconds + settings.write_reserve_seconds + CLOCK_DIFFERENCE_SECONDS
-        is_claimed = lock.get("client_id") == client_id and lock["until"] >= max(now, lock["claimed_at"] + least)
+        is_claimed = lock.get("client_id") == client_id and lock["until"] >= max(ours, lock["claimed_at"] + least)
         is_its_own = self._writer is process and version not in self._claims
         self._claims.add(version)
         self.expect("claim", now, fact=is_claimed and is_its_own, example=json.dumps(lock))
         self.expect("flight", now, fact=not in_flight, example=str(in_flight))
-        slot, ours = ledger.get("slots", {}).get(client_id) or {}, now + process.skew
+        slot = ledger.get("slots", {}).get(client_id) or {}
         is_corrected = slot.get("reason") == CREDENTIALS_REFUSED and slot["credentials_version"] != credentials_version
         not_before = 0 if is_corrected else slot.get("not_before", 0)
         spent_until = self.newest(client_id) + _interval(settings)

@@ -51,19 +51,25 @@ class Rates:
     aws_down_minutes: float = _rate(2, "year", "5 to 30 minutes")
     aws_down_hours: float = _rate(0.2, "year", "2 to 8 hours, as in a region's large event every few years")
     kms_denied: float = _rate(0.1, "year", "someone edits the key's policy; an hour or two until it is put right")
+    writes_denied: float = _rate(
+        0.1, "year", "someone edits the function's policy: reads go on, writes do not, as long"
+    )
     # Lambda and its schedule.
     run_killed: float = _rate(1e-5, "step", "the host fails between two steps of a run")
     run_doubled: float = _rate(
         1e-3, "tick", "invoked twice, at once or some seconds apart: asynchronous is at least once"
     )
-    tick_missing: float = _rate(2e-4, "tick", "the scheduler is down, or its permission is gone for a while")
+    tick_missing: float = _rate(2e-4, "tick", "one that the scheduler drops")
+    schedule_down: float = _rate(0.2, "year", "the schedule is off, or its permission gone, for 1 to 6 hours")
     tick_late: float = _rate(5e-3, "tick", "by up to 20 minutes")
     # People.
     rotations: float = _rate(4, "year", "every quarter, with the old client as standby for a day")
     mistyped: float = _rate(0.05, "rotation", "the new secret is wrong at first, and corrected within three hours")
     rolled_back: float = _rate(0.05, "rotation", "the old pair is put back, an hour later")
     leaked: float = _rate(0.05, "year", "the client is deactivated at once, and replaced within half an hour")
-    settings_mistyped: float = _rate(0.2, "year", "a deployment with a wrong audience, put right within four hours")
+    settings_mistyped: float = _rate(
+        0.2, "year", "a deployment with a wrong audience or token URL, right within four hours"
+    )
 
     def scaled(self, factor: float) -> Rates:
         """Return all chances times the factor, none above a half."""
@@ -92,6 +98,8 @@ HARSH = replace(
     aws_down_minutes=24,
     aws_down_hours=4,
     kms_denied=4,
+    writes_denied=4,
+    schedule_down=6,
     second_party=12,
     rotations=12,
     leaked=1,

@@ -62,9 +62,11 @@ class Process:
         connect: Callable[[Process], Any],
         kill_chance: Callable[[], float],
         act: Act,
+        skew: float,
     ) -> None:
+        """`skew`: seconds by which its clock may be wrong."""
         self._engine, self._rng, self._kill_chance, self._act = engine, rng, kill_chance, act
-        self.skew = rng.uniform(-0.5, 0.5)
+        self.skew = rng.uniform(-1, 1) * skew
         store = SecretStore(connect(self), CREDENTIALS, TOKEN)
         self.keeper = Keeper(settings, store, now=self._now, sleep=self.wait, new_id=self._new_id)
         self.warm_until = self._ends = 0.0

@@ -54,7 +54,7 @@ class Store:
         self._engine, self._rng, self._on_write = engine, rng, on_write
         self.dice = Dice(rng, rates, "aws_", "call")
         self._backend = SecretsManagerBackend(REGION, DEFAULT_ACCOUNT_ID)
-        self.is_down = self.is_denied = False
+        self.is_down = self.is_denied = self.is_read_only = False
         self._labels: dict[str, list[str]] = {}  # as they were before the last write
         self._written_at = self._burst_ends = 0.0
         self.calls = 0
@@ -91,6 +91,8 @@ class Store:
             raise Refused("ThrottlingException", "Rate exceeded")
         if self.is_denied and operation in WITH_KEY:
             raise Refused("AccessDeniedException", "Access to KMS is not allowed")
+        if self.is_read_only and operation not in READS:
+            raise Refused("AccessDeniedException", "User is not authorized to perform this action")
         answer = self._stale(operation, params) if fault == "aws_stale" else self._process(operation, params)
         process.wait(self._rng.uniform(0.005, 0.03))
         if fault == "aws_lost_answer":

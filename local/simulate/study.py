@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 WHOLE = Ablation("everything is there")
 PERIODS = {"15 min": 15 * MINUTE, "30 min": 30 * MINUTE, "1 h": HOUR, "2 h": 2 * HOUR, "3 h": 3 * HOUR, "4 h": 4 * HOUR}
 REAL = Setup(rates=REALISTIC)
-HARD = Setup(rates=HARSH, clocks_apart=300.0)
+HARD = Setup(rates=HARSH, clocks_apart=300.0, skew=14.0)
 # No token outlives a day, so that a day's outage costs every variant the same, and hides what they differ in.
-COMPARED = Setup(rates=HARSH.without("vendor_down_day"), clocks_apart=300.0)
-TORTURED = Setup(rates=TORTURE, clocks_apart=300.0, days=60)
+COMPARED = Setup(rates=HARSH.without("vendor_down_day"), clocks_apart=300.0, skew=14.0)
+TORTURED = Setup(rates=TORTURE, clocks_apart=300.0, skew=14.0, days=60)
 # The defaults, and what lies beside them.
 SETTINGS = {
     "standby_below_seconds": (0, 3_600, 9_000, 14_400),

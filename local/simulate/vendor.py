@@ -29,6 +29,7 @@ AUDIENCE = "https://api.tangocard.com/"
 TOKEN_URL, WRONG_URL = "https://vendor.example/oauth/token", "https://vendro.example/oauth/token"
 API_URL = "https://vendor.example/raas/v2/customers"
 # While the vendor is down, every request meets one of these; "vendor_silent" is no answer at all.
+RETRY_AFTER_SECONDS = ("", "60", "1800", "7200")  # what a 429 may say, or not say
 OUTAGES = ("vendor_connect", "vendor_5xx", "vendor_html", "vendor_silent")
 SLOW_SECONDS = {"vendor_slow": (5.0, 60.0), "vendor_very_slow": (100.0, 300.0)}
 # What costs a token that was issued.
@@ -37,7 +38,7 @@ _UNSENT = {"vendor_dns", "vendor_connect", "vendor_tls"}
 _UNSEEN = {  # by the vendor itself, whose state stays as it is: status, headers, body
     "vendor_html": (200, {}, b"<html>maintenance</html>"),
     "vendor_5xx": (503, {}, b"{}"),
-    "vendor_429": (429, {"Retry-After": "60"}, b"{}"),
+    "vendor_429": (429, {}, b"{}"),
     "vendor_redirect": (302, {"Location": "https://elsewhere.example/"}, b""),
 }
 _FORM = Message()
@@ -135,7 +136,9 @@ class Line:
             raise LineFailure
         if fault in _UNSEEN:
             self._wait(process, delay, ends)
-            return Reply(*_UNSEEN[fault])
+            status, headers, said = _UNSEEN[fault]
+            pause = self._rng.choice(RETRY_AFTER_SECONDS) if status == 429 else ""
+            return Reply(status, headers | ({"Retry-After": pause} if pause else {}), said)
         self._wait(process, 0.05, ends)
         reply = self._receive(process, body, fault)
         self.in_flight += 1

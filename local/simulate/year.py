@@ -38,6 +38,8 @@ CAUSES = (
     "vendor down",
     "Secrets Manager down",
     "KMS key denied",
+    "writes denied",
+    "schedule down",
     "credentials mistyped",
 )
 OTHERWISE = "otherwise"
@@ -52,6 +54,7 @@ class Setup:
     standby: bool = True
     probe: bool = False
     clocks_apart: float = 5.0  # seconds, at most, between ours and the vendor's
+    skew: float = 0.5  # seconds, at most, between the true time and one process's
     days: int = 365
     settings: dict[str, Any] = field(default_factory=dict)
     act: Act = refresh  # what an invocation does
@@ -130,6 +133,8 @@ class Year:
         self._right_settings = self._settings
         self._kill_chance = setup.rates.run_killed
         self._befell: dict[str, float] = {}
+        self._over_at: dict[str, float] = {}  # when the last outage of a kind that has begun ends
+        self._is_scheduled = True
         self._acquired_at = START
         self._published: set[str] = set()
         self._killed: set[str] = set()  # tokens that were in a run when it was killed
@@ -160,6 +165,8 @@ class Year:
             ("aws", rates.aws_down_minutes, (5 * MINUTE, 30 * MINUTE)),
             ("aws", rates.aws_down_hours, (2 * HOUR, 8 * HOUR)),
             ("kms", rates.kms_denied, (HOUR, 2 * HOUR)),
+            ("writes", rates.writes_denied, (HOUR, 2 * HOUR)),
+            ("schedule", rates.schedule_down, (HOUR, 6 * HOUR)),
             ("settings", rates.settings_mistyped, (10 * MINUTE, 4 * HOUR)),
         ):
             for at in [*arrivals(plan, begin, START, end)]:
@@ -186,16 +193,30 @@ class Year:
                 wrong = replace(right, token_url=WRONG_URL) if wrong_url else wrong_audience
                 self._settings = wrong if is_on else right
                 self.function.deploy()
+            elif kind == "schedule":
+                self._befall("schedule down")
+                self._is_scheduled = not is_on
+            elif kind == "writes":
+                self._befall("writes denied")
+                self.store.is_read_only = is_on
             else:
                 self._befall("Secrets Manager down" if kind == "aws" else "KMS key denied")
                 if kind == "aws":
                     self.store.is_down = is_on
                 else:
                     self.store.is_denied = is_on
-                self.consumers.set_readable(is_readable=not is_on)
+                self.consumers.set_readable(is_readable=not (self.store.is_down or self.store.is_denied))
 
-        self.engine.at(begin, lambda: turn(is_on=True))
-        self.engine.at(end, lambda: turn(is_on=False))
+        def start() -> None:
+            self._over_at[kind] = max(end, self._over_at.get(kind, 0.0))
+            turn(is_on=True)
+
+        def over() -> None:
+            if self.engine.now >= self._over_at[kind]:  # of several at once the last to end
+                turn(is_on=False)
+
+        self.engine.at(begin, start)
+        self.engine.at(end, over)
 
     def _tick(self, number: int, end: float) -> None:
         """Plan one tick of the schedule, with what may befall it."""
@@ -205,15 +226,19 @@ class Year:
         if at >= end:
             return
         if chances[0] >= rates.tick_missing:
-            self.engine.at(at + late, lambda: self.function.invoke(Request()))
+            self.engine.at(at + late, self._invoke)
         if chances[2] < rates.run_doubled:
             again = at + late + plan.choice([0.0, plan.uniform(0, 0.05), plan.uniform(0, 20)])
-            self.engine.at(again, lambda: self.function.invoke(Request()))
+            self.engine.at(again, self._invoke)
         self.engine.at(at + self.setup.period - 1, lambda: self._tick(number + 1, end))
+
+    def _invoke(self) -> None:
+        if self._is_scheduled:
+            self.function.invoke(Request())
 
     def _heal(self, end: float) -> None:
         self._kill_chance = 0.0
-        self.line.outage, self.store.is_down, self.store.is_denied = "", False, False
+        self.line.outage, self.store.is_down, self.store.is_denied, self.store.is_read_only = "", False, False, False
         self._settings = self._right_settings
         self.function.deploy()
         for thing, prefix, per in ((self.line, "vendor_", "request"), (self.store, "aws_", "call")):
@@ -271,6 +296,7 @@ class Year:
             connect=lambda process: self._wiring.connect(self.store, process, self._rng),
             kill_chance=lambda: self._kill_chance,
             act=self.setup.act,
+            skew=self.setup.skew,
         )
 
     def _received(self, process: Process, client_id: str) -> None:
@@ -307,7 +333,7 @@ class Year:
     def _is_owed(self, token: str) -> bool:
         """Say whether consumers could still make use of a token that is not out, and of no newer one of its client."""
         grant = self.line.grants[token]
-        is_superseded = self.invariants.newest(grant.client_id) >= grant.at - 2  # by the keepers' own clocks
+        is_superseded = self.invariants.newest(grant.client_id) >= grant.at - 2 - 2 * self.setup.skew
         # A JWT says when it ends by the vendor's clock.
         is_over = grant.expires_at <= self.engine.now + self.setup.clocks_apart + 10
         return not (token in self._published or is_superseded or is_over)
