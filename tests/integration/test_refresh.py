@@ -841,6 +841,14 @@ def test_token_that_could_not_be_saved_is_lost_to_another_process(world: World) 
     assert slot_of(world) == slot(now(world) + INTERVAL, "rate_limited", 2)
 
 
+def test_each_publish_that_fails_is_in_the_log(world: World) -> None:
+    """The log tells of each try, by AWS's code, before the run fails with the last one."""
+    unsaved(world, world.keeper())
+    told = [line["error"] for line in world.lines if line.get("message") == "PublishFailed"]
+    assert len(told) > 5
+    assert {*told} == {"Secrets Manager, put_secret_value: EncryptionFailure"}
+
+
 def test_unsaved_token_waits_for_its_process_through_further_failures(world: World) -> None:
     """A second run that can't save it either keeps it too."""
     keeper = world.keeper()

@@ -132,7 +132,8 @@ def test_every_status_has_a_meaning(status: int) -> None:
     assert error.retryable is (status == 429 or status >= 500)
     assert error.suspicious is (status >= 500 or status < 200)
     assert (error.retry_after is None) is (status != 429)
-    assert str(status) in str(error)
+    about = ": it does not accept the client's credentials" if status == 401 else ""
+    assert str(error) == f"the vendor answered HTTP {status}{about}"
 
 
 @pytest.mark.parametrize(
