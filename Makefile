@@ -47,7 +47,7 @@ format: $(READY)  ## let ruff rewrite what it can
 fuzz: $(READY)  ## the property tests with other and many more examples (EXAMPLES=10000: some minutes)
 	FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest tests/unit -m hypothesis -n auto
 
-study: $(READY)  ## years of faults through the real handler: writes docs/RELIABILITY.md (about 12 min on 2 cores)
+study: $(READY)  ## years of faults through the real handler: writes docs/RELIABILITY.md (about 20 min on 2 cores)
 	$(BIN)/python -m local.simulate
 
 # mutmut has a venv of its own: nobody else needs it.
@@ -61,7 +61,7 @@ $(MUTATION)/.ready: requirements.txt requirements-dev.txt requirements-mutation.
 	$(MUTATION)/python -m pip install --quiet --disable-pip-version-check -r requirements-mutation.txt
 	@touch $@
 
-mutation: $(MUTATION)/.ready  ## change handler/ everywhere, and see that a test notices (about an hour; MUTANTS='handler.policy.*')
+mutation: $(MUTATION)/.ready  ## change handler/ everywhere, and see that a test notices (an hour or two; MUTANTS='handler.policy.*')
 	rm -rf mutants
 	$(MUTATION)/mutmut run $(MUTANTS)
 	$(MUTATION)/python -m scripts.mutation $(MUTANTS)
