@@ -117,7 +117,9 @@ def test_the_page_tells_of_this_handler(column: int, setup: Setup) -> None:
 @pytest.mark.parametrize("name", [name for name, one in ABLATIONS.items() if one.is_studied])
 def test_each_studied_ablation_takes_something_out(name: str) -> None:
     """Under faults enough another year comes of it: else its line in the tables would be the product's own."""
-    assert any(ABLATIONS[name].play(seed, TORTURED).trace != Year(seed, TORTURED).play().trace for seed in (1, 2, 3))
+    # Little of it is needed by most; a write that fails for as long as a lock, and then a warm process, comes seldom.
+    tries = (replace(TORTURED, days=5), replace(TORTURED, days=60))
+    assert any(ABLATIONS[name].play(1, setup).trace != Year(1, setup).play().trace for setup in tries)
 
 
 def test_the_number_of_workers_changes_no_figure() -> None:
