@@ -43,13 +43,11 @@ class Invariants:
         self.broken: Counter[str] = Counter()
         self.examples: dict[str, str] = {}
         self._current: dict[str, Any] = {}
-        self._before: dict[str, Any] = {}  # the ledger before the last write
-        self._writer: Process | None = None  # of the ledger's version
-        self._ledger_version = ""
+        # The ledger as the last write left it: its version, who wrote that, and what it says.
+        self._ledger: tuple[str, Process | None, dict[str, Any]] = ("", None, {})
         self._claims: set[str] = set()  # versions under which a request was sent
-        self._newest: dict[
-            tuple[Any, ...], int
-        ] = {}  # when the newest token of a client and configuration was acquired
+        # When the newest token of a client and configuration was acquired.
+        self._newest: dict[tuple[Any, ...], int] = {}
         self._put_at: deque[float] = deque()
         self.most_versions = 0
 
@@ -60,10 +58,14 @@ class Invariants:
 
     def document(self, stage: str) -> dict[str, Any]:
         """Return what the token secret has under a label; empty where it has nothing."""
-        for version in self._store.versions(TOKEN).values():
+        return self._read(stage)[1]
+
+    def _read(self, stage: str) -> tuple[str, dict[str, Any]]:
+        """Return the version that has the label, and what it says; empty where there is none."""
+        for name, version in self._store.versions(TOKEN).items():
             if stage in version["version_stages"]:
-                return json_object(version["secret_string"])
-        return {}
+                return name, json_object(version["secret_string"])
+        return "", {}
 
     def ledger(self) -> dict[str, Any]:
         return self.document(LEDGER).get("ledger") or {}
@@ -71,10 +73,6 @@ class Invariants:
     def newest(self, client_id: str) -> int:
         """Return when the newest token of a client that ever went out was acquired; 0 where none did."""
         return max((at for (owner, *_), at in self._newest.items() if owner == client_id), default=0)
-
-    def version(self, stage: str) -> str:
-        found = (name for name, version in self._store.versions(TOKEN).items() if stage in version["version_stages"])
-        return next(found, "")
 
     def written(self, now: float, operation: str, process: Process, clients: set[str]) -> dict[str, Any] | None:
         """Look at the token secret after a write; return AWSCURRENT's document where that is another one now.
@@ -87,9 +85,9 @@ class Invariants:
                 self._put_at.popleft()
             self.most_versions = max(self.most_versions, len(self._put_at))
             self.expect("versions", now, fact=len(self._put_at) < MOST_VERSIONS, example=str(len(self._put_at)))
-        document, ledger, version = self.document(CURRENT), self.ledger(), self.version(LEDGER)
-        was, self._before, self._ledger_version, held = self._before, ledger, version, self._ledger_version
-        claimant, self._writer = self._writer, self._writer if version == held else process
+        (current, document), (version, found) = self._read(CURRENT), self._read(LEDGER)
+        (version_before, claimant, was), ledger = self._ledger, found.get("ledger") or {}
+        self._ledger = version, claimant if version == version_before else process, ledger
         if document == self._current:
             return None
         self._current = document
@@ -108,7 +106,7 @@ class Invariants:
             if operation == "put_secret_value":
                 lock, slot = was.get("lock") or {}, (ledger.get("slots") or {}).get(document["client_id"]) or {}
                 is_its_own = claimant is process and lock.get("until", 0) > now + process.skew
-                is_whole = version == self.version(CURRENT) and ledger.get("lock") is None
+                is_whole = version == current and ledger.get("lock") is None
                 is_closed = slot.get("not_before", 0) >= at + _interval(settings) and not slot.get("suspicions")
                 self.expect(
                     "publish", now, fact=is_its_own and is_whole and is_closed, example=json.dumps([was, ledger])
@@ -117,12 +115,11 @@ class Invariants:
 
     def asked(self, now: float, process: Process, client_id: str, in_flight: int, credentials_version: str) -> None:
         """Look at the ledger as a request reaches the vendor."""
-        ledger, ours = self.ledger(), now + process.skew
+        (version, writer, ledger), ours, settings = self._ledger, now + process.skew, process.keeper.settings
         lock = ledger.get("lock") or {}
-        settings, version = process.keeper.settings, self.version(LEDGER)
         least = settings.acquire_timeout_seconds + settings.write_reserve_seconds + CLOCK_DIFFERENCE_SECONDS
         is_claimed = lock.get("client_id") == client_id and lock["until"] >= max(ours, lock["claimed_at"] + least)
-        is_its_own = self._writer is process and version not in self._claims
+        is_its_own = writer is process and version not in self._claims
         self._claims.add(version)
         self.expect("claim", now, fact=is_claimed and is_its_own, example=json.dumps(lock))
         self.expect("flight", now, fact=not in_flight, example=str(in_flight))

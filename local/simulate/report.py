@@ -17,7 +17,7 @@ from local.simulate.study import trace
 from local.simulate.year import CAUSES, OTHERWISE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from matplotlib.axes import Axes
@@ -123,26 +123,19 @@ def _mean(values: Iterable[float]) -> float:
 
 def _causes(rows: Sequence[Row]) -> str:
     causes = [cause for cause in (*CAUSES, OTHERWISE) if any(row.hours_by_cause[cause] for row in rows)]
-    heads = ["cause", *(row.case.name for row in rows)]
-    parts = [100 / len(row.figures) for row in rows]
-    return table(
-        heads,
-        [
-            [cause, *(f"{row.hours_by_cause[cause] * part:.1f}" for row, part in zip(rows, parts, strict=True))]
-            for cause in causes
-        ],
-    )
+    return _by_cause(rows, causes, lambda row, cause: f"{row.hours_by_cause[cause] * 100 / len(row.figures):.1f}")
 
 
 def _lost(rows: Sequence[Row]) -> str:
     causes = sorted({cause for row in rows for cause in row.total("lost")})
+    return _by_cause(
+        rows, causes, lambda row, cause: f"{row.total('lost')[cause] * 1_000 / row.total('published'):.3f}"
+    )
+
+
+def _by_cause(rows: Sequence[Row], causes: Iterable[str], cell: Callable[[Row, str], str]) -> str:
     heads = ["cause", *(row.case.name for row in rows)]
-    per_1000 = [1_000 / row.total("published") for row in rows]
-    cells = [
-        [cause, *(f"{row.total('lost')[cause] * part:.3f}" for row, part in zip(rows, per_1000, strict=True))]
-        for cause in causes
-    ]
-    return table(heads, cells)
+    return table(heads, [[cause, *(cell(row, cause) for row in rows)] for cause in causes])
 
 
 def _comparison(rows: Sequence[Row], head: str) -> str:

@@ -173,6 +173,11 @@ def metrics(world: World) -> dict[str, float]:
     return {name: line[name][0] for name in names}
 
 
+def logged(world: World, message: str) -> list[Json]:
+    """Return the last run's log lines with this message."""
+    return [line for line in world.lines if line.get("message") == message]
+
+
 # What goes wrong, or in between
 
 

@@ -51,6 +51,7 @@ from tests.integration.helpers import (
     labels,
     ledger,
     lock,
+    logged,
     metrics,
     now,
     slot,
@@ -729,7 +730,7 @@ def test_failing_bus_fails_no_refresh(world: World, status: int, body: object, w
         assert invoke_with_bus(world, bus.url)["outcome"] == "refreshed"
         assert len(bus.received) == 1
     assert world.consume() == 200
-    said = [(line["level"], line["error"]) for line in world.lines if line.get("message") == "event not put"]
+    said = [(line["level"], line["error"]) for line in logged(world, "event not put")]
     assert said == [("WARNING", word)]
 
 
@@ -738,7 +739,7 @@ def test_bus_that_hangs_holds_no_run_for_long(world: World) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address, port = silent.getsockname()
         assert invoke_with_bus(world, f"http://{address}:{port}")["outcome"] == "refreshed"
-    assert [line["error"] for line in world.lines if line.get("message") == "event not put"] == ["ReadTimeoutError"]
+    assert [line["error"] for line in logged(world, "event not put")] == ["ReadTimeoutError"]
 
 
 def test_bus_that_is_down_hides_no_error(world: World) -> None:

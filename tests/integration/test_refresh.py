@@ -52,6 +52,7 @@ from tests.integration.helpers import (
     labels,
     ledger,
     lock,
+    logged,
     metrics,
     now,
     on,
@@ -844,7 +845,7 @@ def test_token_that_could_not_be_saved_is_lost_to_another_process(world: World) 
 def test_each_publish_that_fails_is_in_the_log(world: World) -> None:
     """The log tells of each try, by AWS's code, before the run fails with the last one."""
     unsaved(world, world.keeper())
-    told = [line["error"] for line in world.lines if line.get("message") == "PublishFailed"]
+    told = [line["error"] for line in logged(world, "PublishFailed")]
     assert len(told) > 5
     assert {*told} == {"Secrets Manager, put_secret_value: EncryptionFailure"}
 
@@ -1531,7 +1532,7 @@ def test_failed_release_lets_the_lock_lapse_and_count(world: World) -> None:
     with pytest.raises(VendorError):
         world.invoke()
     assert ledger(world)["lock"]["client_id"] == BLUE
-    [line] = [line for line in world.lines if line.get("message") == "ReleaseFailed"]
+    [line] = logged(world, "ReleaseFailed")
     assert "EncryptionFailure" in line["error"]
     world.vendor.on_request = None
     world.clock.advance(180)

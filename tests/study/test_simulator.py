@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from local.simulate.rates import NONE, TORTURE
 from local.simulate.study import HARD, REAL, TORTURED, Case, Row
 from local.simulate.wire import WIRE
 from local.simulate.year import Setup, Year
+from scripts import ROOT
 
 # What breaks each invariant; each fails within these days of seed 1.
 BREAKERS = {
@@ -35,7 +37,7 @@ BREAKERS = {
 # Each fault of the vendor's answers, the rare ones too, within days.
 ANSWERS = [name for name, _, per, _ in TORTURE.table() if name.startswith("vendor_") and per == "request"]
 EACH_ANSWER = replace(TORTURE, **dict.fromkeys(ANSWERS, 0.06), vendor_down_minutes=300)
-PAGE = Path(__file__).parents[2] / "docs" / "RELIABILITY.md"
+PAGE = ROOT / "docs" / "RELIABILITY.md"
 
 
 def shortened(case: Case) -> Row:
@@ -114,12 +116,17 @@ def test_the_page_tells_of_this_handler(column: int, setup: Setup) -> None:
     assert told == f"{100 * Year(seed, setup).play().careful:.4f} % (seed {seed})"
 
 
+@cache
+def whole(days: int) -> str:
+    """Return the trace of the product, with nothing taken out."""
+    return Year(1, replace(TORTURED, days=days)).play().trace
+
+
 @pytest.mark.parametrize("name", [name for name, one in ABLATIONS.items() if one.is_studied])
 def test_each_studied_ablation_takes_something_out(name: str) -> None:
     """Under faults enough another year comes of it: else its line in the tables would be the product's own."""
     # Little of it is needed by most; a write that fails for as long as a lock, and then a warm process, comes seldom.
-    tries = (replace(TORTURED, days=5), replace(TORTURED, days=60))
-    assert any(ABLATIONS[name].play(1, setup).trace != Year(1, setup).play().trace for setup in tries)
+    assert any(ABLATIONS[name].play(1, replace(TORTURED, days=days)).trace != whole(days) for days in (5, 60))
 
 
 def test_the_number_of_workers_changes_no_figure() -> None:
