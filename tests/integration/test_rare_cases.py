@@ -2,19 +2,39 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import socket
+import time
+from typing import TYPE_CHECKING, Any
 
+import boto3
 import pytest
 
-from handler.errors import CredentialsRefused, RateLimited, VendorUnreachable
+from handler import oauth2
+from handler.errors import CredentialsError, CredentialsRefused, RateLimited, VendorUnreachable
+from handler.model import Client
+from handler.secrets_manager import SecretStore
 from local.faults import Fault
-from local.secrets_manager import AwsFault
+from local.secrets_manager import REGION, AwsFault
 from local.world import World
-from tests.integration.helpers import HOUR, INTERVAL, LIMITED, REFUSED, fresh, ledger, now, slot_of, token_of, write
+from tests.integration.helpers import (
+    HOUR,
+    INTERVAL,
+    LIMITED,
+    REFUSED,
+    Recorder,
+    fresh,
+    ledger,
+    now,
+    slot_of,
+    token_of,
+    write,
+)
 
 if TYPE_CHECKING:
     from local.clock import Clock
 
+NAME = "tango/credentials"
+ARN = f"arn:aws:secretsmanager:us-east-1:123456789012:secret:{NAME}-AbCdEf"
 WHOLE = {"access_token": "whole-although-the-answer-is-not", "token_type": "Bearer", "expires_in": 86_400}
 
 
@@ -94,6 +114,38 @@ def test_request_is_not_sent_when_its_answer_would_come_too_late(world: World) -
     assert world.vendor.requests == []
     world.vendor.start()
     assert world.invoke()["outcome"] == "refreshed"
+
+
+def test_request_that_a_slow_name_server_held_up_is_not_sent_any_more(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection that stands in the last quarter of the time carries nothing: its token would come to nobody."""
+    seconds, look_up = 0.4, socket.getaddrinfo
+
+    def slow(*name: Any, **options: Any) -> Any:
+        time.sleep(0.8 * seconds)
+        return look_up(*name, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    client = Client(world.primary, world.client_secrets[world.primary])
+    with pytest.raises(VendorUnreachable):
+        oauth2.acquire(client, world.keeper().settings, seconds, world.clock.now, world.clock.advance)
+    assert world.vendor.requests == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "named"),
+    [(ARN, ARN), (ARN[:-7], ARN), (NAME, ARN), (NAME, NAME)],
+    ids=["ARN", "ARN without its suffix", "name, but AWS says the ARN", "name"],
+)
+def test_secret_that_aws_misses_is_the_one_that_was_asked_for(asked: str, named: str) -> None:
+    """Name or ARN: AWS's error about a secret is found, whichever of them it names the secret by."""
+    errors = [{"SecretId": "tango/other", "ErrorCode": "AccessDeniedException"}]
+    errors += [{"SecretId": named, "ErrorCode": "ResourceNotFoundException"}]
+    with Recorder(body={"SecretValues": [], "Errors": errors}) as aws:
+        client = boto3.Session("local", "local", region_name=REGION).client("secretsmanager", endpoint_url=aws.url)
+        with pytest.raises(CredentialsError, match="ResourceNotFound"):
+            SecretStore(client, asked, "tango/other").read()
 
 
 def test_refusal_of_both_clients_names_the_one_that_people_must_mend(clock: Clock) -> None:

@@ -1525,6 +1525,16 @@ def test_days_of_hourly_ticks_never_leaves_consumers_without_a_token(world: Worl
     assert {request.status for request in world.vendor.requests} == {200}
 
 
+def test_refusal_is_in_the_log_with_its_client(world: World) -> None:
+    """Who reads the log learns which client was refused, and what the vendor said."""
+    world.vendor.script(REFUSED)
+    with pytest.raises(CredentialsRefused):
+        world.invoke()
+    line = logged(world, "CredentialsRefused")[0]
+    assert line["client_id"] == BLUE
+    assert "HTTP 401, invalid_client" in line["error"]
+
+
 def test_failed_release_lets_the_lock_lapse_and_count(world: World) -> None:
     """Where the ledger can't be written after a failure the error is still the vendor's, and the lock counts later."""
     world.vendor.script(DOWN, DOWN)

@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from handler.errors import CredentialsError
-from handler.model import SEED, Client, Credentials, Ledger, Lock, Slot, Token
+from handler.model import SEED, Client, Credentials, Ledger, Lock, Slot, Token, utc
 
 from .builders import BOUNDED, DAY, FORMER, NOW, PRIMARY, STANDBY, make_lock, make_token
 
@@ -268,6 +269,14 @@ def test_any_slip_in_the_credentials_is_credentials_or_a_credentials_error(key: 
 # The ledger
 
 
+def test_slot_is_closed_for_what_was_said_last() -> None:
+    """Of two reasons that close a slot until the same moment the newer one is told."""
+    ledger = Ledger().closed(PRIMARY.client_id, Slot(NOW + 5, "limit_interval"))
+    assert (
+        ledger.closed(PRIMARY.client_id, Slot(NOW + 5, "rate_limited")).slot(PRIMARY.client_id).reason == "rate_limited"
+    )
+
+
 def test_ledger_document_of_a_claim_holds_no_token() -> None:
     """A claim holds `schema` and `ledger` alone, with the ledger's keys as they are written down."""
     assert json.loads(LEDGER.to_json()) == {
@@ -395,3 +404,16 @@ def test_any_slip_in_a_ledger_reads_as_one_that_can_be_written(ledger: Ledger, p
     place[key] = value
     found = Ledger.parse(json.dumps(document))
     assert Ledger.parse(found.to_json()) == found
+
+
+# Times in words
+
+
+def test_time_in_words_is_utc_wherever_the_machine_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A time in a result or an error does not depend on the machine's time zone."""
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        said = utc(NOW)
+    time.tzset()
+    assert said == "2027-01-15T08:00:00Z"

@@ -1,4 +1,4 @@
-"""What the vendor's answer means: the table of section 3, step 10, and the lifetime rules of section 2."""
+"""What the vendor's answer means, and how long a token of it lives."""
 
 import base64
 import json
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from handler.errors import CredentialsRefused, RateLimited, RefreshError, VendorError
 from handler.model import Ledger, Token
-from handler.oauth2 import meaning, read_token
+from handler.oauth2 import MAX_TOKEN_BYTES, meaning, read_token
 
 from .builders import AUDIENCE, BOUNDED, DAY, NOW, PRIMARY, URL, make_settings
 
@@ -368,6 +368,13 @@ def test_no_metadata_makes_a_token_too_large_to_save(key: str, length: int, valu
     token, _ = read(json.dumps({"access_token": long_token, key: value}, ensure_ascii=False).encode())
     assert token.access_token == long_token
     assert len(token.to_json(Ledger())) <= SECRET_BYTES
+
+
+def test_longest_token_that_can_be_saved_is_taken() -> None:
+    """The bound counts what the token takes in a document, its quotes included."""
+    assert read(in_json(access_token="x" * (MAX_TOKEN_BYTES - 2)))[0].access_token
+    with pytest.raises(VendorError):
+        read(in_json(access_token="x" * (MAX_TOKEN_BYTES - 1)))
 
 
 @pytest.mark.parametrize("said", ["raas.all\n", "raas.all\u00a0raas.read", "\x0c", "half a pair: \ud800", "\u200b"])
