@@ -1089,6 +1089,7 @@ def test_standby_steps_in_when_life_is_short(pair: World, left: int, saying: tup
     stepped_in = saying[0] == "refreshed"
     assert result["client_id"] == (GREEN if stepped_in else BLUE)
     assert ("StandbyUsed" in metrics(pair)) == stepped_in
+    assert [line["client_id"] for line in logged(pair, "StandbyUsed")] == [GREEN] * stepped_in
 
 
 def test_standby_steps_in_where_there_is_no_good_token(pair: World) -> None:
