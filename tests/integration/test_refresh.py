@@ -1526,6 +1526,17 @@ def test_days_of_hourly_ticks_never_leaves_consumers_without_a_token(world: Worl
     assert {request.status for request in world.vendor.requests} == {200}
 
 
+def test_claim_is_in_the_log_with_its_reason_and_its_client(world: World) -> None:
+    """Who reads the log learns why a token is about to be asked for, and of which client; none for one at hand."""
+    keeper = world.keeper()
+    unsaved(world, keeper)
+    [line] = logged(world, "Claimed")
+    assert (line["reason"], line["client_id"]) == ("missing", BLUE)
+    world.invoke(keeper=keeper)
+    [line] = logged(world, "Claimed")
+    assert (line["reason"], line["client_id"]) == ("unsaved", None)
+
+
 def test_refusal_is_in_the_log_with_its_client(world: World) -> None:
     """Who reads the log learns which client was refused, and what the vendor said."""
     world.vendor.script(REFUSED)
