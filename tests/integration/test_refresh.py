@@ -1537,6 +1537,14 @@ def test_claim_is_in_the_log_with_its_reason_and_its_client(world: World) -> Non
     assert (line["reason"], line.get("client_id")) == ("unsaved", None)
 
 
+def test_result_counts_from_the_end_of_a_slow_run(world: World) -> None:
+    """What is left of a token's life is less by the time that its acquire took."""
+    world.vendor.on_request = lambda _: world.clock.advance(MINUTE)
+    result = world.invoke()
+    assert result["seconds_remaining"] == DAY - MINUTE
+    assert metrics(world)["TokenSecondsRemaining"] == DAY - MINUTE
+
+
 def test_refusal_is_in_the_log_with_its_client(world: World) -> None:
     """Who reads the log learns which client was refused, and what the vendor said."""
     world.vendor.script(REFUSED)
