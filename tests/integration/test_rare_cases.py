@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import socket
 import time
+import uuid
 from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
 
 from handler import oauth2
-from handler.errors import CredentialsError, CredentialsRefused, RateLimited, VendorUnreachable
+from handler.errors import CredentialsError, CredentialsRefused, RateLimited, StoreError, VendorUnreachable
 from handler.model import Client
 from handler.secrets_manager import SecretStore
 from local.faults import Fault
@@ -37,6 +38,12 @@ if TYPE_CHECKING:
 NAME = "tango/credentials"
 ARN = f"arn:aws:secretsmanager:us-east-1:123456789012:secret:{NAME}-AbCdEf"
 WHOLE = {"access_token": "whole-although-the-answer-is-not", "token_type": "Bearer", "expires_in": 86_400}
+
+
+def store_at(aws: Recorder, credentials_id: str = NAME) -> SecretStore:
+    """Return the handler's store over a real client, with a server in AWS's place that says what it is told to."""
+    client = boto3.Session("local", "local", region_name=REGION).client("secretsmanager", endpoint_url=aws.url)
+    return SecretStore(client, credentials_id, "tango/other")
 
 
 def test_newest_token_in_the_wrong_place_is_brought_back_when_it_is_needed(world: World) -> None:
@@ -66,6 +73,14 @@ def test_answer_that_is_not_aws_s_saves_nothing(world: World) -> None:
     [line] = logged(world, "PublishFailed")
     assert line["error"] == "Secrets Manager, put_secret_value: EmptyAnswer"
     assert world.consume() == 200
+
+
+def test_version_that_aws_did_not_name_is_not_saved() -> None:
+    """An answer about another version is no sign that this one is kept."""
+    with Recorder(body={"VersionId": "another"}) as aws, pytest.raises(StoreError) as caught:
+        store_at(aws).put(str(uuid.uuid4()), "{}", "AWSCURRENT")
+    assert str(caught.value) == "Secrets Manager, put_secret_value: OtherAnswer"
+    assert (caught.value.code, caught.value.retryable) == ("OtherAnswer", True)
 
 
 def test_same_credentials_refused_again_are_left_alone_for_longer(world: World) -> None:
@@ -145,10 +160,9 @@ def test_secret_that_aws_misses_is_the_one_that_was_asked_for(asked: str, named:
     """Name or ARN: AWS's error about a secret is found, whichever of them it names the secret by."""
     errors = [{"SecretId": "tango/other", "ErrorCode": "AccessDeniedException"}]
     errors += [{"SecretId": named, "ErrorCode": "ResourceNotFoundException"}]
-    with Recorder(body={"SecretValues": [], "Errors": errors}) as aws:
-        client = boto3.Session("local", "local", region_name=REGION).client("secretsmanager", endpoint_url=aws.url)
-        with pytest.raises(CredentialsError, match="ResourceNotFound"):
-            SecretStore(client, asked, "tango/other").read()
+    answer = {"SecretValues": [], "Errors": errors}
+    with Recorder(body=answer) as aws, pytest.raises(CredentialsError, match="ResourceNotFound"):
+        store_at(aws, asked).read()
 
 
 def test_refusal_of_both_clients_names_the_one_that_people_must_mend(clock: Clock) -> None:

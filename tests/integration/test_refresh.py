@@ -1290,7 +1290,8 @@ def test_slow_claim_is_released(world: World) -> None:
     on(world, is_claim, once(lambda: world.clock.advance(61)), moment="after")
     with traffic(world) as seen, pytest.raises(StoreError) as caught:
         world.invoke()
-    assert caught.value.retryable
+    assert str(caught.value) == "Secrets Manager took too long over the claim"
+    assert (caught.value.code, caught.value.retryable) == ("SlowClaim", True)
     assert seen.vendor == []
     assert (ledger(world)["lock"], ledger(world)["failures"], ledger(world)["slots"]) == (None, 1, {})
 
@@ -1321,7 +1322,8 @@ def test_claim_that_took_half_of_the_time_goes_on(world: World) -> None:
 )
 def test_run_that_is_too_short_claims_nothing(world: World, timeout: int, settings: dict[str, str]) -> None:
     """A time that can't cover the reserve and a short acquire is a mistake in the configuration."""
-    with traffic(world) as seen, pytest.raises(ConfigurationError, match="timeout") as caught:
+    remedy = "raise the function's timeout, or lower ACQUIRE_TIMEOUT_SECONDS and WRITE_RESERVE_SECONDS$"
+    with traffic(world) as seen, pytest.raises(ConfigurationError, match=remedy) as caught:
         world.invoke(keeper=world.keeper(**settings), timeout=timeout)
     assert not caught.value.retryable
     assert (seen.claims, seen.vendor) == ([], [])
@@ -1539,7 +1541,7 @@ def test_claim_is_in_the_log_with_its_reason_and_its_client(world: World) -> Non
 
 def test_result_counts_from_the_end_of_a_slow_run(world: World) -> None:
     """What is left of a token's life is less by the time that its acquire took."""
-    world.vendor.on_request = lambda _: world.clock.advance(MINUTE)
+    world.vendor.on_request = lambda moment: world.clock.advance(MINUTE if moment == "received" else 0)
     result = world.invoke()
     assert result["seconds_remaining"] == DAY - MINUTE
     assert metrics(world)["TokenSecondsRemaining"] == DAY - MINUTE
