@@ -130,6 +130,28 @@ def test_event_is_refused(event: dict[str, Any], key: str) -> None:
     assert caught.value.retryable is False
 
 
+@pytest.mark.parametrize(
+    ("event", "words"),
+    [
+        (5, "the event must be a JSON object"),
+        (
+            {"forced": True},
+            "the event has an unknown key 'forced'; known are action, force, override_limit, dry_run, reason",
+        ),
+        ({"reason": 5}, "the event's reason must be a text"),
+        ({"force": "yes"}, "the event's force must be true or false"),
+        ({"action": "delete"}, "the event's action must be refresh or status"),
+        ({"action": "status", "reason": ""}, "the event's action status goes with no other key"),
+        ({"override_limit": True}, "the event's override_limit goes with force"),
+    ],
+)
+def test_refusal_says_what_would_be_right(event: object, words: str) -> None:
+    """Whoever wrote the event can mend it by the message alone."""
+    with pytest.raises(EventError) as caught:
+        parse_event(event)
+    assert str(caught.value) == words
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),

@@ -32,6 +32,7 @@ DEFAULTS = {
     "PROBE_URL": "",
     "EVENT_BUS_NAME": "",
 }
+HTTPS = "must be an https URL (http is for a loopback host only)"
 SECONDS = sorted(name for name in DEFAULTS if name.endswith("_SECONDS"))
 URLS_REFUSED = [
     "canary",
@@ -191,6 +192,37 @@ def test_bad_seconds_are_named_and_not_repeated(name: str, value: str) -> None:
     message = problems(**{name: value})
     assert named(message) == {name}
     assert value not in message
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"TOKEN_URL": None, "TOKEN_SECRET_ID": ""}, "TOKEN_SECRET_ID is not set; TOKEN_URL is not set"),
+        ({"TOKEN_SECRET_ID": "the-credentials"}, "TOKEN_SECRET_ID must name another secret than CREDENTIALS_SECRET_ID"),
+        ({"TOKEN_URL": "ftp://auth.example/"}, f"TOKEN_URL {HTTPS}"),
+        ({"TOKEN_URL": "https://[auth"}, f"TOKEN_URL {HTTPS}"),
+        ({"PROBE_URL": "http://api.example/"}, f"PROBE_URL {HTTPS}"),
+        ({"PROBE_URL": "https://me@api.example/"}, "PROBE_URL must not carry user info"),
+        ({"TOKEN_URL": "https://auth.example/?a"}, "TOKEN_URL must not carry a query or a fragment"),
+        ({"PROBE_URL": "https://api.example/#a"}, "PROBE_URL must not carry a query or a fragment"),
+        ({"CLIENT_AUTH": "post"}, "CLIENT_AUTH must be client_secret_post or client_secret_basic"),
+        (
+            {"MAX_LIFETIME_SECONDS": "0"},
+            "MAX_LIFETIME_SECONDS must be a whole number of seconds from 1 to 315360000",
+        ),
+        (
+            {"LIMIT_MARGIN_SECONDS": "x"},
+            "LIMIT_MARGIN_SECONDS must be a whole number of seconds from 0 to 315360000",
+        ),
+        (
+            {"ACQUIRE_TIMEOUT_SECONDS": "900"},
+            "ACQUIRE_TIMEOUT_SECONDS and WRITE_RESERVE_SECONDS may be 840 together at most",
+        ),
+    ],
+)
+def test_problem_says_what_would_be_right(changes: dict[str, str | None], words: str) -> None:
+    """Whoever set the environment can mend it by the message alone."""
+    assert problems(**changes) == f"environment: {words}"
 
 
 @pytest.mark.parametrize("name", ["MAX_LIFETIME_SECONDS", "ACQUIRE_TIMEOUT_SECONDS"])
