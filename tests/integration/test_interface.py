@@ -545,6 +545,25 @@ def test_errors_say_whether_a_retry_can_help(
     assert (line["error"], line["retryable"]) == (error.__name__, retryable)
 
 
+def test_result_is_in_the_log_with_what_was_asked(world: World) -> None:
+    """One line of a run says what it was asked for, and what came of it."""
+    result = world.invoke({"force": True, "reason": "to be sure"})
+    [line] = logged(world, "refreshed")
+    asked = {"action": "refresh", "force": True, "override_limit": False, "dry_run": False, "reason": "to be sure"}
+    assert (line["level"], line["result"], line["asked"]) == ("INFO", result, asked)
+
+
+def test_error_that_nobody_foresaw_is_in_the_log_by_its_name(world: World) -> None:
+    """A defect of ours fails the run as what it is, is counted, and promises nothing of a retry."""
+    keeper = world.keeper()
+    keeper.now = lambda: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        world.invoke(keeper=keeper)
+    [line] = logged(world, "unexpected error")
+    assert (line["level"], line["error"], line["retryable"]) == ("ERROR", "ZeroDivisionError", False)
+    assert metrics(world) == {"TokenSecondsRemaining": 0, "Failed": 1}
+
+
 @pytest.mark.parametrize("name", ["CREDENTIALS_SECRET_ID", "TOKEN_SECRET_ID"])
 def test_secret_that_is_scheduled_for_deletion_is_as_good_as_missing(world: World, name: str) -> None:
     """Neither is written to, and the error is the one of a missing secret."""
@@ -696,12 +715,12 @@ def test_failure_is_told_on_the_bus(world: World) -> None:
     """A failed refresh is an event that names the error."""
     world.vendor.script(REFUSED)
     with Recorder(body=ACCEPTED) as bus:
-        with pytest.raises(CredentialsRefused):
+        with pytest.raises(CredentialsRefused) as caught:
             invoke_with_bus(world, bus.url)
         [entry] = entries(bus)
     assert (entry["Source"], entry["DetailType"]) == ("token.refresh", "Token Refresh Failed")
-    detail = json.loads(entry["Detail"])
-    assert (detail["error"], detail["retryable"]) == ("CredentialsRefused", False)
+    told = {"error": "CredentialsRefused", "retryable": False, "message": str(caught.value)}
+    assert json.loads(entry["Detail"]) == told
     assert not secrets_in(bus.received[0].body, world)
 
 
