@@ -627,6 +627,7 @@ def test_credentials_secret_without_a_value_is_a_credentials_error(world: World)
     world.secrets.client().create_secret(Name="tango/empty")
     with pytest.raises(CredentialsError):
         world.invoke(keeper=world.keeper(CREDENTIALS_SECRET_ID="tango/empty"))
+    assert metrics(world) == {"TokenSecondsRemaining": 0, "Failed": 1}
 
 
 def test_credentials_secret_of_bytes_is_a_credentials_error(world: World) -> None:
