@@ -782,6 +782,15 @@ def test_bus_that_is_down_hides_no_error(world: World) -> None:
     assert metrics(world) == {"TokenSecondsRemaining": 0, "Failed": 1}
 
 
+def test_event_that_was_refused_is_told_on_no_bus(world: World) -> None:
+    """Nothing was refreshed and nothing failed: whoever sent the event has its error."""
+    with Recorder(body=ACCEPTED) as bus:
+        with pytest.raises(EventError):
+            invoke_with_bus(world, bus.url, {"action": "delete"})
+        assert bus.received == []
+    assert logged(world, "event not put") == []
+
+
 def test_nothing_is_told_without_a_bus(world: World) -> None:
     """EVENT_BUS_NAME is empty by default: off."""
     with Recorder(body=ACCEPTED) as bus, environment(world.environment(AWS_ENDPOINT_URL_EVENTBRIDGE=bus.url)):

@@ -75,6 +75,14 @@ def test_answer_that_is_not_aws_s_saves_nothing(world: World) -> None:
     assert world.consume() == 200
 
 
+def test_secret_that_aws_says_nothing_of_is_not_taken_for_a_missing_one() -> None:
+    """An answer without a word about a secret is an error of its own: nobody has to look for a secret that is there."""
+    with Recorder(body={"SecretValues": [], "Errors": []}) as aws, pytest.raises(StoreError) as caught:
+        store_at(aws).read()
+    assert str(caught.value) == "Secrets Manager, batch_get_secret_value of tango/credentials: NoAnswer"
+    assert caught.value.retryable
+
+
 def test_version_that_aws_did_not_name_is_not_saved() -> None:
     """An answer about another version is no sign that this one is kept."""
     with Recorder(body={"VersionId": "another"}) as aws, pytest.raises(StoreError) as caught:
