@@ -722,6 +722,18 @@ def test_refresh_is_told_on_the_bus(world: World) -> None:
     assert "event not put" not in world.output
 
 
+def test_token_that_was_recovered_is_told_on_the_bus(world: World) -> None:
+    """A token that could be saved only later is news as any other: consumers have a new one."""
+    keeper = world.keeper(EVENT_BUS_NAME="the-bus")
+    with Recorder(body=ACCEPTED) as bus, environment(world.environment(AWS_ENDPOINT_URL_EVENTBRIDGE=bus.url)):
+        fail_publishes(world)
+        with pytest.raises(StoreError):
+            world.invoke(keeper=keeper)
+        world.secrets.on_call = None
+        assert world.invoke(keeper=keeper)["outcome"] == "recovered"
+        assert [entry["DetailType"] for entry in entries(bus)] == ["Token Refresh Failed", "Token Refreshed"]
+
+
 def test_failure_is_told_on_the_bus(world: World) -> None:
     """A failed refresh is an event that names the error."""
     world.vendor.script(REFUSED)

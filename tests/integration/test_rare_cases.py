@@ -26,6 +26,7 @@ from tests.integration.helpers import (
     fresh,
     ledger,
     logged,
+    metrics,
     now,
     slot_of,
     token_of,
@@ -179,6 +180,7 @@ def test_refusal_of_both_clients_names_the_one_that_people_must_mend(clock: Cloc
         world.vendor.script(REFUSED, LIMITED)
         with pytest.raises(CredentialsRefused):
             world.invoke()
+        assert metrics(world).keys() == {"TokenSecondsRemaining", "Failed", "CredentialsRefused", "RateLimited"}
         world.vendor.script(LIMITED, LIMITED)
         world.clock.advance(HOUR)
         with pytest.raises(RateLimited):
