@@ -660,8 +660,9 @@ def test_secrets_may_be_named_by_arn(world: World, shorten: bool) -> None:
 def test_same_secret_by_name_and_by_arn_is_a_mistake(world: World) -> None:
     """The token must not be written over the credentials."""
     arn = world.secrets.client().describe_secret(SecretId=CREDENTIALS_SECRET)["ARN"]
-    with traffic(world) as seen, pytest.raises(ConfigurationError, match="TOKEN_SECRET_ID"):
+    with traffic(world) as seen, pytest.raises(ConfigurationError) as caught:
         world.invoke(keeper=world.keeper(TOKEN_SECRET_ID=arn))
+    assert str(caught.value) == "environment: TOKEN_SECRET_ID and CREDENTIALS_SECRET_ID name the same secret"
     assert seen.writes == []
 
 
@@ -800,6 +801,7 @@ def test_event_that_was_refused_is_told_on_no_bus(world: World) -> None:
         with pytest.raises(EventError):
             invoke_with_bus(world, bus.url, {"action": "delete"})
         assert bus.received == []
+    assert metrics(world) == {"TokenSecondsRemaining": 0, "Failed": 1}
     assert logged(world, "event not put") == []
 
 

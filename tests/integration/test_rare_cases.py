@@ -16,7 +16,7 @@ from handler.model import Client
 from handler.secrets_manager import SecretStore
 from local.faults import Fault
 from local.secrets_manager import REGION, AwsFault
-from local.world import World
+from local.world import AWS, World
 from tests.integration.helpers import (
     HOUR,
     INTERVAL,
@@ -36,7 +36,7 @@ from tests.integration.helpers import (
 if TYPE_CHECKING:
     from local.clock import Clock
 
-NAME = "tango/credentials"
+NAME, OTHER_NAME = "tango/credentials", "tango/other"
 ARN = f"arn:aws:secretsmanager:us-east-1:123456789012:secret:{NAME}-AbCdEf"
 WHOLE = {"access_token": "whole-although-the-answer-is-not", "token_type": "Bearer", "expires_in": 86_400}
 
@@ -44,7 +44,7 @@ WHOLE = {"access_token": "whole-although-the-answer-is-not", "token_type": "Bear
 def store_at(aws: Recorder, credentials_id: str = NAME) -> SecretStore:
     """Return the handler's store over a real client, with a server in AWS's place that says what it is told to."""
     client = boto3.Session("local", "local", region_name=REGION).client("secretsmanager", endpoint_url=aws.url)
-    return SecretStore(client, credentials_id, "tango/other")
+    return SecretStore(client, credentials_id, OTHER_NAME)
 
 
 def test_newest_token_in_the_wrong_place_is_brought_back_when_it_is_needed(world: World) -> None:
@@ -74,6 +74,47 @@ def test_answer_that_is_not_aws_s_saves_nothing(world: World) -> None:
     [line] = logged(world, "PublishFailed")
     assert line["error"] == "Secrets Manager, put_secret_value: EmptyAnswer"
     assert world.consume() == 200
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("AccessDeniedException", "AccessDeniedException nobody may"),
+        ("InvalidRequestException", "InvalidRequestException"),
+    ],
+)
+def test_error_of_aws_is_told_by_its_code(code: str, told: str) -> None:
+    """Who is denied something needs AWS's words, which name it; other words of AWS may repeat what was sent."""
+    with Recorder(400, {"__type": code, "Message": "nobody may"}) as aws, pytest.raises(StoreError) as caught:
+        store_at(aws).read()
+    assert (str(caught.value), caught.value.code) == (f"Secrets Manager, batch_get_secret_value: {told}", code)
+
+
+@pytest.mark.parametrize("secret_id", [NAME, OTHER_NAME])
+def test_error_about_one_of_both_secrets_names_it(secret_id: str) -> None:
+    """A role that may read only one of them is told which one it may not."""
+    errors = [{"SecretId": secret_id, "ErrorCode": "AccessDeniedException"}]
+    values = [{"Name": name, "ARN": name, "VersionId": "v"} for name in (NAME, OTHER_NAME) if name != secret_id]
+    answer = {"SecretValues": values, "Errors": errors}
+    with Recorder(body=answer) as aws, pytest.raises(StoreError) as caught:
+        store_at(aws).read()
+    assert str(caught.value) == f"Secrets Manager, batch_get_secret_value of {secret_id}: AccessDeniedException"
+
+
+def test_aws_that_is_away_is_told_by_the_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error says what the connection met, after the three attempts that a run has time for."""
+    with Recorder(500) as aws:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", aws.url)
+        for name, value in AWS.items():
+            monkeypatch.setenv(name, value)
+        store = SecretStore.connect(NAME, OTHER_NAME)
+        with pytest.raises(StoreError):
+            store.read()
+        assert len(aws.received) == 3
+    with pytest.raises(StoreError) as caught:
+        store.read()
+    assert str(caught.value) == "Secrets Manager, batch_get_secret_value: EndpointConnectionError"
+    assert caught.value.retryable
 
 
 def test_secret_that_aws_says_nothing_of_is_not_taken_for_a_missing_one() -> None:
@@ -167,7 +208,7 @@ def test_request_that_a_slow_name_server_held_up_is_not_sent_any_more(
 )
 def test_secret_that_aws_misses_is_the_one_that_was_asked_for(asked: str, named: str) -> None:
     """Name or ARN: AWS's error about a secret is found, whichever of them it names the secret by."""
-    errors = [{"SecretId": "tango/other", "ErrorCode": "AccessDeniedException"}]
+    errors = [{"SecretId": OTHER_NAME, "ErrorCode": "AccessDeniedException"}]
     errors += [{"SecretId": named, "ErrorCode": "ResourceNotFoundException"}]
     answer = {"SecretValues": [], "Errors": errors}
     with Recorder(body=answer) as aws, pytest.raises(CredentialsError, match="ResourceNotFound"):
