@@ -11,7 +11,14 @@ import boto3
 import pytest
 
 from handler import oauth2
-from handler.errors import CredentialsError, CredentialsRefused, RateLimited, StoreError, VendorUnreachable
+from handler.errors import (
+    ConfigurationError,
+    CredentialsError,
+    CredentialsRefused,
+    RateLimited,
+    StoreError,
+    VendorUnreachable,
+)
 from handler.model import Client
 from handler.secrets_manager import SecretStore
 from local.faults import Fault
@@ -115,6 +122,16 @@ def test_aws_that_is_away_is_told_by_the_failure(monkeypatch: pytest.MonkeyPatch
         store.read()
     assert str(caught.value) == "Secrets Manager, batch_get_secret_value: EndpointConnectionError"
     assert caught.value.retryable
+
+
+def test_machine_without_a_region_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What boto3 finds no client with is a mistake in the environment, by boto3's name for it."""
+    for name in ("AWS_DEFAULT_REGION", "AWS_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
+    with pytest.raises(ConfigurationError) as caught:
+        SecretStore.connect(NAME, OTHER_NAME)
+    assert str(caught.value) == "environment: boto3 makes no client of it (NoRegionError)"
 
 
 def test_secret_that_aws_says_nothing_of_is_not_taken_for_a_missing_one() -> None:
