@@ -198,6 +198,10 @@ def test_bad_seconds_are_named_and_not_repeated(name: str, value: str) -> None:
     ("changes", "words"),
     [
         ({"TOKEN_URL": None, "TOKEN_SECRET_ID": ""}, "TOKEN_SECRET_ID is not set; TOKEN_URL is not set"),
+        (
+            {"TOKEN_SECRET_ID": None, "CREDENTIALS_SECRET_ID": None},
+            "CREDENTIALS_SECRET_ID is not set; TOKEN_SECRET_ID is not set",
+        ),
         ({"TOKEN_SECRET_ID": "the-credentials"}, "TOKEN_SECRET_ID must name another secret than CREDENTIALS_SECRET_ID"),
         ({"TOKEN_URL": "ftp://auth.example/"}, f"TOKEN_URL {HTTPS}"),
         ({"TOKEN_URL": "https://[auth"}, f"TOKEN_URL {HTTPS}"),
