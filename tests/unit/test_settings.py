@@ -194,6 +194,12 @@ def test_bad_seconds_are_named_and_not_repeated(name: str, value: str) -> None:
     assert value not in message
 
 
+def test_longest_time_is_ten_years() -> None:
+    """The last figure that is no slip of the hand."""
+    assert read(CONSUMER_CACHE_SECONDS="315360000").consumer_cache_seconds == 10 * 365 * 86_400
+    assert named(problems(CONSUMER_CACHE_SECONDS="315360001")) == {"CONSUMER_CACHE_SECONDS"}
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
