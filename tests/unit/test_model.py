@@ -269,12 +269,13 @@ def test_any_slip_in_the_credentials_is_credentials_or_a_credentials_error(key: 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
+        (json.dumps(PAIR) + " // and more", " is not a JSON object with client_id and client_secret"),
         ("no JSON", " is not a JSON object with client_id and client_secret"),
         (json.dumps(PAIR | {"client_id": ""}), ": client_id is missing, empty or not plain text"),
         (json.dumps(PAIR | {"standby": {}}), ": standby.client_id is missing, empty or not plain text"),
         (json.dumps(PAIR | {"standby": PAIR}), ": standby has the primary's client_id"),
     ],
-    ids=["no JSON", "empty id", "empty standby", "standby with the same id"],
+    ids=["more than JSON", "no JSON", "empty id", "empty standby", "standby with the same id"],
 )
 def test_error_says_what_is_wrong_with_the_credentials(text: str, words: str) -> None:
     """Whoever put the secret can mend it by the message alone."""
