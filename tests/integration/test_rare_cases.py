@@ -115,6 +115,8 @@ def test_aws_that_is_away_is_told_by_the_failure(monkeypatch: pytest.MonkeyPatch
         for name, value in AWS.items():
             monkeypatch.setenv(name, value)
         store = SecretStore.connect(NAME, OTHER_NAME)
+        times = vars(store)["_client"].meta.config  # a server that hangs would cost seconds
+        assert (times.connect_timeout, times.read_timeout) == (2, 4)
         with pytest.raises(StoreError):
             store.read()
         assert len(aws.received) == 3
