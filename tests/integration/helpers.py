@@ -11,6 +11,10 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
+import pytest
+
+from handler.errors import StoreError
+from handler.refresh import Keeper
 from local.clock import Clock
 from local.faults import Fault
 from local.loopback import Loopback, LoopbackServer
@@ -215,6 +219,16 @@ def fail_publishes(world: World, times: int = 1_000, fault: AwsFault = NOT_SAVED
             world.secrets.fail("PutSecretValue", fault)
 
     on(world, is_publish, act)
+
+
+def unsaved(world: World, keeper: Keeper) -> str:
+    """Have a run whose publication fails for its whole time; return the token that it holds from then on."""
+    fail_publishes(world)
+    with pytest.raises(StoreError) as caught:
+        world.invoke(keeper=keeper)
+    assert caught.value.retryable
+    world.secrets.on_call = None
+    return world.vendor.issued[-1].token
 
 
 def once(act: Callable[[], object], *, at: int = 1) -> Callable[[], None]:

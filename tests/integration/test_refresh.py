@@ -22,7 +22,6 @@ from handler.errors import (
     VendorUnreachable,
 )
 from handler.model import utc
-from handler.refresh import Keeper
 from local.clock import Clock
 from local.faults import Fault
 from local.secrets_manager import CUT, LOST_ANSWER, AwsFault
@@ -61,6 +60,7 @@ from tests.integration.helpers import (
     slot_of,
     token_of,
     traffic,
+    unsaved,
     world_of,
     write,
     write_ledger,
@@ -801,16 +801,6 @@ def test_answer_of_the_move_back_may_be_lost(world: World) -> None:
     world.secrets.fail("UpdateSecretVersionStage", LOST_ANSWER)
     assert saw(world.invoke()) == ("recovered", "previous")
     assert world.token() == first
-
-
-def unsaved(world: World, keeper: Keeper) -> str:
-    """Have a run whose publication fails for its whole time; return the token that it holds from then on."""
-    fail_publishes(world)
-    with pytest.raises(StoreError) as caught:
-        world.invoke(keeper=keeper)
-    assert caught.value.retryable
-    world.secrets.on_call = None
-    return world.vendor.issued[-1].token
 
 
 def test_token_that_could_not_be_saved_is_published_by_the_next_run(world: World) -> None:

@@ -289,10 +289,10 @@ def test_error_says_what_is_wrong_with_the_credentials(text: str, words: str) ->
 
 def test_slot_is_closed_for_what_was_said_last() -> None:
     """Of two reasons that close a slot until the same moment the newer one is told."""
-    ledger = Ledger().closed(PRIMARY.client_id, Slot(NOW + 5, "limit_interval"))
-    assert (
-        ledger.closed(PRIMARY.client_id, Slot(NOW + 5, "rate_limited")).slot(PRIMARY.client_id).reason == "rate_limited"
-    )
+    ledger, client_id = Ledger(), PRIMARY.client_id
+    for reason in ("limit_interval", "rate_limited"):
+        ledger = ledger.closed(client_id, Slot(NOW + 5, reason))
+    assert ledger.slot(client_id).reason == "rate_limited"
 
 
 def test_ledger_document_of_a_claim_holds_no_token() -> None:
