@@ -22,6 +22,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="play the one year of this seed")
     parser.add_argument("--rates", choices=SETUPS, default="realistic", help="those of the one year")
     parser.add_argument("--standby", choices=("yes", "no"), default="yes", help="of the one year")
+    parser.add_argument("--probe", choices=("yes", "no"), default="no", help="of the one year")
     parser.add_argument("--period", type=float, default=study.REAL.period, help="its seconds from tick to tick")
     parser.add_argument("--days", type=int, help="how many of it are played")
     parser.add_argument("--without", choices=ABLATIONS, metavar="MECHANISM", help="what the one year lacks")
@@ -38,7 +39,8 @@ def main() -> int:
 def _one_year(options: argparse.Namespace) -> int:
     setup = SETUPS[options.rates]
     days = options.days or setup.days
-    setup = replace(setup, standby=options.standby == "yes", period=options.period, days=days)
+    standby, probe = options.standby == "yes", options.probe == "yes"
+    setup = replace(setup, standby=standby, probe=probe, period=options.period, days=days)
     if not options.without:
         year = Year(options.seed, setup, keeps_lines=True)
         figures = year.play()

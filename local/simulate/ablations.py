@@ -12,7 +12,7 @@ from handler.errors import Busy
 from handler.model import Ledger, Slot
 from handler.policy import Action, Decision, Situation
 from handler.secrets_manager import CURRENT, LEDGER, PENDING, PREVIOUS, SecretStore, Version
-from local.simulate.naive import ServicesYear, every_run, when_expiring
+from local.simulate.naive import ServicesYear, every_run, nothing, when_expiring
 from local.simulate.stand_in import Change, stand_in
 from local.simulate.year import Figures, Setup, Year
 
@@ -161,6 +161,7 @@ ABLATIONS = {
     ),
     "each service its own": Ablation(
         "no keeper: three services, each with a token of its own, asked for again every hour where refused",
+        setup=lambda setup: replace(setup, act=nothing),
         year=ServicesYear,
     ),
     "no standby": Ablation("one credential only", setup=lambda setup: replace(setup, standby=False)),

@@ -25,7 +25,8 @@ NAMES = {
     "foreign": "AWSCURRENT never goes to a client or a configuration that is not ours",
     "claim": "no request to the vendor without a durable claim: its own, for this client, long enough, used once",
     "flight": "never two requests in flight",
-    "early": "no request before the ledger's not_before or retry_at, nor within the interval of a token that went out",
+    "early": "no request before the ledger's not_before or retry_at, nor within the interval of a token that went out, "
+    "but one with the primary that was told to",
     "publish": "a token goes out under its run's own lock, in one version that releases it and closes the slot",
     "held": "an answer that arrived is published, or held in its process for as long as it is of use",
     "idle": "no write when nothing is due",
@@ -113,8 +114,17 @@ class Invariants:
                 )
         return document
 
-    def asked(self, now: float, process: Process, client_id: str, in_flight: int, credentials_version: str) -> None:
-        """Look at the ledger as a request reaches the vendor."""
+    def asked(
+        self,
+        now: float,
+        process: Process,
+        client_id: str,
+        in_flight: int,
+        credentials_version: str,
+        *,
+        is_told: bool,
+    ) -> None:
+        """Look at the ledger as a request reaches the vendor. `is_told`: to ask against the limit."""
         (version, writer, ledger), ours, settings = self._ledger, now + process.skew, process.keeper.settings
         lock = ledger.get("lock") or {}
         least = settings.acquire_timeout_seconds + settings.write_reserve_seconds + CLOCK_DIFFERENCE_SECONDS
@@ -128,7 +138,7 @@ class Invariants:
         not_before = 0 if is_corrected else slot.get("not_before", 0)
         spent_until = self.newest(client_id) + _interval(settings)
         is_late_enough = max(not_before, ledger.get("retry_at", 0), spent_until) <= ours
-        self.expect("early", now, fact=is_late_enough, example=json.dumps(ledger))
+        self.expect("early", now, fact=is_late_enough or is_told, example=json.dumps(ledger))
 
     def ended(self, now: float, process: Process, outcome: Outcome, owed: set[str], secrets: set[str]) -> None:
         """Look at a run that ended. `owed`: tokens of its process that are of use; `secrets`: what it must not show."""

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 SERVICES, AHEAD_SECONDS, ASKS_AGAIN_SECONDS, RESTARTS_EVERY = 3, 5 * MINUTE, HOUR, 7 * DAY
 
 
+def nothing(*_: object) -> Result:
+    """Leave it to the services."""
+    return {"outcome": "nothing", "reason": ""}
+
+
 def every_run(keeper: Keeper, _: Run) -> Result:
     """Ask for a token and put it, at each invocation."""
     return _ask(keeper, below=float("inf"))

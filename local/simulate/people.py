@@ -37,6 +37,7 @@ class Operator:
         self.former: list[str] = []  # what stood there until `changed_at`
         self.changed_at = 0.0
         self.version_id = ""
+        self._is_wrong = False  # what was put last
         self.on_change: Callable[[], None] = lambda: None  # before a client is deactivated
 
     @property
@@ -71,9 +72,27 @@ class Operator:
         later = self._engine.now + self._rng.uniform(5, 30) * MINUTE
         self._engine.at(later, self._replace)
 
+    def force(self) -> None:
+        self._function.invoke_by_hand(Request(force=True))
+
+    def override_limit(self, *, is_reset: bool) -> None:
+        """Have it ask against the limit, with or without the vendor having reset that."""
+        if is_reset:
+            self._line.vendor.reset_limit(self.clients[0])
+        self._function.invoke_by_hand(Request(force=True, override_limit=True))
+
     def use_elsewhere(self) -> None:
         """Somebody asks for a token with the primary, and keeps it to himself."""
         self._line.use(*self.pair())
+
+    def clients_since(self, moment: float) -> list[list[str]]:
+        """Return the clients that the credentials secret named at some time since then."""
+        return [self.clients, self.former] if self.changed_at > moment else [self.clients]
+
+    def put_right(self) -> None:
+        """Correct at once what is mistyped."""
+        if self._is_wrong:
+            self._put(*self.clients)
 
     def pair(self) -> tuple[str, str]:
         """Return the primary's id and secret."""
@@ -115,7 +134,7 @@ class Operator:
         self._engine.work(process, look)
 
     def _refresh(self) -> None:
-        self._function.invoke(Request())
+        self._function.invoke_by_hand(Request())
 
     def _new_client(self) -> str:
         self._made += 1
@@ -130,9 +149,10 @@ class Operator:
 
     def _put(self, *client_ids: str, is_wrong: bool = False) -> None:
         pairs = [{"client_id": one, "client_secret": self._secrets[one]} for one in client_ids]
-        if is_wrong:
-            pairs[0]["client_secret"] += "x"
         document = pairs[0] | ({"standby": pairs[1]} if len(pairs) > 1 else {})
         self.former, self.changed_at, self.clients = self.clients, self._engine.now, [*client_ids]
+        secret, self._is_wrong = self._secrets[client_ids[0]], is_wrong
         text = json.dumps(document)
+        if is_wrong:
+            text = self._rng.choice([text.replace(secret, secret + "x"), text.rstrip("}")])
         self.version_id = self._store.call("put_secret_value", SecretId=CREDENTIALS, SecretString=text)["VersionId"]

@@ -41,6 +41,7 @@ class Rates:
     vendor_down_hours: float = _rate(1.5, "year", "1 to 6 hours")
     vendor_down_day: float = _rate(0, "year", "a whole day: no token outlives it, so it is in the harsh rates only")
     second_party: float = _rate(0.5, "year", "somebody runs a script with our client")
+    probe_failed: float = _rate(2e-3, "probe", "an error of the API, which says nothing of the token; also in outages")
     # One call of Secrets Manager, each repetition by botocore counted.
     aws_throttled: float = _rate(3e-4, "call", "the account shares its quota with everybody in it")
     aws_5xx: float = _rate(1e-4, "call", "AWS's service level is 99.9 %, and its practice better")
@@ -64,12 +65,16 @@ class Rates:
     tick_late: float = _rate(5e-3, "tick", "by up to 20 minutes")
     # People.
     rotations: float = _rate(4, "year", "every quarter, with the old client as standby for a day")
-    mistyped: float = _rate(0.05, "rotation", "the new secret is wrong at first, and corrected within three hours")
+    mistyped: float = _rate(
+        0.05, "rotation", "at first the new secret is wrong, or the document no JSON; corrected within three hours"
+    )
     rolled_back: float = _rate(0.05, "rotation", "the old pair is put back, an hour later")
     leaked: float = _rate(0.05, "year", "the client is deactivated at once, and replaced within half an hour")
     settings_mistyped: float = _rate(
         0.2, "year", "a deployment with a wrong audience or token URL, right within four hours"
     )
+    forced: float = _rate(4, "year", "someone invokes it with force, to be sure")
+    overridden: float = _rate(0.2, "year", "someone overrides the limit; every other time the vendor has not reset it")
 
     def scaled(self, factor: float) -> Rates:
         """Return all chances times the factor, none above a half."""
@@ -97,6 +102,7 @@ HARSH = replace(
     vendor_down_day=2,
     aws_down_minutes=24,
     aws_down_hours=4,
+    aws_burst=2e-3,
     kms_denied=4,
     writes_denied=4,
     schedule_down=6,
@@ -104,6 +110,8 @@ HARSH = replace(
     rotations=12,
     leaked=1,
     settings_mistyped=6,
+    forced=12,
+    overridden=4,
 )
 # For the invariants alone: so much at once that nobody counts availability.
 TORTURE = replace(
@@ -119,6 +127,8 @@ TORTURE = replace(
     settings_mistyped=50,
     mistyped=0.3,
     rolled_back=0.3,
+    forced=50,
+    overridden=50,
 )
 
 
@@ -129,6 +139,10 @@ class Dice:
         self._rng = rng
         names = [one.name for one in fields(rates) if one.name.startswith(prefix) and one.metadata["per"] == per]
         self._faces = list(zip(names, itertools.accumulate(getattr(rates, name) for name in names), strict=True))
+
+    def calm(self) -> None:
+        """Let nothing befall any more."""
+        self._faces = [("", 0.0)]
 
     def throw(self) -> str:
         """Return a rate's name, or an empty text where nothing happens."""

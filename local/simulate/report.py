@@ -161,13 +161,13 @@ def _comparison(rows: Sequence[Row], head: str) -> str:
 
 
 def _invariants(rows: Sequence[Row]) -> str:
-    whole, ablated = rows[0], rows[1:]
-    days = sum(one.days for one in whole.figures)
-    runs = whole.total("runs").total()
-    broken = whole.broken.total()
+    whole, ablated = [row for row in rows if not row.case.ablation], [row for row in rows if row.case.ablation]
+    days = sum(one.days for row in whole for one in row.figures)
+    runs = sum(row.total("runs").total() for row in whole)
+    broken = sum(row.broken.total() for row in whole)
     said = (
         f"Checked at every write, request and end of a run. In {days:,} days ({runs:,} runs) of rates far beyond the\n"
-        f"harsh ones, {broken} were broken. And this breaks each, so that each can fail:\n"
+        f"harsh ones, half of them with a probe, {broken} were broken. And this breaks each, so that each can fail:\n"
     )
     lines = []
     for name, words in NAMES.items():

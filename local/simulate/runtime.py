@@ -73,13 +73,15 @@ class Process:
         self.is_busy = self.is_retired = self._is_dead = False
         self.is_alone = True  # in this run
         self.delivered: list[str] = []  # tokens whose answer arrived, until they are published or of no use any more
+        self.issued: list[str] = []  # tokens that the vendor issued in this run, whether their answer arrived or not
         self.writes = 0
+        self.may_override = False  # this run, with its next request
         self._thread = 0
 
     def run(self, request: Request, act: Act | None = None) -> Outcome:
         """Invoke the function, or do something else in its place."""
         self._ends, self._thread = self._engine.now + TIMEOUT_SECONDS, threading.get_ident()
-        self.is_busy, self.writes = True, 0
+        self.is_busy, self.issued, self.writes, self.may_override = True, [], 0, request.override_limit
         outcome = Outcome("")
 
         def observe(happening: str, **facts: object) -> None:
@@ -135,6 +137,10 @@ class Lambda:
     def invoke(self, request: Request, attempt: int = 0, since: float | None = None) -> None:
         process, born = self.process(), self._engine.now if since is None else since
         self._engine.work(process, lambda: self._invoke(process, request, attempt, born))
+
+    def invoke_by_hand(self, request: Request) -> None:
+        """Invoke it synchronously: whoever does that sees it fail, and nothing repeats it."""
+        self.invoke(request, attempt=len(RETRY_PAUSES))
 
     def process(self) -> Process:
         self.processes = [one for one in self.processes if one.is_busy or one.is_warm]

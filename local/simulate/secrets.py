@@ -59,6 +59,11 @@ class Store:
         self._written_at = self._burst_ends = 0.0
         self.calls = 0
 
+    def calm(self) -> None:
+        """End all faults."""
+        self.is_down = self.is_denied = self.is_read_only = False
+        self.dice.calm()
+
     def call(self, operation: str, **params: Any) -> _Json:
         """Do it at once and for sure, as people and checks do. Raises Refused."""
         try:

@@ -117,7 +117,9 @@ def cases(scale: float) -> Iterator[Case]:
         for value in values:
             setup = replace(COMPARED, settings={setting: value})
             yield Case("settings", f"{setting} = {value}", setup, years(8))
-    yield Case("invariants", "the product", TORTURED, years(40))
+    yield Case("settings", "with a probe", replace(COMPARED, probe=True), years(8))
+    for probe in (False, True):
+        yield Case("invariants", "the product", replace(TORTURED, probe=probe), years(20))
     for name in ABLATIONS:
         yield Case("invariants", name, TORTURED, years(3), name)
 

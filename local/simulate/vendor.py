@@ -28,9 +28,10 @@ if TYPE_CHECKING:
 AUDIENCE = "https://api.tangocard.com/"
 TOKEN_URL, WRONG_URL = "https://vendor.example/oauth/token", "https://vendro.example/oauth/token"
 API_URL = "https://vendor.example/raas/v2/customers"
-# While the vendor is down, every request meets one of these; "vendor_silent" is no answer at all.
 RETRY_AFTER_SECONDS = ("", "60", "1800", "7200")  # what a 429 may say, or not say
+# While the vendor is down, every request meets one of these; "vendor_silent" is no answer at all.
 OUTAGES = ("vendor_connect", "vendor_5xx", "vendor_html", "vendor_silent")
+FAILED_PROBES = (0, 404, 429, 500, 503)  # 0: no answer
 SLOW_SECONDS = {"vendor_slow": (5.0, 60.0), "vendor_very_slow": (100.0, 300.0)}
 # What costs a token that was issued.
 LOSING = {"vendor_reset_after", "vendor_truncated", "vendor_very_slow", "vendor_5xx_spent"}
@@ -92,10 +93,16 @@ class Line:
         self._engine, self._rng = engine, rng
         self.on_receipt: Callable[[Process, str], None] = lambda _process, _client_id: None
         self.on_issue: Callable[[Grant], None] = lambda _grant: None
-        self.dice = Dice(rng, rates, "vendor_", "request")
+        self.dice, self.probe_dice = Dice(rng, rates, "vendor_", "request"), Dice(rng, rates, "probe_", "probe")
         self.vendor, self.outage = vendor, ""
         self.grants: dict[str, Grant] = {}
         self.requests = self.refusals = self.in_flight = 0
+
+    def calm(self) -> None:
+        """End all faults."""
+        self.outage = ""
+        self.dice.calm()
+        self.probe_dice.calm()
 
     def exchange(self, method: str, url: str, headers: dict[str, str], form: _Form, timeout: float) -> Answer:
         """Stand in for the handler's own exchange by `requests`; `wire` has that one."""
@@ -118,6 +125,11 @@ class Line:
 
     def probe(self, process: Process, authorization: str) -> int:
         process.wait(self._rng.uniform(0.05, 0.3))
+        if self.probe_dice.throw() or self.outage:
+            status = self._rng.choice(FAILED_PROBES)
+            if not status:
+                raise LineFailure
+            return status
         return 200 if self.is_accepted(authorization.removeprefix("Bearer ")) else 401
 
     def post(self, process: Process, url: str, send: Callable[[], bytes], timeout: float) -> Reply:
@@ -167,7 +179,8 @@ class Line:
         else:
             answer, _ = self.vendor.token_request(_FORM, body)
         if answer.status == 200:
-            self.on_issue(self.grants[self._grant(fault)])
+            process.issued.append(self._grant(fault))
+            self.on_issue(self.grants[process.issued[-1]])
         self.refusals += answer.error == "rate_limited"
         return Reply(answer.status, dict(answer.headers), answer.body)
 

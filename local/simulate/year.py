@@ -16,7 +16,7 @@ from local.simulate.consumers import Consumers, Outage
 from local.simulate.engine import Engine
 from local.simulate.invariants import Invariants
 from local.simulate.people import Operator
-from local.simulate.rates import DAY, HOUR, MINUTE, NONE, REALISTIC, Rates, arrivals
+from local.simulate.rates import DAY, HOUR, MINUTE, REALISTIC, Rates, arrivals
 from local.simulate.runtime import Act, Lambda, Outcome, Process, refresh
 from local.simulate.secrets import CREDENTIALS, TOKEN, Client, Store
 from local.simulate.vendor import API_URL, AUDIENCE, LOSING, OUTAGES, TOKEN_URL, WRONG_URL, Grant, Line, Skewed, carry
@@ -34,6 +34,7 @@ CAUSES = (
     "client deactivated at once",
     "settings mistyped",
     "second party",
+    "limit overridden",
     "token lost",
     "vendor down",
     "Secrets Manager down",
@@ -178,6 +179,10 @@ class Year:
         for at in arrivals(plan, rates.rotations, START, end):
             wrong, back = plan.random() < rates.mistyped, plan.random() < rates.rolled_back
             engine.at(at, partial(self._rotate, is_mistyped=wrong, is_rolled_back=back))
+        for at in arrivals(plan, rates.forced, START, end):
+            engine.at(at, self.operator.force)
+        for at in arrivals(plan, rates.overridden, START, end):
+            engine.at(at, partial(self._override, is_reset=plan.random() < 0.5))
 
     def _outage(self, kind: str, begin: float, end: float) -> None:
         how, wrong_url = self._plan.choice(OUTAGES), self._plan.random() < 0.5
@@ -238,11 +243,11 @@ class Year:
 
     def _heal(self, end: float) -> None:
         self._kill_chance = 0.0
-        self.line.outage, self.store.is_down, self.store.is_denied, self.store.is_read_only = "", False, False, False
         self._settings = self._right_settings
         self.function.deploy()
-        for thing, prefix, per in ((self.line, "vendor_", "request"), (self.store, "aws_", "call")):
-            thing.dice = type(thing.dice)(self._rng, NONE, prefix, per)
+        self.line.calm()
+        self.store.calm()
+        self.operator.put_right()
         self.consumers.set_readable(is_readable=True)
         ledger = self.invariants.ledger()
         slots = ledger.get("slots", {}).values()
@@ -278,6 +283,10 @@ class Year:
         self._befall("second party")
         self.operator.use_elsewhere()
 
+    def _override(self, *, is_reset: bool) -> None:
+        self._befall("limit overridden")
+        self.operator.override_limit(is_reset=is_reset)
+
     def _leak(self) -> None:
         self._befall("client deactivated at once")
         self.operator.leak()
@@ -301,15 +310,15 @@ class Year:
 
     def _received(self, process: Process, client_id: str) -> None:
         now, operator = self.engine.now, self.operator
-        self.invariants.asked(now, process, client_id, self.line.in_flight, operator.version_id)
+        is_told = process.may_override and client_id in {clients[0] for clients in self._clients_of_a_run()}
+        process.may_override = False
+        self.invariants.asked(now, process, client_id, self.line.in_flight, operator.version_id, is_told=is_told)
         self._note(f"asks as {client_id}")
 
     def _written(self, operation: str, params: dict[str, Any]) -> None:
         process: Process = self.engine.current
         process.writes += 1
-        clients = {*self.operator.clients}
-        if self.engine.now - self.operator.changed_at < TIMEOUT_SECONDS:
-            clients |= {*self.operator.former}
+        clients = {one for clients in self._clients_of_a_run() for one in clients}
         document = self.invariants.written(self.engine.now, operation, process, clients)
         self._note(f"{operation} {params.get('VersionStages') or params.get('VersionStage')}")
         token = document and document.get("access_token")
@@ -318,13 +327,18 @@ class Year:
             self.consumers.publish(token)
             self._acquired_at = max(self._acquired_at, document["acquired_at"])
 
+    def _clients_of_a_run(self) -> list[list[str]]:
+        """Return what any run that goes on now may have read, primary first."""
+        return self.operator.clients_since(self.engine.now - TIMEOUT_SECONDS)
+
     def _ended(self, process: Process, outcome: Outcome, began: float) -> None:
         if self.setup.forgets:
             process.keeper.unsaved.clear()
         process.delivered = [token for token in process.delivered if self._is_owed(token)]
-        if outcome.word == "Killed" and process.delivered:
+        had = filter(self._is_owed, (*process.delivered, *process.issued))
+        if outcome.word == "Killed" and (lost := {*had}):
             self._befall("token lost")
-            self._killed |= {*process.delivered}
+            self._killed |= lost
         secrets = self.operator.secrets | {*self._tokens}
         self.invariants.ended(self.engine.now, process, outcome, {*process.delivered}, secrets)
         self.figures.runs[outcome.word] += 1
