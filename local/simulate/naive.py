@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from handler.model import Credentials, Ledger, Token
 from handler.secrets_manager import CURRENT
 from local.simulate.consumers import Account
 from local.simulate.rates import DAY, HOUR, MINUTE
+from local.simulate.vendor import LOSING
 from local.simulate.year import Figures, Year
 
 if TYPE_CHECKING:
@@ -51,6 +53,7 @@ class ServicesYear(Year):
     def _begin(self, _end: float) -> None:
         self._accounts = [Account() for _ in range(SERVICES)]
         self._since = [self.engine.now] * SERVICES  # until then it is accounted for
+        self.operator.on_change = self._settle_all
         self._turns = [0] * SERVICES  # a newer plan makes an older one void
         for number in range(SERVICES):
             self.engine.at(self.engine.now + self._rng.uniform(0, DAY), partial(self._restart, number))
@@ -59,16 +62,22 @@ class ServicesYear(Year):
         """Nothing heals here."""
 
     def _figures(self) -> Figures:
-        for number in range(SERVICES):
-            self._settle(number)
+        self._settle_all()
         figures = super()._figures()
+        grants = self.line.grants.values()
+        figures.lost = Counter(grant.fault for grant in grants if grant.fault in LOSING)  # a service saves nothing
         figures.careful = figures.plain = sum(one.availability for one in self._accounts) / SERVICES
         figures.outages = [outage for one in self._accounts for outage in one.outages]
         return figures
 
+    def _settle_all(self) -> None:
+        for number in range(SERVICES):
+            self._settle(number)
+
     def _settle(self, number: int) -> None:
         account, begin, now = self._accounts[number], self._since[number], self.engine.now
-        account.settle(begin, now, self.line.good_until(account.held), lambda: "refused")
+        if account.held or account.good:
+            account.settle(begin, now, self.line.good_until(account.held), lambda: "refused")
         self._since[number] = now
 
     def _restart(self, number: int) -> None:

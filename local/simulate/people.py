@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import TYPE_CHECKING
 
 from handler.policy import Request
-from handler.refresh import Run
 from local.simulate.rates import HOUR, MINUTE
 from local.simulate.secrets import CREDENTIALS
 
@@ -14,12 +14,19 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Callable
 
+    from handler.refresh import Keeper, Result, Run
     from local.simulate.engine import Engine
-    from local.simulate.runtime import Lambda
+    from local.simulate.runtime import Lambda, Outcome
     from local.simulate.secrets import Store
     from local.simulate.vendor import Line
 
-WAITS_FOR_DEACTIVATION = 72  # hours; then an operator gives the rotation up
+
+def _status(_: Keeper, run: Run) -> Result:
+    return run.inspect(status=True)
+
+
+def _dry_run(_: Keeper, run: Run) -> Result:
+    return run.inspect(status=False)
 
 
 class Operator:
@@ -47,9 +54,10 @@ class Operator:
     def begin(self) -> None:
         self._put(*[self._new_client() for _ in range(1 + self._with_standby)])
 
-    def rotate(self, *, is_mistyped: bool, is_rolled_back: bool) -> None:
-        if self.is_busy or len(self.clients) > 1 + self._with_standby:  # or the last one was never finished
-            return
+    def rotate(self, *, is_mistyped: bool, is_rolled_back: bool) -> bool:
+        """Put a new primary before the old one; say whether there was time for it."""
+        if self.is_busy:
+            return False
         self.is_busy = True
         old = self.clients[0]
         new = self.clients[1] if self._with_standby else self._new_client()
@@ -61,19 +69,24 @@ class Operator:
         if is_rolled_back:
             self._engine.at(self._engine.now + HOUR, lambda: self._roll_back(old, new))
         else:
-            self._engine.at(later + HOUR, lambda: self._retire(old, WAITS_FOR_DEACTIVATION))
+            self._engine.at(later + HOUR, lambda: self._retire(old))
+        return True
 
-    def leak(self) -> None:
-        """Deactivate the primary at once, and replace it within half an hour."""
+    def leak(self) -> bool:
+        """Deactivate the primary at once, and replace it within half an hour; say whether there was time for it."""
         if self.is_busy:
-            return
+            return False
         self.is_busy = True
         self._deactivate(self.clients[0])
         later = self._engine.now + self._rng.uniform(5, 30) * MINUTE
         self._engine.at(later, self._replace)
+        return True
 
     def force(self) -> None:
-        self._function.invoke_by_hand(Request(force=True))
+        """See what it would do, and a minute later have it do that."""
+        request = Request(force=True)
+        self._function.invoke_by_hand(request, _dry_run)
+        self._engine.at(self._engine.now + MINUTE, lambda: self._function.invoke_by_hand(request))
 
     def override_limit(self, *, is_reset: bool) -> None:
         """Have it ask against the limit, with or without the vendor having reset that."""
@@ -81,9 +94,9 @@ class Operator:
             self._line.vendor.reset_limit(self.clients[0])
         self._function.invoke_by_hand(Request(force=True, override_limit=True))
 
-    def use_elsewhere(self) -> None:
-        """Somebody asks for a token with the primary, and keeps it to himself."""
-        self._line.use(*self.pair())
+    def use_elsewhere(self) -> bool:
+        """Somebody asks for a token with the primary, and keeps it to himself; say whether he got one."""
+        return self._line.use(*self.pair())
 
     def clients_since(self, moment: float) -> list[list[str]]:
         """Return the clients that the credentials secret named at some time since then."""
@@ -99,14 +112,15 @@ class Operator:
         return self.clients[0], self._secrets[self.clients[0]]
 
     def _correct(self, new: str, old: str) -> None:
-        self._put(new, old)
-        self._refresh()
+        if self._is_wrong and self.clients == [new, old]:  # else it was rolled back before
+            self._put(new, old)
+            self._refresh()
 
     def _roll_back(self, old: str, new: str) -> None:
         self._put(old, new)
         self._refresh()
         if not self._with_standby:
-            self._engine.at(self._engine.now + 24 * HOUR, lambda: self._retire(new, WAITS_FOR_DEACTIVATION))
+            self._engine.at(self._engine.now + 24 * HOUR, lambda: self._retire(new))
         self.is_busy = not self._with_standby
 
     def _replace(self) -> None:
@@ -115,23 +129,18 @@ class Operator:
         self._refresh()
         self.is_busy = False
 
-    def _retire(self, client_id: str, patience: int) -> None:
-        """Look every hour whether the status says that the client may go."""
-        process = self._function.process()
+    def _retire(self, client_id: str) -> None:
+        """Look whether the status says that the client may go."""
+        self._function.invoke_by_hand(Request(), _status, partial(self._retire_or_wait, client_id))
 
-        def look() -> None:
-            outcome = process.run(Request(), lambda _, run: Run.inspect(run, status=True))
-            if outcome.result.get("safe_to_deactivate") == client_id:
-                self._deactivate(client_id)
-                kept = [one for one in self.clients if one != client_id]
-                self._put(*kept, *([self._new_client()] if self._with_standby else []))
-                self.is_busy = False
-            elif patience:
-                self._engine.at(self._engine.now + HOUR, lambda: self._retire(client_id, patience - 1))
-            else:
-                self.is_busy = False
-
-        self._engine.work(process, look)
+    def _retire_or_wait(self, client_id: str, seen: Outcome) -> None:
+        if seen.result.get("safe_to_deactivate") != client_id:
+            self._engine.at(self._engine.now + HOUR, lambda: self._retire(client_id))
+            return
+        self._deactivate(client_id)
+        kept = [one for one in self.clients if one != client_id]
+        self._put(*kept, *([self._new_client()] if self._with_standby else []))
+        self.is_busy = False
 
     def _refresh(self) -> None:
         self._function.invoke_by_hand(Request())

@@ -24,7 +24,9 @@ class Rates:
 
     # One token request meets at most one of these.
     vendor_dns: float = _rate(5e-4, "request", "a resolver's hiccup; one look-up in 2,000")
-    vendor_connect: float = _rate(1e-3, "request", "refused or timed out; what is left of a 99.9 % service level")
+    vendor_connect: float = _rate(
+        1e-3, "request", "refused, or not there for 10 s; what is left of a 99.9 % service level"
+    )
     vendor_tls: float = _rate(2e-4, "request", "a hand-shake that fails")
     vendor_reset_before: float = _rate(5e-4, "request", "reset by a balancer before the vendor has seen the request")
     vendor_reset_after: float = _rate(5e-4, "request", "one answer in 2,000 is lost after the token was issued")
@@ -39,7 +41,9 @@ class Rates:
     # Outages, during which every token request meets the same.
     vendor_down_minutes: float = _rate(12, "year", "5 to 30 minutes; with the next one about 99.9 %")
     vendor_down_hours: float = _rate(1.5, "year", "1 to 6 hours")
-    vendor_down_day: float = _rate(0, "year", "a whole day: no token outlives it, so it is in the harsh rates only")
+    vendor_down_day: float = _rate(
+        0, "year", "20 to 28 hours: hardly a token outlives it, so it is in the harsh rates only"
+    )
     second_party: float = _rate(0.5, "year", "somebody runs a script with our client")
     probe_failed: float = _rate(2e-3, "probe", "an error of the API, which says nothing of the token; also in outages")
     # One call of Secrets Manager, each repetition by botocore counted.
@@ -47,7 +51,7 @@ class Rates:
     aws_5xx: float = _rate(1e-4, "call", "AWS's service level is 99.9 %, and its practice better")
     aws_cut: float = _rate(5e-5, "call", "the connection ends before the call takes effect")
     aws_lost_answer: float = _rate(5e-5, "call", "the connection ends after it took effect, also of puts and moves")
-    aws_stale: float = _rate(2e-4, "call", "a read that does not yet see the last write, of the last 5 s")
+    aws_stale: float = _rate(2e-4, "call", "a read of the token that does not yet see the last write, of the last 5 s")
     aws_burst: float = _rate(1e-5, "call", "it fails from this very call on, for 20 s to 5 minutes")
     aws_down_minutes: float = _rate(2, "year", "5 to 30 minutes")
     aws_down_hours: float = _rate(0.2, "year", "2 to 8 hours, as in a region's large event every few years")
@@ -64,7 +68,7 @@ class Rates:
     schedule_down: float = _rate(0.2, "year", "the schedule is off, or its permission gone, for 1 to 6 hours")
     tick_late: float = _rate(5e-3, "tick", "by up to 20 minutes")
     # People.
-    rotations: float = _rate(4, "year", "every quarter, with the old client as standby for a day")
+    rotations: float = _rate(4, "year", "every quarter; the old client is deactivated when status says that it may be")
     mistyped: float = _rate(
         0.05, "rotation", "at first the new secret is wrong, or the document no JSON; corrected within three hours"
     )
@@ -73,7 +77,7 @@ class Rates:
     settings_mistyped: float = _rate(
         0.2, "year", "a deployment with a wrong audience or token URL, right within four hours"
     )
-    forced: float = _rate(4, "year", "someone invokes it with force, to be sure")
+    forced: float = _rate(4, "year", "someone invokes it with force, to be sure, after a dry run")
     overridden: float = _rate(0.2, "year", "someone overrides the limit; every other time the vendor has not reset it")
 
     def scaled(self, factor: float) -> Rates:
@@ -120,6 +124,8 @@ TORTURE = replace(
     run_killed=2e-3,
     aws_stale=0.05,
     aws_burst=0.01,
+    vendor_slow=0.1,
+    vendor_5xx=0.1,
     vendor_reset_after=0.05,
     second_party=50,
     rotations=50,
@@ -139,6 +145,8 @@ class Dice:
         self._rng = rng
         names = [one.name for one in fields(rates) if one.name.startswith(prefix) and one.metadata["per"] == per]
         self._faces = list(zip(names, itertools.accumulate(getattr(rates, name) for name in names), strict=True))
+        if self._faces[-1][1] > 1:
+            raise ValueError(f"the chances of {prefix}… add up to more than 1, so that the last would never befall")
 
     def calm(self) -> None:
         """Let nothing befall any more."""

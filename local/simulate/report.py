@@ -167,7 +167,8 @@ def _invariants(rows: Sequence[Row]) -> str:
     broken = sum(row.broken.total() for row in whole)
     said = (
         f"Checked at every write, request and end of a run. In {days:,} days ({runs:,} runs) of rates far beyond the\n"
-        f"harsh ones, half of them with a probe, {broken} were broken. And this breaks each, so that each can fail:\n"
+        f"harsh ones, with and without a standby and a probe, {broken} were broken. And this breaks each, so that\n"
+        "each can fail:\n"
     )
     lines = []
     for name, words in NAMES.items():

@@ -76,12 +76,14 @@ class Process:
         self.issued: list[str] = []  # tokens that the vendor issued in this run, whether their answer arrived or not
         self.writes = 0
         self.may_override = False  # this run, with its next request
+        self.only_looks = False  # this run
         self._thread = 0
 
     def run(self, request: Request, act: Act | None = None) -> Outcome:
-        """Invoke the function, or do something else in its place."""
+        """Invoke the function, or have it look only, which is what `act` does in its place."""
         self._ends, self._thread = self._engine.now + TIMEOUT_SECONDS, threading.get_ident()
-        self.is_busy, self.issued, self.writes, self.may_override = True, [], 0, request.override_limit
+        self.is_busy, self.issued, self.writes = True, [], 0
+        self.may_override, self.only_looks = request.override_limit, act is not None
         outcome = Outcome("")
 
         def observe(happening: str, **facts: object) -> None:
@@ -136,11 +138,20 @@ class Lambda:
 
     def invoke(self, request: Request, attempt: int = 0, since: float | None = None) -> None:
         process, born = self.process(), self._engine.now if since is None else since
-        self._engine.work(process, lambda: self._invoke(process, request, attempt, born))
 
-    def invoke_by_hand(self, request: Request) -> None:
-        """Invoke it synchronously: whoever does that sees it fail, and nothing repeats it."""
-        self.invoke(request, attempt=len(RETRY_PAUSES))
+        def work() -> None:
+            outcome = self._run(process, request)
+            if not outcome.result and attempt < len(RETRY_PAUSES):
+                self._repeat(request, attempt, born)
+
+        self._engine.work(process, work)
+
+    def invoke_by_hand(
+        self, request: Request, act: Act | None = None, then: Callable[[Outcome], None] = lambda _: None
+    ) -> None:
+        """Invoke it synchronously: whoever does that sees how it ends, and nothing repeats it."""
+        process = self.process()
+        self._engine.work(process, lambda: then(self._run(process, request, act)))
 
     def process(self) -> Process:
         self.processes = [one for one in self.processes if one.is_busy or one.is_warm]
@@ -154,15 +165,16 @@ class Lambda:
         for process in self.processes:
             process.is_retired = True
 
-    def _invoke(self, process: Process, request: Request, attempt: int, born: float) -> None:
+    def _run(self, process: Process, request: Request, act: Act | None = None) -> Outcome:
         began, others = self._engine.now, [one for one in self.processes if one.is_busy]
         process.is_alone = not others
         for other in others:
             other.is_alone = False
-        outcome = process.run(request)
+        outcome = process.run(request, act)
         self._on_end(process, outcome, began)
-        if outcome.result or attempt == len(RETRY_PAUSES):
-            return
+        return outcome
+
+    def _repeat(self, request: Request, attempt: int, born: float) -> None:
         again = self._engine.now + RETRY_PAUSES[attempt]
         if again - born <= LONGEST_EVENT_AGE_SECONDS:
             self._engine.at(again, lambda: self.invoke(request, attempt + 1, born))

@@ -33,6 +33,7 @@ THROTTLING = {"ThrottlingException", "LimitExceededException"}
 CREDENTIALS, TOKEN = "credentials", "token"  # the names of the two
 URL = "https://secretsmanager.us-east-1.amazonaws.com"
 READS = {"get_secret_value", "batch_get_secret_value"}
+WRITES = {"put_secret_value", "update_secret_version_stage"}
 WITH_KEY = READS | {"put_secret_value"}  # what needs the KMS key
 _Json = dict[str, Any]
 
@@ -62,6 +63,7 @@ class Store:
     def calm(self) -> None:
         """End all faults."""
         self.is_down = self.is_denied = self.is_read_only = False
+        self._burst_ends = 0.0
         self.dice.calm()
 
     def call(self, operation: str, **params: Any) -> _Json:
@@ -96,7 +98,7 @@ class Store:
             raise Refused("ThrottlingException", "Rate exceeded")
         if self.is_denied and operation in WITH_KEY:
             raise Refused("AccessDeniedException", "Access to KMS is not allowed")
-        if self.is_read_only and operation not in READS:
+        if self.is_read_only and operation in WRITES:
             raise Refused("AccessDeniedException", "User is not authorized to perform this action")
         answer = self._stale(operation, params) if fault == "aws_stale" else self._process(operation, params)
         process.wait(self._rng.uniform(0.005, 0.03))
@@ -105,7 +107,7 @@ class Store:
         return answer
 
     def _process(self, operation: str, params: _Json) -> _Json:
-        if operation in READS or operation == "describe_secret":
+        if operation not in WRITES:
             return self.call(operation, **params)
         before = {key: list(one["version_stages"]) for key, one in self.versions(params["SecretId"]).items()}
         answer = self.call(operation, **params)

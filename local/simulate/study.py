@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import random
 import statistics
@@ -118,8 +119,8 @@ def cases(scale: float) -> Iterator[Case]:
             setup = replace(COMPARED, settings={setting: value})
             yield Case("settings", f"{setting} = {value}", setup, years(8))
     yield Case("settings", "with a probe", replace(COMPARED, probe=True), years(8))
-    for probe in (False, True):
-        yield Case("invariants", "the product", replace(TORTURED, probe=probe), years(20))
+    for standby, probe in itertools.product((True, False), (True, False)):
+        yield Case("invariants", "the product", replace(TORTURED, standby=standby, probe=probe), years(10))
     for name in ABLATIONS:
         yield Case("invariants", name, TORTURED, years(3), name)
 

@@ -11,9 +11,10 @@ from urllib.parse import parse_qs, urlencode
 
 from handler import oauth2
 from handler.model import json_object
+from handler.oauth2 import CONNECT_TIMEOUT_SECONDS
 from local.faults import refusal
 from local.simulate.rates import Dice
-from local.simulate.stand_in import stand_in
+from local.simulate.stand_in import Change, stand_in
 from local.vendor import Vendor
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ API_URL = "https://vendor.example/raas/v2/customers"
 RETRY_AFTER_SECONDS = ("", "60", "1800", "7200")  # what a 429 may say, or not say
 # While the vendor is down, every request meets one of these; "vendor_silent" is no answer at all.
 OUTAGES = ("vendor_connect", "vendor_5xx", "vendor_html", "vendor_silent")
+A_STALLED_MACHINE_SECONDS = 3_600.0  # real ones
 FAILED_PROBES = (0, 404, 429, 500, 503)  # 0: no answer
 SLOW_SECONDS = {"vendor_slow": (5.0, 60.0), "vendor_very_slow": (100.0, 300.0)}
 # What costs a token that was issued.
@@ -87,11 +89,11 @@ class Grant:
 
 
 class Line:
-    """The way to the vendor. `on_receipt` is told of each request that reaches it, `on_issue` of each token."""
+    """The way to the vendor. `on_request` is told of each request that is sent, `on_issue` of each token."""
 
     def __init__(self, engine: Engine, rng: random.Random, rates: Rates, vendor: Vendor) -> None:
         self._engine, self._rng = engine, rng
-        self.on_receipt: Callable[[Process, str], None] = lambda _process, _client_id: None
+        self.on_request: Callable[[Process, str], None] = lambda _process, _client_id: None
         self.on_issue: Callable[[Grant], None] = lambda _grant: None
         self.dice, self.probe_dice = Dice(rng, rates, "vendor_", "request"), Dice(rng, rates, "probe_", "probe")
         self.vendor, self.outage = vendor, ""
@@ -135,15 +137,24 @@ class Line:
     def post(self, process: Process, url: str, send: Callable[[], bytes], timeout: float) -> Reply:
         """Carry one token request there and back, over in `timeout` seconds. Raises LineFailure."""
         ends = self._engine.now + timeout
-        self.requests += 1
         fault = self.outage or self.dice.throw()
-        delay = self._rng.uniform(*SLOW_SECONDS.get(fault, (0.1, 1.0)))
-        self._wait(process, 0.05, ends)
-        if fault in _UNSENT or url == WRONG_URL:
+        is_unsent = fault in _UNSENT or url == WRONG_URL
+        self._wait(process, self._rng.choice([0.05, CONNECT_TIMEOUT_SECONDS]) if is_unsent else 0.05, ends)
+        if is_unsent:
             raise LineFailure
         body = send()
+        self.requests += 1
+        self.on_request(process, parse_qs(body.decode())["client_id"][0])
+        self.in_flight += 1
+        try:
+            return self._answer(process, body, fault, ends)
+        finally:
+            self.in_flight -= 1
+
+    def _answer(self, process: Process, body: bytes, fault: str, ends: float) -> Reply:
+        delay = self._rng.uniform(*SLOW_SECONDS.get(fault, (0.1, 1.0)))
         if fault == "vendor_silent":
-            self._wait(process, timeout + 1, ends)
+            self._wait(process, ends - self._engine.now, ends)
         if fault == "vendor_reset_before":
             raise LineFailure
         if fault in _UNSEEN:
@@ -153,11 +164,7 @@ class Line:
             return Reply(status, headers | ({"Retry-After": pause} if pause else {}), said)
         self._wait(process, 0.05, ends)
         reply = self._receive(process, body, fault)
-        self.in_flight += 1
-        try:
-            self._wait(process, delay, ends)
-        finally:
-            self.in_flight -= 1
+        self._wait(process, delay, ends)
         if fault == "vendor_reset_after":
             raise LineFailure
         if fault == "vendor_truncated":
@@ -172,9 +179,7 @@ class Line:
             raise LineFailure
 
     def _receive(self, process: Process, body: bytes, fault: str) -> Reply:
-        form = parse_qs(body.decode())
-        self.on_receipt(process, form["client_id"][0])
-        if form["audience"] != [AUDIENCE]:
+        if parse_qs(body.decode())["audience"] != [AUDIENCE]:
             answer = refusal(403, "access_denied", "service not enabled within domain")
         else:
             answer, _ = self.vendor.token_request(_FORM, body)
@@ -190,14 +195,15 @@ class Line:
         self.grants[issued.token] = grant
         return issued.token
 
-    def use(self, client_id: str, client_secret: str) -> None:
-        """Be the second party that uses our client, and keeps what it gets."""
-        self.vendor.token_request(_FORM, _form(client_id, client_secret))
+    def use(self, client_id: str, client_secret: str) -> bool:
+        """Be the second party that uses our client, and keeps what it gets; say whether it gets a token."""
+        answer, _ = self.vendor.token_request(_FORM, _form(client_id, client_secret))
+        return answer.status == 200
 
     def ask(self, client_id: str, client_secret: str) -> str:
         """Ask as one that has no keeper; return the token, empty where none arrives."""
-        self.requests += 1
         fault = self.outage or self.dice.throw()
+        self.requests += fault not in _UNSENT
         if fault in {*_UNSENT, *_UNSEEN, "vendor_silent", "vendor_reset_before"}:
             return ""
         answer, _ = self.vendor.token_request(_FORM, _form(client_id, client_secret))
@@ -217,7 +223,13 @@ class Line:
 
 @contextmanager
 def carry(engine: Engine, line: Line, _rng: random.Random) -> Iterator[None]:
-    """Have the handler's requests carried by the line, withheld by virtual time where they would come too late."""
-    clock = SimpleNamespace(monotonic=lambda: engine.now)
-    with stand_in((oauth2, "exchange", line.exchange), (oauth2, "time", clock)):
+    """Have the handler's requests carried by the line, in virtual time."""
+    with stand_in((oauth2, "exchange", line.exchange), *in_virtual_time(engine)):
         yield
+
+
+def in_virtual_time(engine: Engine) -> list[Change]:
+    """Return what has the handler go by that alone: it withholds what would come too late, and the line gives up."""
+    bounded = oauth2._bounded  # noqa: SLF001
+    clock = SimpleNamespace(monotonic=lambda: engine.now)
+    return [(oauth2, "time", clock), (oauth2, "_bounded", lambda work, _: bounded(work, A_STALLED_MACHINE_SECONDS))]

@@ -22,12 +22,11 @@ from botocore.retries.standard import ExponentialBackoff
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPResponse
 
-from handler import oauth2
 from handler.secrets_manager import CLIENT_CONFIG
 from local.secrets_manager import REGION
 from local.simulate.secrets import URL, Refused
 from local.simulate.stand_in import stand_in
-from local.simulate.vendor import LineFailure
+from local.simulate.vendor import LineFailure, in_virtual_time
 from local.simulate.year import Wiring
 
 if TYPE_CHECKING:
@@ -99,7 +98,7 @@ def carry(engine: Engine, line: Line, rng: random.Random) -> Iterator[None]:
         (HTTPAdapter, "send", send),
         (botocore.endpoint, "time", SimpleNamespace(sleep=pause)),
         (ExponentialBackoff, "__init__", backoff),
-        (oauth2, "time", SimpleNamespace(monotonic=lambda: engine.now)),
+        *in_virtual_time(engine),
     ):
         yield
 

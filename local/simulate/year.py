@@ -10,7 +10,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from handler.policy import CLOCK_DIFFERENCE_SECONDS, CREDENTIALS_REFUSED, RATE_LIMITED, Request
-from handler.secrets_manager import CURRENT
 from handler.settings import Settings
 from local.simulate.consumers import Consumers, Outage
 from local.simulate.engine import Engine
@@ -111,7 +110,7 @@ class Year:
         )
         vendor.report_expires_in = self._plan.choice([86_400, 86_400, 2_592_000, 0])
         self.line = Line(self.engine, self._rng, setup.rates, vendor)
-        self.line.on_receipt, self.line.on_issue = self._received, self._issued
+        self.line.on_request, self.line.on_issue = self._asked, self._issued
         self.store = Store(self.engine, self._rng, setup.rates, self._written)
         for name in (CREDENTIALS, TOKEN):
             self.store.call("create_secret", Name=name)
@@ -253,15 +252,14 @@ class Year:
         slots = ledger.get("slots", {}).values()
         pauses = [ledger.get("retry_at", 0), *(one["not_before"] for one in slots if one["reason"] in PAUSES)]
         pause = max(0.0, min(max(pauses) - end, LONGEST_PAUSE))
-        begin, ticks = self.engine.now, int((pause + self._lock_seconds()) // self.setup.period) + 2
+        at, until = end + pause, end + pause + self.setup.period + self._lock_seconds()
         closed: list[bool] = []  # at each tick: whether the vendor had no slot for any client
-        for number in range(ticks):
-            at = begin + pause + number * self.setup.period
+        while at < until:
             self.engine.at(at, lambda: closed.append(all(map(self._has_no_slot, self.operator.clients))))
             self.engine.at(at, lambda: self.function.invoke(Request()))
-        self.engine.play(begin + pause + ticks * self.setup.period)
-        token = self.invariants.document(CURRENT).get("access_token")
-        is_good = self.line.is_accepted(token or "") or closed[-1]
+            at += self.setup.period
+        self.engine.play(until)
+        is_good = self.line.is_accepted(self.invariants.current_token) or closed[-1]
         self.invariants.expect("heals", self.engine.now, fact=is_good, example=str(ledger))
 
     def _lock_seconds(self) -> int:
@@ -269,7 +267,7 @@ class Year:
         return settings.acquire_timeout_seconds + settings.write_reserve_seconds + CLOCK_DIFFERENCE_SECONDS
 
     def _has_no_slot(self, client_id: str) -> bool:
-        """Say whether the vendor has none for it, or has said so."""
+        """Say whether the vendor has none for it, or refused it one: that refusal may have begun another interval."""
         ledger = self.invariants.ledger()
         slot = ledger.get("slots", {}).get(client_id) or {}
         was_refused = slot.get("reason") == RATE_LIMITED and slot["not_before"] > self.engine.now
@@ -280,22 +278,21 @@ class Year:
         self._note(cause)
 
     def _second_party(self) -> None:
-        self._befall("second party")
-        self.operator.use_elsewhere()
+        if self.operator.use_elsewhere():
+            self._befall("second party")
 
     def _override(self, *, is_reset: bool) -> None:
         self._befall("limit overridden")
         self.operator.override_limit(is_reset=is_reset)
 
     def _leak(self) -> None:
-        self._befall("client deactivated at once")
-        self.operator.leak()
+        if self.operator.leak():
+            self._befall("client deactivated at once")
 
     def _rotate(self, *, is_mistyped: bool, is_rolled_back: bool) -> None:
-        if is_mistyped:
-            self._befall("credentials mistyped")
         self._note("rotation")
-        self.operator.rotate(is_mistyped=is_mistyped, is_rolled_back=is_rolled_back)
+        if self.operator.rotate(is_mistyped=is_mistyped, is_rolled_back=is_rolled_back) and is_mistyped:
+            self._befall("credentials mistyped")
 
     def _new_process(self) -> Process:
         return Process(
@@ -308,7 +305,7 @@ class Year:
             skew=self.setup.skew,
         )
 
-    def _received(self, process: Process, client_id: str) -> None:
+    def _asked(self, process: Process, client_id: str) -> None:
         now, operator = self.engine.now, self.operator
         is_told = process.may_override and client_id in {clients[0] for clients in self._clients_of_a_run()}
         process.may_override = False
@@ -325,7 +322,7 @@ class Year:
         if document and token:
             self._published.add(token)
             self.consumers.publish(token)
-            self._acquired_at = max(self._acquired_at, document["acquired_at"])
+            self._acquired_at = max(self._acquired_at, self.line.grants[token].at)
 
     def _clients_of_a_run(self) -> list[list[str]]:
         """Return what any run that goes on now may have read, primary first."""
@@ -339,7 +336,8 @@ class Year:
         if outcome.word == "Killed" and (lost := {*had}):
             self._befall("token lost")
             self._killed |= lost
-        secrets = self.operator.secrets | {*self._tokens}
+        unsaved = {held.access_token for held, _ in process.keeper.unsaved.values()}
+        secrets = self.operator.secrets | {*self._tokens, *unsaved, self.invariants.current_token} - {""}
         self.invariants.ended(self.engine.now, process, outcome, {*process.delivered}, secrets)
         self.figures.runs[outcome.word] += 1
         self._note(f"{began:.3f} {outcome.word} {outcome.reason} {outcome.result.get('version_id')}")
