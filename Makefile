@@ -47,7 +47,7 @@ format: $(READY)  ## let ruff rewrite what it can
 fuzz: $(READY)  ## the property tests with other and many more examples (EXAMPLES=10000: some minutes)
 	FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest tests/unit -m hypothesis -n auto
 
-study: $(READY)  ## years of faults through the real handler: writes docs/RELIABILITY.md (about 20 min on 2 cores)
+study: $(READY)  ## years of faults through the real handler: writes docs/RELIABILITY.md (about 25 min on 2 cores)
 	$(BIN)/python -m local.simulate
 
 # mutmut has a venv of its own: nobody else needs it.

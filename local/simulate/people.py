@@ -94,9 +94,9 @@ class Operator:
             self._line.vendor.reset_limit(self.clients[0])
         self._function.invoke_by_hand(Request(force=True, override_limit=True))
 
-    def use_elsewhere(self) -> bool:
-        """Somebody asks for a token with the primary, and keeps it to himself; say whether he got one."""
-        return self._line.use(*self.pair())
+    def use_elsewhere(self) -> None:
+        """Somebody asks for a token with the primary, and keeps it to himself."""
+        self._line.use(*self.pair())
 
     def clients_since(self, moment: float) -> list[list[str]]:
         """Return the clients that the credentials secret named at some time since then."""

@@ -195,10 +195,9 @@ class Line:
         self.grants[issued.token] = grant
         return issued.token
 
-    def use(self, client_id: str, client_secret: str) -> bool:
-        """Be the second party that uses our client, and keeps what it gets; say whether it gets a token."""
-        answer, _ = self.vendor.token_request(_FORM, _form(client_id, client_secret))
-        return answer.status == 200
+    def use(self, client_id: str, client_secret: str) -> None:
+        """Be the second party that uses our client, and keeps what it gets; a refusal may cost us the slot as well."""
+        self.vendor.token_request(_FORM, _form(client_id, client_secret))
 
     def ask(self, client_id: str, client_secret: str) -> str:
         """Ask as one that has no keeper; return the token, empty where none arrives."""

@@ -278,8 +278,8 @@ class Year:
         self._note(cause)
 
     def _second_party(self) -> None:
-        if self.operator.use_elsewhere():
-            self._befall("second party")
+        self._befall("second party")
+        self.operator.use_elsewhere()
 
     def _override(self, *, is_reset: bool) -> None:
         self._befall("limit overridden")
