@@ -27,6 +27,11 @@ def main() -> int:
     parser.add_argument("--days", type=int, help="how many of it are played")
     parser.add_argument("--without", choices=ABLATIONS, metavar="MECHANISM", help="what the one year lacks")
     options = parser.parse_args()
+    least = {"scale": 0, "workers": 1, "period": 60, "days": 1}
+    for name, value in least.items():
+        given = getattr(options, name)
+        if given is not None and not given >= value:
+            parser.error(f"--{name} is at least {value}")
     if options.seed is not None:
         return _one_year(options)
     rows = study.play(study.cases(options.scale), options.workers)
