@@ -20,12 +20,19 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("docs"), help="where the report and its plots go")
     parser.add_argument("--workers", type=int, default=study.workers(), help="processes; the figures are the same")
     parser.add_argument("--seed", type=int, help="play the one year of this seed")
-    parser.add_argument("--rates", choices=SETUPS, default="realistic", help="those of the one year")
+    parser.add_argument(
+        "--rates",
+        choices=SETUPS,
+        default="realistic",
+        help="those of the one year; compared: of the page's comparisons",
+    )
     parser.add_argument("--standby", choices=("yes", "no"), default="yes", help="of the one year")
     parser.add_argument("--probe", choices=("yes", "no"), default="no", help="of the one year")
     parser.add_argument("--period", type=float, default=study.REAL.period, help="its seconds from tick to tick")
     parser.add_argument("--days", type=int, help="how many of it are played")
-    parser.add_argument("--without", choices=ABLATIONS, metavar="MECHANISM", help="what the one year lacks")
+    parser.add_argument(
+        "--without", choices=ABLATIONS, metavar="MECHANISM", help="what the one year lacks: " + ", ".join(ABLATIONS)
+    )
     options = parser.parse_args()
     least = {"scale": 0, "workers": 1, "period": 60, "days": 1}
     for name, value in least.items():
