@@ -148,8 +148,7 @@ class Invariants:
     def ended(self, now: float, process: Process, outcome: Outcome, owed: set[str], secrets: set[str]) -> None:
         """Look at a run that ended. `owed`: tokens of its process that are of use; `secrets`: what it must not show."""
         if outcome.word != "Killed":
-            held = {token.access_token for token, _ in process.keeper.unsaved.values()}
-            lost = owed - held
+            lost = owed - process.unsaved
             self.expect("held", now, fact=not lost, example=f"{len(lost)} tokens, {outcome.word}")
         is_fresh = (outcome.word, outcome.reason) == ("kept", "fresh") and process.is_alone
         if is_fresh or process.only_looks:

@@ -103,6 +103,11 @@ class Process:
         return outcome
 
     @property
+    def unsaved(self) -> set[str]:
+        """The tokens that it holds since they could not be saved."""
+        return {token.access_token for token, _ in self.keeper.unsaved.values()}
+
+    @property
     def is_warm(self) -> bool:
         return not (self.is_busy or self.is_retired or self._is_dead) and self._engine.now < self.warm_until
 

@@ -336,8 +336,8 @@ class Year:
         if outcome.word == "Killed" and (lost := {*had}):
             self._befall("token lost")
             self._killed |= lost
-        unsaved = {held.access_token for held, _ in process.keeper.unsaved.values()}
-        secrets = self.operator.secrets | {*self._tokens, *unsaved, self.invariants.current_token} - {""}
+        tokens = {*self._tokens, self.invariants.current_token} - {""}
+        secrets = self.operator.secrets | tokens | process.unsaved
         self.invariants.ended(self.engine.now, process, outcome, {*process.delivered}, secrets)
         self.figures.runs[outcome.word] += 1
         self._note(f"{began:.3f} {outcome.word} {outcome.reason} {outcome.result.get('version_id')}")
@@ -379,7 +379,7 @@ class Year:
         figures.careful, figures.plain = careful.availability, plain.availability
         figures.outages = careful.outages
         grants = self.line.grants.values()
-        held = {token.access_token for one in self.function.processes for token, _ in one.keeper.unsaved.values()}
+        held = {token for one in self.function.processes for token in one.unsaved}
         missing = [grant for grant in grants if grant.token not in self._published | held]
         figures.lost = Counter(map(self._loss, missing))
         figures.published = len(self._published)
