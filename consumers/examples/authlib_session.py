@@ -1,9 +1,9 @@
-"""Authlib, for jobs that use it already: the document is a token that it accepts as it is, `expires_at` and all.
+"""Authlib, for jobs that already use it: it accepts the secret's document as a token, with `expires_at`.
 
     pip install Authlib boto3 requests
 
-It refuses to send a token in its last minute, and the seed. A session keeps the token that it was made with, so make
-one for each job, or give it the secret's again: `session.token = ...`. The consumer policy is enough.
+It refuses to send the secret's first document, which holds no token yet, and a token in its last minute. A session
+keeps its token, so make a session for each job, or set `session.token` again. The consumer policy is enough.
 """
 
 import json

@@ -1,7 +1,7 @@
-// Node with @aws-sdk/client-secrets-manager, for services: cached for five minutes, read again once on a 401.
-// `npm install @aws-sdk/client-secrets-manager` beside this file: ES modules do not look in NODE_PATH. Node 22, or 20
-// with an SDK from before 2027.
-// The consumer policy is enough. The SDK knows AWS_REGION only; AWS_DEFAULT_REGION is what the AWS CLI and boto3 read.
+// Node with @aws-sdk/client-secrets-manager, for services: it caches the token for five minutes, and after a 401 reads the
+// secret once more. It needs Node 22, or Node 20 with an SDK from before 2027.
+// Run `npm install @aws-sdk/client-secrets-manager` in this file's folder: ES modules do not look in NODE_PATH.
+// The consumer policy is enough. The SDK reads only AWS_REGION; the AWS CLI and boto3 also read AWS_DEFAULT_REGION.
 import { GetSecretValueCommand, SecretsManagerClient } from "@aws-sdk/client-secrets-manager";
 
 const client = new SecretsManagerClient({
@@ -10,8 +10,9 @@ const client = new SecretsManagerClient({
 });
 let cached = { token: "", readAt: 0 };
 
-async function token({ anew = false } = {}) {
-  if (anew || Date.now() - cached.readAt > 300_000) {
+async function token({ readAgain = false } = {}) {
+  const isOld = Date.now() - cached.readAt > 300_000;
+  if (readAgain || isOld) {
     const command = new GetSecretValueCommand({ SecretId: process.env.TOKEN_SECRET_ID });
     const { SecretString } = await client.send(command);
     const { access_token } = JSON.parse(SecretString);
@@ -26,8 +27,9 @@ export async function call(url) {
   const first = await token();
   const answer = await send(first);
   if (answer.status !== 401) return answer;
-  const other = await token({ anew: true });
-  return other === first ? answer : send(other);
+  const second = await token({ readAgain: true });
+  if (second === first) return answer;
+  return send(second);
 }
 
 console.log((await call(process.env.API_URL)).status);

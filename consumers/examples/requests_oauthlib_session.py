@@ -1,9 +1,9 @@
-"""requests-oauthlib, for jobs that use it already: the document is a token that it accepts as it is.
+"""requests-oauthlib, for jobs that already use it: it accepts the secret's document as a token.
 
     pip install requests-oauthlib boto3
 
-It knows `expires_at` and refuses to send an expired token, the seed, and any token over plain http. A session keeps the
-token that it was made with, so make one for each job. The consumer policy is enough.
+It refuses to send an expired token, the secret's first document, which holds no token yet, and any token over plain
+http. A session keeps its token, so make a session for each job. The consumer policy is enough.
 """
 
 import json

@@ -1,8 +1,8 @@
 #!/bin/sh
-# AWS CLI and curl, for scripts and cron jobs: one read a run. Needs TOKEN_SECRET_ID and API_URL, and prints the API's
-# status. The consumer policy is all that its role needs.
-# The token goes to curl (7.55 or later) by standard input: an argument would stand in the process list. Each step has
-# its own line, since a pipe would hide that the first of them failed.
+# AWS CLI and curl, for scripts and cron jobs: one read per run. It needs TOKEN_SECRET_ID and API_URL, and prints the API's
+# HTTP status. The consumer policy is enough.
+# curl (7.55 or later) reads the token from its standard input: the process list would show an argument. Each step has a
+# line of its own, since in a pipe the failure of an earlier command would stay hidden.
 set -eu
 secret=$(aws secretsmanager get-secret-value --secret-id "$TOKEN_SECRET_ID" --query SecretString --output text)
 token=$(printf %s "$secret" | python3 -c 'import json, sys

@@ -144,9 +144,9 @@ def test_a_minimum_of_life_reads_again_and_says_what_is_left(world: World, reade
     "text", ["no JSON", "[]", "{}", '{"access_token": 1}', '{"access_token": "x"}', "[" * 9_000, NAN, BROKEN]
 )
 def test_a_foreign_document_is_a_clear_error(world: World, text: str) -> None:
-    """What is no token document is named so, and not shown."""
+    """What is not a token document is named so, and not shown."""
     put(world, text)
-    with pytest.raises(SecretUnreadable, match="is no token document"):
+    with pytest.raises(SecretUnreadable, match="is not a token document"):
         TokenReader(TOKEN_SECRET, now=world.clock.now).token()
 
 
@@ -332,8 +332,11 @@ def test_after_a_redirect_nothing_is_sent_again(world: World, reader: TokenReade
         ((), "name the token secret"),
         (("",), "name the token secret"),
         ((TOKEN_SECRET, None), "name the token secret"),
-        (("arn:aws:secretsmanager:us-east-1",), "arn:aws:secretsmanager:us-east-1 is no arn:aws:secretsmanager:REGION"),
-        (("arn:aws:sqs:us-east-1:123456789012:queue",), "queue is no arn:aws:secretsmanager:REGION"),
+        (
+            ("arn:aws:secretsmanager:us-east-1",),
+            "arn:aws:secretsmanager:us-east-1 is not of the form arn:aws:secretsmanager:REGION",
+        ),
+        (("arn:aws:sqs:us-east-1:123456789012:queue",), "queue is not of the form arn:aws:secretsmanager:REGION"),
     ],
 )
 def test_a_reader_needs_a_secret(ids: tuple[Any, ...], said: str) -> None:
@@ -368,7 +371,7 @@ def test_a_process_that_is_set_up_wrong_is_told_what_to_do(
     ("document", "code", "error", "said"),
     [
         (SEED, "", NoToken, f"no token has been issued yet: {TOKEN_SECRET} holds the seed; ask the keeper's operators"),
-        ({}, "", SecretUnreadable, f"{TOKEN_SECRET} is no token document"),
+        ({}, "", SecretUnreadable, f"{TOKEN_SECRET} is not a token document"),
         ({"access_token": "x", "expires_at": 1}, "", WrongEnvironment, f"{TOKEN_SECRET}: its token comes from None"),
         (SEED, "AccessDeniedException", SecretUnreadable, f"{TOKEN_SECRET} .*: attach .* ConsumerPolicyArn"),
         (SEED, "ExpiredTokenException", SecretUnreadable, f"{TOKEN_SECRET} .*: renew them"),
@@ -389,7 +392,7 @@ def test_where_no_secret_can_be_read_each_is_named(world: World) -> None:
     """The reason of the first is not all that is said."""
     put(world, {})
     with pytest.raises(
-        NoToken, match=f"tango/missing is missing in us-east-1, .*; {TOKEN_SECRET} is no token document"
+        NoToken, match=f"tango/missing is missing in us-east-1, .*; {TOKEN_SECRET} is not a token document"
     ):
         TokenReader("tango/missing", TOKEN_SECRET, now=world.clock.now).token()
 

@@ -1,4 +1,7 @@
-"""`httpx.Client(auth=TangoAuth(reader))`, and AsyncClient: sends the token, and once more where it was replaced."""
+"""`httpx.Client(auth=TangoAuth(reader))` sends the token, and sends a call again if its token was replaced.
+
+`httpx.AsyncClient` takes the same object.
+"""
 
 import asyncio
 from collections.abc import AsyncGenerator, Generator
@@ -9,10 +12,10 @@ from . import TokenReader, require_https
 
 
 class TangoAuth(httpx.Auth):
-    """Sends the reader's token; on a 401 reads the secret again, and repeats once if it holds another token.
+    """Sends the reader's token. After a 401 it reads the secret again, and repeats the call once with another token.
 
-    Raises TokenError where there is none, ValueError where the address is plain http (but on a loopback host).
-    A body that is a stream is not sent twice.
+    Raises TokenError if there is no token, and ValueError if the URL is plain http, except on a loopback host.
+    A call whose body is a stream is not repeated.
     """
 
     def __init__(self, reader: TokenReader) -> None:
@@ -20,27 +23,33 @@ class TangoAuth(httpx.Auth):
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         token = self._reader.token()
-        response = yield _with(request, token)
-        if _is_worth_repeating(request, response):
-            other = self._reader.replace(token)
-            if other:
-                yield _with(request, other)
+        response = yield _with_token(request, token)
+        if not _may_repeat(request, response):
+            return
+        other_token = self._reader.replace(token)
+        if other_token:
+            yield _with_token(request, other_token)
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
         token = await self._reader.token_async()
-        response = yield _with(request, token)
-        if _is_worth_repeating(request, response):
-            other = await asyncio.to_thread(self._reader.replace, token)
-            if other:
-                yield _with(request, other)
+        response = yield _with_token(request, token)
+        if not _may_repeat(request, response):
+            return
+        other_token = await asyncio.to_thread(self._reader.replace, token)
+        if other_token:
+            yield _with_token(request, other_token)
 
 
-def _with(request: httpx.Request, token: str) -> httpx.Request:
+def _with_token(request: httpx.Request, token: str) -> httpx.Request:
     require_https(request.url.scheme, request.url.host)
     request.headers["Authorization"] = f"Bearer {token}"
     return request
 
 
-def _is_worth_repeating(request: httpx.Request, response: httpx.Response) -> bool:
-    """Not after a redirect: what answered then was another request, and the first one has had its effect."""
-    return response.status_code == 401 and not response.history and isinstance(request.stream, httpx.ByteStream)
+def _may_repeat(request: httpx.Request, response: httpx.Response) -> bool:
+    if response.status_code != 401:
+        return False
+    # After a redirect the 401 answers another request, and the first one has already had its effect.
+    if response.history:
+        return False
+    return isinstance(request.stream, httpx.ByteStream)

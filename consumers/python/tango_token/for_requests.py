@@ -1,4 +1,4 @@
-"""`requests.get(url, auth=TangoAuth(reader))`: sends the token, and once more where it was replaced meanwhile."""
+"""`requests.get(url, auth=TangoAuth(reader))` sends the token, and sends a call again if its token was replaced."""
 
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,38 +10,49 @@ from . import TokenReader, require_https
 
 
 class TangoAuth(AuthBase):
-    """Sends the reader's token; on a 401 reads the secret again, and repeats once if it holds another token.
+    """Sends the reader's token. After a 401 it reads the secret again, and repeats the call once with another token.
 
-    Raises TokenError where there is none, ValueError where the address is plain http (but on a loopback host).
-    A body that can't be rewound is not sent twice.
+    Raises TokenError if there is no token, and ValueError if the URL is plain http, except on a loopback host.
+    A call whose body is a stream is not repeated.
     """
 
     def __init__(self, reader: TokenReader) -> None:
         self._reader = reader
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        parts = urlsplit(request.url or "")
-        require_https(parts.scheme, parts.hostname)
+        url = urlsplit(request.url or "")
+        require_https(url.scheme, url.hostname)
         token = self._reader.token()
+
+        def repeat_if_refused(response: requests.Response, **send_options: Any) -> requests.Response:
+            if not _may_repeat(response, token):
+                return response
+            other_token = self._reader.replace(token)
+            if other_token is None:
+                return response
+            return _repeat(response, other_token, send_options)
+
         request.headers["Authorization"] = f"Bearer {token}"
-        request.hooks["response"].append(lambda response, **kwargs: self._answered(response, token, kwargs))
+        request.hooks["response"].append(repeat_if_refused)
         return request
 
-    def _answered(self, response: requests.Response, token: str, kwargs: dict[str, Any]) -> requests.Response:
-        request = response.request
-        # After a redirect to another host requests has taken the token off: such an answer says nothing about it.
-        is_ours = request.headers.get("Authorization") == f"Bearer {token}"
-        is_whole = request.body is None or isinstance(request.body, str | bytes)
-        if response.status_code != 401 or not is_ours or not is_whole:
-            return response
-        other = self._reader.replace(token)
-        if other is None:
-            return response
-        response.content  # noqa: B018 - read, so that the connection can be used again
-        response.close()
-        again = request.copy()
-        again.headers["Authorization"] = f"Bearer {other}"
-        answer: requests.Response = response.connection.send(again, **kwargs)
-        answer.history.append(response)
-        answer.request = again
-        return answer
+
+def _may_repeat(response: requests.Response, token: str) -> bool:
+    if response.status_code != 401:
+        return False
+    request = response.request
+    # On a redirect to another host requests removes the token. Such a 401 says nothing about the token.
+    if request.headers.get("Authorization") != f"Bearer {token}":
+        return False
+    return request.body is None or isinstance(request.body, str | bytes)
+
+
+def _repeat(refused: requests.Response, token: str, send_options: dict[str, Any]) -> requests.Response:
+    refused.content  # noqa: B018 - a response that was read to its end frees its connection
+    refused.close()
+    request = refused.request.copy()
+    request.headers["Authorization"] = f"Bearer {token}"
+    response: requests.Response = refused.connection.send(request, **send_options)
+    response.history.append(refused)
+    response.request = request
+    return response
