@@ -2,8 +2,9 @@
 
     pip install requests
 
-For functions that have its layer. It caches for SECRETS_MANAGER_TTL seconds, 300 by default. The request names the stage
-AWSCURRENT, which the consumer policy allows. It has been tested only against a server that imitates the extension.
+For functions that have its layer. It caches for SECRETS_MANAGER_TTL seconds, 300 by default. The request names the
+stage AWSCURRENT, which the consumer policy allows. It has been tested only against a server that imitates the
+extension.
 """
 
 import json

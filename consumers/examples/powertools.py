@@ -3,8 +3,8 @@
     pip install "aws-lambda-powertools[aws-sdk]" requests
 
 Without `max_age` (or POWERTOOLS_PARAMETERS_MAX_AGE) it caches for only 5 seconds, so nearly each invocation reads the
-secret. 300 is safe here, since a token is replaced hours before it ends. While Secrets Manager is down it raises an error
-as soon as the cached token is older than that. After a 401, read once more with `force_fetch=True`.
+secret. 300 is safe here, since a token is replaced hours before it ends. While Secrets Manager is down, it raises an
+error as soon as the cached token is older than that. After a 401, read once more with `force_fetch=True`.
 """
 
 import os
