@@ -1,10 +1,10 @@
-"""What builds and checks the deployment; none of it ships."""
+"""Commands that build and check the deployment. None of them ships."""
 
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 LOCK = ROOT / "requirements.lock"
-# pip's options for the function's runtime in template.yaml. Wheels only: building one would need the target itself.
+# pip's options for the function's runtime in template.yaml. Only wheels: pip could build one only on the target itself.
 TARGET = (
     "--platform=manylinux2014_aarch64",
     "--implementation=cp",

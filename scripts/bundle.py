@@ -1,7 +1,7 @@
 # ruff: noqa: T201 - a command line program prints
-"""Make one zip of what `sam build` has built, the same bytes each time, and say how large it is and what its hash is.
+"""Make one zip of what `sam build` has built, with the same bytes each time, and print its size and its hash.
 
-`sam deploy` makes its own of the same folder, whose entries may stand in another order.
+`sam deploy` makes a zip of its own from the same folder; its entries may be in another order.
 """
 
 import hashlib
@@ -10,37 +10,52 @@ import zipfile
 from pathlib import Path
 
 from scripts import ROOT
-from scripts.bytecode import NONE_AT_HAND, VERSION, full_version, target_python
+from scripts.bytecode import NO_BYTECODE, VERSION, full_version, target_python
 from scripts.package import FILE_MODE
 
 BUILT = ROOT / ".aws-sam" / "build" / "RefreshFunction"
 BUNDLE = ROOT / "build" / "token-refresh.zip"
-MADE_AT = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can hold
+ENTRY_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can hold
 UNIX = 3
+COMPRESSION_LEVEL = 9
 
 
 def bundle(folder: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as made:
+    names = sorted(path.relative_to(folder).as_posix() for path in files_in(folder))
+    with zipfile.ZipFile(target, "w") as zip_file:
         for name in names:
-            entry = zipfile.ZipInfo(name, MADE_AT)
-            entry.create_system, entry.external_attr = UNIX, FILE_MODE << 16
-            made.writestr(entry, (folder / name).read_bytes(), zipfile.ZIP_DEFLATED, 9)
+            entry = zipfile.ZipInfo(name, ENTRY_TIME)
+            entry.create_system = UNIX
+            entry.external_attr = FILE_MODE << 16
+            content = (folder / name).read_bytes()
+            zip_file.writestr(entry, content, zipfile.ZIP_DEFLATED, COMPRESSION_LEVEL)
+
+
+def files_in(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def about_bytecode(files: list[Path]) -> str:
+    """Return what the package's own build has printed too: `sam build` does not show it."""
+    compiled = sum(file.suffix == ".pyc" for file in files)
+    if not compiled:
+        return NO_BYTECODE
+    python = target_python()
+    version = full_version(python) if python else VERSION
+    return f"bytecode of Python {version} for {compiled} files"
 
 
 def main() -> None:
     if not BUILT.is_dir():
         sys.exit("nothing is built yet: run `make build`")
     bundle(BUILT, BUNDLE)
-    content, files = BUNDLE.read_bytes(), [path for path in BUILT.rglob("*") if path.is_file()]
+    content = BUNDLE.read_bytes()
+    files = files_in(BUILT)
     unpacked = sum(file.stat().st_size for file in files)
-    print(f"{BUNDLE.relative_to(ROOT)}: {len(content):,} bytes, {len(files):,} files, {unpacked:,} bytes unpacked")
-    # `sam build` keeps what the package's own build has said to itself.
-    compiled = sum(file.suffix == ".pyc" for file in files)
-    python = target_python()
-    version = full_version(python) if python else VERSION
-    print(f"bytecode of Python {version} for {compiled} files" if compiled else NONE_AT_HAND)
+    name = BUNDLE.relative_to(ROOT)
+    print(f"{name}: {len(content):,} bytes, {len(files):,} files, {unpacked:,} bytes unpacked")
+    print(about_bytecode(files))
     print(f"sha256 {hashlib.sha256(content).hexdigest()}")
 
 

@@ -1,8 +1,9 @@
-"""Compile the package as the function's own Python would at every cold start: it cannot write beside its code.
+"""Compile the package in advance. Lambda's code folder is read-only: without bytecode each cold start compiles again.
 
-The bytecode is of one Python version, so it takes that one: PYTHON313 names it, else `python3.13` on the PATH, else
-pyenv's. Each 3.13.x runs what any of them has compiled, but the bytes may differ from one to the next, and so may the
-package's hash. Any other Python still runs the package, from the sources, which stay for that and for tracebacks.
+Bytecode belongs to one Python version, so only a Python of the function's version can make it: the one that the
+variable PYTHON313 names, otherwise `python3.13` on the PATH, otherwise pyenv's. Every 3.13.x runs the bytecode of any
+other 3.13.x, but its bytes may differ, and with them the hash of the package. The sources stay in the package: for
+tracebacks, and for every other Python version.
 """
 
 import os
@@ -14,30 +15,24 @@ from pathlib import Path
 
 from scripts import TARGET
 
-VERSION = next(option.partition("=")[2] for option in TARGET if option.startswith("--python-version="))
+VERSION_OPTION = "--python-version="
+(VERSION,) = (option.removeprefix(VERSION_OPTION) for option in TARGET if option.startswith(VERSION_OPTION))
 VARIABLE = f"PYTHON{VERSION.replace('.', '')}"
-# Where Lambda unpacks it. Python compares the path in the bytecode with where it is, and rewrites it where they differ.
+# Lambda unpacks the package into this folder. If the bytecode names another path, Python rewrites it at each start.
 TASK_ROOT = "/var/task"
-# No header of times or sizes, and no look at the source: the same bytes each time, and nothing to check at the start.
-MODE = "unchecked-hash"
-NONE_AT_HAND = (
-    f"no bytecode: no Python {VERSION} is at hand ({VARIABLE}=... names one), so every cold start will compile all "
-    "that it imports, and take about twice as long"
+# No times or sizes in the bytecode, and no look at the source: the bytes are the same each time, and a start checks
+# nothing.
+INVALIDATION_MODE = "unchecked-hash"
+NO_BYTECODE = (
+    f"no bytecode: this machine has no Python {VERSION} ({VARIABLE}=... names one), "
+    "so every cold start will compile all that it imports, and take about twice as long"
 )
 
 
 def target_python() -> str | None:
-    """Return a Python of the function's version that really runs, None where there is none at hand."""
-    # A pre-release has bytecode of another kind.
-    wanted = (*map(int, VERSION.split(".")), "cpython", "final")
-    found = "(*sys.version_info[:2], sys.implementation.name, sys.version_info.releaselevel)"
-    probe = f"import sys; sys.exit({found} != {wanted})"
+    """Return a Python of the function's version that runs, or None if this machine has none."""
     for candidate in _candidates():
-        try:
-            done = subprocess.run([candidate, "-I", "-c", probe], check=False, capture_output=True)  # noqa: S603 - ours
-        except OSError:
-            continue
-        if done.returncode == 0:
+        if _is_of_the_version(candidate):
             return candidate
     return None
 
@@ -45,14 +40,28 @@ def target_python() -> str | None:
 def full_version(python: str) -> str:
     """Return the version of this Python with its patch level, such as 3.13.0."""
     command = [python, "-I", "-c", "import platform; print(platform.python_version())"]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()  # noqa: S603 - ours
+    done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603 - ours
+    return done.stdout.strip()
 
 
 def compile_all(folder: Path, python: str) -> None:
-    """Put the bytecode beside every source; raises CalledProcessError where one does not compile."""
-    options = ["-q", "-f", "--invalidation-mode", MODE, "-s", str(folder), "-p", TASK_ROOT]
+    """Put bytecode next to every source. Raises CalledProcessError if a source does not compile."""
+    paths = ["-s", str(folder), "-p", TASK_ROOT]
+    options = ["-q", "-f", "--invalidation-mode", INVALIDATION_MODE, *paths]
     command = [python, "-I", "-S", "-m", "compileall", *options, str(folder)]
     subprocess.run(command, check=True)  # noqa: S603 - our own command
+
+
+def _is_of_the_version(python: str) -> bool:
+    major, minor = map(int, VERSION.split("."))
+    expected = (major, minor, "cpython", "final")  # a pre-release has bytecode of another kind
+    actual = "(*sys.version_info[:2], sys.implementation.name, sys.version_info.releaselevel)"
+    command = [python, "-I", "-c", f"import sys; sys.exit({actual} != {expected})"]
+    try:
+        done = subprocess.run(command, check=False, capture_output=True)  # noqa: S603 - ours
+    except OSError:
+        return False
+    return done.returncode == 0
 
 
 def _candidates() -> Iterator[str]:
@@ -64,5 +73,8 @@ def _candidates() -> Iterator[str]:
     yield f"python{VERSION}"
     pyenv = shutil.which("pyenv")
     if pyenv:
-        root = subprocess.run([pyenv, "root"], check=False, capture_output=True, text=True).stdout.strip()  # noqa: S603
-        yield from map(str, sorted(Path(root).glob(f"versions/{VERSION}.*/bin/python"), reverse=True))
+        command = [pyenv, "root"]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603 - ours
+        root = Path(done.stdout.strip())
+        for path in sorted(root.glob(f"versions/{VERSION}.*/bin/python"), reverse=True):
+            yield str(path)

@@ -1,20 +1,21 @@
-"""Turn template.yaml into the CloudFormation that AWS makes of it, for cfn-lint: it does not look into SAM's resources.
+"""Turn template.yaml into the CloudFormation that AWS makes of it: cfn-lint does not look into SAM's resources.
 
-`python -m scripts.translate build/template.json`, in the venv of aws-sam-cli, which brings AWS's own translator.
+Run `python -m scripts.translate build/template.json` in the virtual environment of aws-sam-cli, which contains AWS's
+own translator.
 """
 
 import json
 import sys
 from pathlib import Path
 
-from samcli.yamlhelper import yaml_parse  # type: ignore[import-not-found]  # in its own venv
-from samtranslator.translator.transform import transform  # type: ignore[import-not-found]  # in its own venv
+from samcli.yamlhelper import yaml_parse  # type: ignore[import-not-found]  # only .venv-deploy has it
+from samtranslator.translator.transform import transform  # type: ignore[import-not-found]  # the same
 
 from scripts import ROOT
 
 
 class NoManagedPolicies:
-    """The translator asks for AWS's managed policies by name; the template names none, so nobody asks AWS."""
+    """The translator looks AWS's managed policies up by name. The template names none, so AWS is not asked."""
 
     def load(self) -> dict[str, str]:
         return {}
@@ -22,7 +23,7 @@ class NoManagedPolicies:
 
 def main() -> None:
     template = yaml_parse((ROOT / "template.yaml").read_text())
-    # Code comes from a bucket by the time AWS translates.
+    # When AWS translates a template, its code is in a bucket.
     template["Resources"]["RefreshFunction"]["Properties"]["CodeUri"] = "s3://bucket/code.zip"
     translated = transform(template, {}, NoManagedPolicies(), passthrough_metadata=True)
     target = Path(sys.argv[1])

@@ -1,5 +1,5 @@
-"""`make deploy-local`: the raw template on an emulated AWS with IAM enforced, everything on loopback.
+"""`make deploy-local` deploys the raw template to an emulated AWS on loopback, with IAM enforced.
 
-It deploys, runs, updates and deletes the stack, and prints each check as a line. What ministack, the emulator, does
-not do as AWS does is said in so many words: see `shortfalls.py`.
+It deploys, runs, updates and deletes the stack, and prints one line for each check. `shortfalls.py` says where
+ministack, the emulator, differs from AWS, and the command prints that too.
 """

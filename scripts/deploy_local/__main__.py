@@ -1,5 +1,5 @@
 # ruff: noqa: T201 - a command line program prints
-"""`python -m scripts.deploy_local`; `--template` takes a copy, to see which check a change of it breaks."""
+"""Run `python -m scripts.deploy_local`. With `--template` it takes a changed copy, to see which check fails."""
 
 import argparse
 import signal
@@ -10,12 +10,12 @@ from local.clock import Clock
 from local.vendor import Vendor
 from local.world import CLIENTS
 from scripts import ROOT
+from scripts.deploy_local.check_list import CheckList
 from scripts.deploy_local.emulator import PROGRAM, Aws
-from scripts.deploy_local.report import Report
 from scripts.deploy_local.shortfalls import NOT_SHOWN
 from scripts.deploy_local.story import Story
 
-LONGEST_SECONDS = 290
+MAX_SECONDS = 290
 
 
 def main() -> int:
@@ -23,27 +23,31 @@ def main() -> int:
     parser.add_argument("--template", type=Path, default=ROOT / "template.yaml")
     template = parser.parse_args().template
     if not template.is_file():
-        parser.error(f"{template} is no file")
+        parser.error(f"{template} is not a file")
     if not PROGRAM.exists():
         sys.exit("ministack is not installed: run `make deploy-local`, which does that")
-    # Leaving by an exception ends all that was started here.
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signum, lambda *_: sys.exit("ended from outside"))
-    signal.signal(signal.SIGALRM, lambda *_: sys.exit(f"FAILED  not over within {LONGEST_SECONDS} s"))
-    signal.alarm(LONGEST_SECONDS)
-    report = Report()
+    exit_by_exception()
+    checks = CheckList()
     with Vendor(Clock(), CLIENTS) as vendor, Aws() as aws:
         print(f"ministack on {aws.url} with IAM enforced, the emulated vendor on {vendor.url}")
-        story = Story(aws, vendor, report, template)
+        story = Story(aws=aws, vendor=vendor, checks=checks, template=template)
         for title, part in story.parts():
-            with report.section(title):
+            with checks.section(title):
                 part()
             if not story.is_deployed:
                 break
     print()
     for text in NOT_SHOWN:
         print(f"not shown here: {text}")
-    return report.finish()
+    return checks.finish()
+
+
+def exit_by_exception() -> None:
+    """Make a signal, or too long a run, raise SystemExit, so that everything that was started here is ended."""
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, lambda *_: sys.exit("ended from outside"))
+    signal.signal(signal.SIGALRM, lambda *_: sys.exit(f"FAILED  not over within {MAX_SECONDS} s"))
+    signal.alarm(MAX_SECONDS)
 
 
 if __name__ == "__main__":

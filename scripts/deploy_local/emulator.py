@@ -1,4 +1,4 @@
-"""ministack as a process of ours on loopback, and clients of it, for the account and for any of its roles."""
+"""Run ministack as a process on loopback, and make clients of it, for the account and for any of its roles."""
 
 import json
 import os
@@ -14,29 +14,38 @@ import requests
 from botocore.config import Config
 
 from scripts import ROOT
-from scripts.deploy_local.report import wait_for
+from scripts.deploy_local.polling import wait_for
 
 PROGRAM = ROOT / ".venv-ministack" / "bin" / "ministack"
 LOG = ROOT / "build" / "ministack.log"
-ACCOUNT, REGION = "123456789012", "us-east-1"
-START_SECONDS, STOP_SECONDS = 60, 5  # it waits for runs that are under way, which nobody needs then
-# One attempt: a call that the emulator refuses is a finding, not something to repeat.
-CLIENT_CONFIG = {"read_timeout": 90, "retries": {"total_max_attempts": 1}, "s3": {"addressing_style": "path"}}
+ACCOUNT = "123456789012"
+REGION = "us-east-1"
+START_SECONDS = 60
+STOP_SECONDS = 5  # ministack would wait for runs that are under way, but nobody needs them any more
+CLIENT_CONFIG = {
+    "read_timeout": 90,
+    "retries": {"total_max_attempts": 1},  # a call that the emulator refuses is a finding, and is not repeated
+    "s3": {"addressing_style": "path"},
+}
 ANYBODY_IN_THE_ACCOUNT = {
     "Version": "2012-10-17",
-    "Statement": {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}},
+    "Statement": {
+        "Effect": "Allow",
+        "Action": "sts:AssumeRole",
+        "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"},
+    },
 }
 
 
 class Aws:
-    """Starts ministack; ends it and the functions that it runs, all of them in one process group of their own."""
+    """Starts ministack, and ends it and the functions that it runs. All of them are in one process group."""
 
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="deploy-local-", ignore_cleanup_errors=True)
         with socket.create_server(("127.0.0.1", 0)) as listener:
             port = listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
-        # Not the machine's environment: functions would inherit it, an AWS profile or a proxy included.
+        # Not the machine's environment: the functions would inherit it, for example an AWS profile or a proxy.
         self._environment = {
             "PATH": os.defpath,
             "HOME": self._folder.name,
@@ -48,7 +57,7 @@ class Aws:
             "SFTP_ENABLED": "0",
             "DOCKER_HOST": f"unix://{self._folder.name}/no-docker",  # functions run as processes
             "MINISTACK_ACCOUNT_ID": ACCOUNT,
-            "LAMBDA_ASYNC_RETRY_BASE_SECONDS": "0.1",  # AWS waits one minute, then two
+            "LAMBDA_ASYNC_RETRY_BASE_SECONDS": "0.1",  # AWS waits one minute and then two
         }
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -81,19 +90,20 @@ class Aws:
         return False
 
     def stop(self) -> None:
-        process, self._process = self._process, None
+        process = self._process
+        self._process = None
         if process:
             process.terminate()
             with suppress(subprocess.TimeoutExpired):
                 process.wait(STOP_SECONDS)
-            # What is left: the functions' processes, which ministack leaves behind.
+            # ministack leaves the functions' processes behind.
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait(STOP_SECONDS)
         self._folder.cleanup()
 
     def client(self, service: str, credentials: dict[str, str] | None = None) -> Any:
-        """Return a client of the account's root, which may do all, or one with these credentials."""
+        """Return a client with these credentials, or by default one of the account's root, which may do everything."""
         keys = credentials or {"AccessKeyId": "test", "SecretAccessKey": "test"}
         return boto3.client(
             service,
@@ -106,7 +116,7 @@ class Aws:
         )
 
     def make_role(self, name: str, *policy_arns: str) -> str:
-        """Return the ARN of a new role that the account may assume."""
+        """Return the ARN of a new role that anybody in the account may assume."""
         iam = self.client("iam")
         trust = json.dumps(ANYBODY_IN_THE_ACCOUNT)
         arn: str = iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust)["Role"]["Arn"]

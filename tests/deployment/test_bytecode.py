@@ -69,7 +69,7 @@ def test_without_that_python_the_build_says_what_it_costs(
     monkeypatch.setattr(package, "target_python", lambda: None)
     monkeypatch.setattr(package, "install", lambda _: None)
     package.fill(tmp_path / "package")
-    assert f"no Python {VERSION} is at hand" in capsys.readouterr().err
+    assert f"this machine has no Python {VERSION}" in capsys.readouterr().err
     assert (tmp_path / "package" / "handler" / "app.py").exists()
     assert not list(tmp_path.rglob("*.pyc"))
 

@@ -104,7 +104,7 @@ def test_a_target_that_is_no_folder_is_refused_in_a_sentence(tmp_path: Path, kin
         target.symlink_to(fill(tmp_path / "real", {"precious.txt"}) if kind == "link" else tmp_path / "nowhere")
     command = [sys.executable, "-m", "scripts.package", str(target)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (1, f"{target} is no folder: name the folder itself\n")
+    assert (done.returncode, done.stderr) == (1, f"{target} is not a folder: name the folder itself\n")
     assert target.is_symlink() or target.read_text() == "precious"
     assert kind != "link" or (target / "precious.txt").read_text() == "precious.txt"
 
@@ -126,7 +126,7 @@ def test_a_module_that_is_no_regular_file_ends_the_build(tmp_path: Path, kind: s
         (tmp_path / "odd.py").mkdir()
     else:
         (tmp_path / "odd.py").symlink_to("app.py" if kind == "link" else "nowhere.py")
-    with pytest.raises(ValueError, match=r"odd\.py is no regular file"):
+    with pytest.raises(ValueError, match=r"odd\.py is not a regular file"):
         package.modules(tmp_path)
 
 
