@@ -1,1 +1,1 @@
-"""What the function costs, measured beside what others would deploy; none of it ships."""
+"""What the function costs, measured next to what others would deploy. None of it ships."""

@@ -1,4 +1,4 @@
-"""`make bench`: build what is compared, run it round by round, print the tables, and put them into the page."""
+"""`make bench`: build the packages, run them in rounds, print the tables, and put them into docs/PERFORMANCE.md."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import subprocess
 import sys
 
-from bench import report
+from bench import performance_page
 from bench.artifacts import NAIVE, OURS, build
 from bench.processes import trust
 from bench.rounds import count, play
@@ -17,12 +17,13 @@ from scripts.bytecode import full_version
 
 
 def consumer_reads() -> str:
-    """Return what the bench of consumers prints."""
+    """Return what `python -m bench.consumer_reads` prints."""
     command = [sys.executable, "-m", "bench.consumer_reads"]
-    return subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.PIPE, text=True).stdout.strip()
+    done = subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    return done.stdout.strip()
 
 
-def tell(line: str) -> None:
+def show_progress(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
@@ -30,19 +31,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--no-page", action="store_true", help="print the tables only")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     python = chosen_python()
-    tell(f"building, for CPython {full_version(python)}")
-    artifacts, tools = build(python), runtime(python)
+    version = full_version(python)
+    show_progress(f"building, for CPython {version}")
+    artifacts = build(python)
+    tools = runtime(python)
     if tools is None:
-        tell("the RIE is for x86-64 Linux: only bare processes are run")
-    samples = play(python, tools, artifacts, asked.rounds, tell)
-    calls = {(name, where): count(python, artifacts[name], where) for where in SITUATIONS for name in (NAIVE, OURS)}
-    tables = report.Report(artifacts, samples, calls, trust(python, artifacts[OURS]))
-    text = tables.text(report.facts(full_version(python), asked.rounds, artifacts[OURS]), consumer_reads())
+        show_progress("the RIE needs x86-64 Linux: only bare processes are run")
+    samples = play(python, tools, artifacts, options.rounds, show_progress)
+    calls = {
+        (package, kind): count(python, artifacts[package], kind) for kind in SITUATIONS for package in (NAIVE, OURS)
+    }
+    tables = performance_page.Tables(artifacts, samples, calls, trust(python, artifacts[OURS]))
+    facts = performance_page.facts(version, options.rounds, artifacts[OURS])
+    text = tables.text(facts, consumer_reads())
     print(text)
-    if not asked.no_page:
-        report.write(text)
+    if not options.no_page:
+        performance_page.write(text)
 
 
 if __name__ == "__main__":

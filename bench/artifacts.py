@@ -1,7 +1,7 @@
-"""The packages that are compared, each as its folder in Lambda would be, and zipped as one uploads it.
+"""The packages that are compared: each as its folder would be in Lambda, and as the zip that one uploads.
 
-`naive` is what `sam build` makes of the naive function: the wheels as they are, without bytecode. All have the same
-wheels by the same hashes, and one Python compiles what is compiled.
+`naive` is what `sam build` makes of the naive function: the wheels as they are, without bytecode. All packages have the
+same wheels with the same hashes, and the same Python makes their bytecode.
 """
 
 from __future__ import annotations
@@ -21,12 +21,15 @@ if TYPE_CHECKING:
 
 HERE = ROOT / "bench"
 BUILT = ROOT / "build" / "bench"
-OURS, NAIVE, COMPILED, NOTHING = "ours", "naive", "naive with .pyc", "nothing"
+OURS = "ours"
+NAIVE = "naive"
+COMPILED = "naive with .pyc"
+NOTHING = "nothing"
 
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A package and its handler, named as in a template."""
+    """A package and its handler, in the form that a template names it."""
 
     name: str
     folder: Path
@@ -37,14 +40,15 @@ class Artifact:
 
 
 def build(python: str) -> dict[str, Artifact]:
-    """Build all of them anew, for this Python, and zip them; raises CalledProcessError where a wheel is missing."""
+    """Build and zip all packages for this Python. Raises CalledProcessError if a wheel is missing."""
     folders = {name: BUILT / name.replace(" ", "-") for name in (OURS, NAIVE, COMPILED, NOTHING)}
     shutil.rmtree(BUILT, ignore_errors=True)
     fill(folders[OURS])
-    if target_python() is None:  # the bench then runs on another Python, which must find bytecode of its own
+    if target_python() is None:
+        # The bench then runs on another Python, and ours needs the bytecode of that one.
         compile_all(folders[OURS], python)
     install(folders[NAIVE])
-    shutil.rmtree(folders[NAIVE] / "bin", ignore_errors=True)  # pip makes it, SAM does not
+    shutil.rmtree(folders[NAIVE] / "bin", ignore_errors=True)  # pip makes this folder, SAM does not
     shutil.copy(HERE / "naive" / "app.py", folders[NAIVE])
     shutil.copytree(folders[NAIVE], folders[COMPILED])
     compile_all(folders[COMPILED], python)
@@ -56,7 +60,13 @@ def build(python: str) -> dict[str, Artifact]:
 def packed(name: str, folder: Path) -> Artifact:
     target = folder.with_name(f"{folder.name}.zip")
     bundle(folder, target)
-    handler = "handler.app.lambda_handler" if name == OURS else "app.lambda_handler"
-    unpacked = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     content = target.read_bytes()
-    return Artifact(name, folder, handler, len(content), unpacked, hashlib.sha256(content).hexdigest())
+    module = "handler.app" if name == OURS else "app"
+    return Artifact(
+        name=name,
+        folder=folder,
+        handler=f"{module}.lambda_handler",
+        zip_bytes=len(content),
+        unpacked_bytes=sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
+        sha256=hashlib.sha256(content).hexdigest(),
+    )

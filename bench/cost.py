@@ -1,8 +1,8 @@
-"""What a month costs, by calculation: measured seconds, calls and bytes times the prices and assumptions of a file.
+"""What a month costs, calculated: the measured seconds, calls and bytes, times the prices and assumptions of a file.
 
-Nothing here was measured on Lambda. A function's share of a processor is its memory's share of 1,769 MB while it runs;
-while it starts, it is the file's `init_vcpu`. What a run does between the network's answers is taken as bound by the
-processor, and a second of this machine's processor as one of Lambda's.
+Nothing here was measured on Lambda. While a function runs, its share of a processor is its memory divided by 1,769 MB.
+While it starts, its share is the file's `init_vcpu`. The calculation assumes that a run computes whenever it does not
+wait for the network, and that a second of this machine's processor is worth a second of Lambda's.
 """
 
 from __future__ import annotations
@@ -15,23 +15,26 @@ from bench.artifacts import HERE
 
 PRICES = HERE / "prices.json"
 MEMORIES = (128, 256, 512)  # megabytes
-DEPLOYED = 256  # of them, what the template has; a test looks there
+DEPLOYED = 256  # the one in the template; a test compares both
 STACKS = (1, 10, 100, 1_000)
 SECONDS_AN_HOUR = 3_600
-# What one stack has, as in template.yaml; a test counts them there.
-SECRETS, ALARMS, DASHBOARDS = 2, 7, 1
-# What a run without trouble sends: TokenSecondsRemaining, and one of Kept, Refreshed, Recovered and Waiting.
-# AWS bills a metric by the hours in which it is sent, so in an hour with a refresh Refreshed takes the place of Kept.
-METRICS_EACH_HOUR, HOURS_A_MONTH = 2, 730
+HOURS_A_MONTH = 730
+# What one stack has. A test counts them in template.yaml.
+SECRETS = 2
+ALARMS = 7
+DASHBOARDS = 1
+# A run without trouble sends TokenSecondsRemaining and one of Kept, Refreshed, Recovered and Waiting. AWS bills a
+# metric for the hours in which it is sent: in an hour with a refresh, Refreshed takes the place of Kept.
+METRICS_EACH_HOUR = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """One cold tick: seconds of processor for its start, its run and the certificates of a host; calls and bytes."""
+    """One cold tick. Times are seconds of a whole processor."""
 
     start: float
     run: float
-    trust: float
+    trust: float  # to read the trusted certificates, once for each host
     aws_calls: int
     vendor_calls: int
     log_bytes: int
@@ -39,7 +42,7 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Billed:
-    """What Lambda bills for one cold tick, in seconds: until it is started, then its processor, then the network."""
+    """What Lambda bills for one cold tick, in seconds: the start, then computing, then waiting for the network."""
 
     init: float
     processor: float
@@ -52,7 +55,7 @@ class Billed:
 
 @dataclass(frozen=True, slots=True)
 class Book:
-    """The file of prices, assumptions and quotas."""
+    """The file with prices, assumptions and quotas."""
 
     document: dict[str, Any]
 
@@ -64,9 +67,9 @@ class Book:
         return float(self.document["prices"][name]["price"])
 
     def read_between(self) -> tuple[str, str]:
-        """Return when the first and the last of the prices were read; a year alone where no month is known."""
-        moments = [one["read"] for one in self.document["prices"].values()]
-        return min(moments), max(moments)
+        """Return when the first and the last price were read, such as 2026-09, or 2026 if the month is unknown."""
+        dates = [price["read"] for price in self.document["prices"].values()]
+        return min(dates), max(dates)
 
     def assumed(self, name: str) -> float:
         return float(self.document["assumptions"][name]["value"])
@@ -75,20 +78,29 @@ class Book:
 def billed(tick: Tick, memory: int, book: Book) -> Billed:
     """Return what Lambda would bill for one cold tick with this memory (megabytes)."""
     share = min(1.0, memory / book.assumed("vcpu_memory_mb"))
-    hosts = 1 + bool(tick.vendor_calls)
-    run = (tick.run + hosts * (tick.trust + book.assumed("handshake_cpu_seconds_per_host"))) / share
-    waits = tick.aws_calls * book.assumed("network_seconds_per_aws_call")
-    waits += tick.vendor_calls * book.assumed("network_seconds_per_token_request")
-    return Billed(tick.start / book.assumed("init_vcpu") * book.assumed("init_is_billed"), run, waits)
+    hosts = 2 if tick.vendor_calls else 1
+    tls_per_host = tick.trust + book.assumed("handshake_cpu_seconds_per_host")
+    aws_wait = tick.aws_calls * book.assumed("network_seconds_per_aws_call")
+    vendor_wait = tick.vendor_calls * book.assumed("network_seconds_per_token_request")
+    return Billed(
+        init=tick.start / book.assumed("init_vcpu") * book.assumed("init_is_billed"),
+        processor=(tick.run + hosts * tls_per_host) / share,
+        network=aws_wait + vendor_wait,
+    )
 
 
 def month(no_op: Tick, refresh: Tick, memory: int, book: Book) -> dict[str, float]:
     """Return what one stack costs in a month, line by line."""
-    ticks, refreshes = book.assumed("ticks_per_month"), book.assumed("refreshes_per_month")
-    kinds = ((no_op, ticks - refreshes), (refresh, refreshes))
-    seconds = sum(number * billed(tick, memory, book).all for tick, number in kinds)
-    calls = sum(number * tick.aws_calls for tick, number in kinds)
-    log = sum(number * (tick.log_bytes + book.assumed("platform_log_bytes")) for tick, number in kinds) / 1e9
+    ticks = book.assumed("ticks_per_month")
+    refreshes = book.assumed("refreshes_per_month")
+    seconds = 0.0
+    calls = 0.0
+    log_bytes = 0.0
+    for tick, number in ((no_op, ticks - refreshes), (refresh, refreshes)):
+        seconds += number * billed(tick, memory, book).all
+        calls += number * tick.aws_calls
+        log_bytes += number * (tick.log_bytes + book.assumed("platform_log_bytes"))
+    log_price = book.price("log_gb") + book.assumed("log_months") * book.price("log_gb_month")
     return {
         "secrets": SECRETS * book.price("secret_month"),
         "alarms": ALARMS * book.price("alarm_month"),
@@ -97,23 +109,27 @@ def month(no_op: Tick, refresh: Tick, memory: int, book: Book) -> dict[str, floa
         "Lambda GB-seconds": seconds * memory / 1_024 * book.price("lambda_gb_second_arm64"),
         "Lambda requests": ticks * book.price("lambda_request"),
         "schedule": ticks * book.price("schedule_invocation"),
-        "log": log * (book.price("log_gb") + book.assumed("log_months") * book.price("log_gb_month")),
+        "log": log_bytes / 1e9 * log_price,
         "dashboard": DASHBOARDS * book.price("dashboard_month"),
     }
 
 
 def consumer(book: Book) -> tuple[float, float]:
-    """Return the calls that one process which reads the token makes in a month, and what they cost."""
+    """Return how many calls a consumer process makes in a month, and what they cost."""
     calls = HOURS_A_MONTH * SECONDS_AN_HOUR / book.assumed("consumer_reads_each_seconds")
     return calls, calls * book.price("secret_call")
 
 
 def needed(peak_megabytes: float, book: Book) -> float:
-    """Return the megabytes that a sound memory has at least, for this peak of the process with its certificates."""
+    """Return how many megabytes are enough, if the process with its certificates has this peak."""
     return (peak_megabytes + book.assumed("lambda_own_mb")) / book.assumed("most_of_memory_used")
 
 
 def cheapest(no_op: Tick, refresh: Tick, peak_megabytes: float, book: Book) -> int | None:
-    """Return the cheapest memory that is sound, in megabytes."""
-    fits = [memory for memory in MEMORIES if memory >= needed(peak_megabytes, book)]
-    return min(fits, key=lambda memory: sum(month(no_op, refresh, memory, book).values()), default=None)
+    """Return the cheapest memory that is large enough, in megabytes, or None if none is."""
+
+    def cost(memory: int) -> float:
+        return sum(month(no_op, refresh, memory, book).values())
+
+    large_enough = [memory for memory in MEMORIES if memory >= needed(peak_megabytes, book)]
+    return min(large_enough, key=cost, default=None)

@@ -1,10 +1,10 @@
-"""One cold run of a function in a bare process: `python -S -P drive.py MODULE FUNCTION [NUMBER]`, NUMBER runs in all.
+"""Run a function cold in a bare process: `python -S -P drive.py MODULE FUNCTION [RUNS]`, one run by default.
 
-Standard error gets one JSON line: seconds of CPU for the imports and for each run, and the peak memory in kilobytes.
+It writes one line of JSON to standard error: seconds of CPU for the imports and for each run, and the peak of memory in
+kilobytes.
 """
 
 import importlib
-import itertools
 import json
 import sys
 import time
@@ -12,25 +12,32 @@ from types import SimpleNamespace
 
 
 def peak_kilobytes() -> int:
-    """Return the peak of this process alone: what getrusage tells begins with the parent's."""
-    with open("/proc/self/status") as status:  # noqa: PTH123 - pathlib would be an import that is not the function's
+    """Return the peak of this process alone. getrusage would include the parent's memory at the fork."""
+    with open("/proc/self/status") as status:  # noqa: PTH123 - the function itself does not import pathlib
         return next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
 
 
 def main(module: str, function: str, number: str = "1") -> None:
-    began = time.process_time()
+    started_at = time.process_time()
     handler = getattr(importlib.import_module(module), function)
-    marks = [time.process_time()]
-    names = ("function_name", "memory_limit_in_mb", "invoked_function_arn", "aws_request_id")
-    context = SimpleNamespace(**dict.fromkeys(names, "bench"), get_remaining_time_in_millis=lambda: 420_000)
+    imports = time.process_time() - started_at
+    context = SimpleNamespace(
+        function_name="bench",
+        memory_limit_in_mb="bench",
+        invoked_function_arn="bench",
+        aws_request_id="bench",
+        get_remaining_time_in_millis=lambda: 420_000,
+    )
     outcomes = []
+    runs = []
     for _ in range(int(number)):
-        outcomes.append(handler({"action": "refresh"}, context)["outcome"])
-        marks.append(time.process_time())
+        started_at = time.process_time()
+        result = handler({"action": "refresh"}, context)
+        runs.append(time.process_time() - started_at)
+        outcomes.append(result["outcome"])
     sys.stdout.flush()
-    runs = [after - before for before, after in itertools.pairwise(marks)]
-    told = {"outcomes": outcomes, "imports": marks[0] - began, "runs": runs, "peak": peak_kilobytes()}
-    sys.stderr.write(json.dumps(told) + "\n")
+    measured = {"outcomes": outcomes, "imports": imports, "runs": runs, "peak": peak_kilobytes()}
+    sys.stderr.write(json.dumps(measured) + "\n")
     sys.stderr.flush()
 
 

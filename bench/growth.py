@@ -1,8 +1,8 @@
-"""How the design grows, by calculation: one stack for each client, all in one account and region of AWS."""
+"""How costs and quotas grow, calculated: one stack for each client, all in one account and region of AWS."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench.cost import HOURS_A_MONTH, SECONDS_AN_HOUR, STACKS, month
 
@@ -13,45 +13,54 @@ FREE_DASHBOARDS = 3
 
 
 def costs(no_op: Tick, refresh: Tick, memory: int, book: Book) -> list[list[str]]:
-    """Return a row for each number of clients: a month's cost without dashboards and with them, and calls."""
+    """Return a row for each number of clients: a month's cost without and with dashboards, and calls a second."""
     lines = month(no_op, refresh, memory, book)
-    without = sum(lines.values()) - lines["dashboard"]
-    refreshes = book.assumed("refreshes_per_month") / HOURS_A_MONTH
+    cost_of_one = sum(lines.values()) - lines["dashboard"]
+    refreshes_an_hour = book.assumed("refreshes_per_month") / HOURS_A_MONTH
+    no_ops_an_hour = 1 - refreshes_an_hour
+    calls_an_hour = no_ops_an_hour * no_op.aws_calls + refreshes_an_hour * refresh.aws_calls
     rows = []
     for stacks in STACKS:
+        cost = stacks * cost_of_one
         dashboards = max(0, stacks - FREE_DASHBOARDS) * lines["dashboard"]
-        calls = stacks * ((1 - refreshes) * no_op.aws_calls + refreshes * refresh.aws_calls) / SECONDS_AN_HOUR
-        rows.append(
-            [
-                f"{stacks:,}",
-                f"{without * stacks:,.2f}",
-                f"{without * stacks + dashboards:,.2f}",
-                f"{calls:.3f}",
-            ]
-        )
+        calls_a_second = stacks * calls_an_hour / SECONDS_AN_HOUR
+        row = [f"{stacks:,}", f"{cost:,.2f}", f"{cost + dashboards:,.2f}", f"{calls_a_second:.3f}"]
+        rows.append(row)
     return rows
 
 
 def rates(book: Book) -> list[list[str]]:
-    """Return what AWS allows, and what the most stacks ask for where all of them run in the same second."""
-    found = []
-    for one in book.document["rates"].values():
-        asked = STACKS[-1] * one["per_run"]
-        cells = [one["what"], f"{one['value']:,}", f"{asked:,}, if each is a {one['of']}"]
-        found.append([*cells, f"{asked / one['value']:.0f}", one["source"]])
-    return found
+    """Return what AWS allows, and what the largest number of stacks needs if all of them run in the same second."""
+    rows = []
+    for rate in book.document["rates"].values():
+        allowed = rate["value"]
+        needed = STACKS[-1] * rate["per_run"]
+        row = [
+            rate["what"],
+            f"{allowed:,}",
+            f"{needed:,}, if each is a {rate['of']}",
+            f"{needed / allowed:.0f}",
+            rate["source"],
+        ]
+        rows.append(row)
+    return rows
 
 
 def limits(book: Book) -> list[list[str]]:
-    """Return the quotas, the first that bites first: how many stacks each allows."""
-    quotas = sorted(book.document["quotas"].values(), key=lambda one: one["value"] / one["per_stack"])
-    return [
-        [
-            one["what"],
-            f"{one['value']:,}",
-            str(one["per_stack"]),
-            f"{one['value'] // one['per_stack']:,}",
-            one["source"],
+    """Return how many stacks each quota allows. The tightest quota comes first."""
+    rows = []
+    for quota in sorted(book.document["quotas"].values(), key=stacks_allowed):
+        row = [
+            quota["what"],
+            f"{quota['value']:,}",
+            str(quota["per_stack"]),
+            f"{stacks_allowed(quota):,}",
+            quota["source"],
         ]
-        for one in quotas
-    ]
+        rows.append(row)
+    return rows
+
+
+def stacks_allowed(quota: dict[str, Any]) -> int:
+    allowed: int = quota["value"] // quota["per_stack"]
+    return allowed

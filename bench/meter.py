@@ -1,4 +1,4 @@
-"""A server on loopback that passes HTTP on and counts it; it keeps connections open, as AWS does and moto does not."""
+"""A server on loopback that forwards HTTP and counts it. It keeps connections open, as AWS does; moto does not."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HOP_BY_HOP = {"connection", "content-length", "keep-alive", "transfer-encoding",
 
 @dataclass
 class Counts:
-    """What has passed; bytes are those of HTTP, heads included, without TLS's and TCP's own."""
+    """What was forwarded. Bytes are those of HTTP with its heads, but without TLS and TCP."""
 
     connections: int = 0
     requests: int = 0
@@ -24,10 +24,11 @@ class Counts:
 
 
 class Meter(Loopback):
-    """Stands before the server at `url`; `counts` is from the side of who calls it."""
+    """Stands in front of the server at `url`. `counts` has what its clients send (out) and receive (in)."""
 
     def __init__(self, url: str) -> None:
-        self.counts, self.target = Counts(), urlsplit(url).netloc
+        self.counts = Counts()
+        self.target = urlsplit(url).netloc
         server = _Server(("127.0.0.1", 0), _Handler)
         server.meter = self
         self.url = f"http://127.0.0.1:{server.server_port}"
@@ -52,18 +53,22 @@ class _Handler(BaseHTTPRequestHandler):
         """Log nothing: requests carry secrets."""
 
     def _forward(self) -> None:
-        meter, counts = self.server.meter, self.server.meter.counts
+        meter = self.server.meter
         body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
-        counts.requests += 1
-        counts.bytes_out += len(self.requestline) + len("\r\n") + len(self.headers.as_bytes()) + len(body)
+        head_bytes = len(self.requestline) + len("\r\n") + len(self.headers.as_bytes())
+        meter.counts.requests += 1
+        meter.counts.bytes_out += head_bytes + len(body)
         with closing(http.client.HTTPConnection(meter.target, timeout=60)) as upstream:
             upstream.request(self.command, self.path, body, dict(self.headers))
             answer = upstream.getresponse()
             content = answer.read()
-        headers = [(name, value) for name, value in answer.getheaders() if name.lower() not in HOP_BY_HOP]
-        lines = [f"HTTP/1.1 {answer.status} {answer.reason}", *(f"{name}: {value}" for name, value in headers)]
-        whole = "\r\n".join([*lines, f"Content-Length: {len(content)}", "", ""]).encode() + content
-        counts.bytes_in += len(whole)
-        self.wfile.write(whole)
+        lines = [f"HTTP/1.1 {answer.status} {answer.reason}"]
+        for name, value in answer.getheaders():
+            if name.lower() not in HOP_BY_HOP:
+                lines.append(f"{name}: {value}")
+        lines += [f"Content-Length: {len(content)}", "", ""]
+        response = "\r\n".join(lines).encode() + content
+        meter.counts.bytes_in += len(response)
+        self.wfile.write(response)
 
     do_GET = do_POST = _forward  # noqa: N815 - the library's names

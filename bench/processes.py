@@ -1,4 +1,4 @@
-"""One cold start of a package, timed from outside: in a bare process, or in Lambda's runtime behind the RIE."""
+"""Time one cold start of a package from outside: in a bare process, or in Lambda's runtime behind the RIE."""
 
 from __future__ import annotations
 
@@ -23,76 +23,85 @@ if TYPE_CHECKING:
     from local.world import World
 
 INVOKE = "/2015-03-31/functions/function/invocations"
-PATIENCE = 60.0  # seconds within which anything here is long over
+MAX_SECONDS = 60.0  # everything here takes much less
 POLL_SECONDS = 0.001
 WARM_RUNS = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Of one process, in milliseconds and kilobytes: from its start to its first answer, and the answers after that.
+    """What one process took. Times are in milliseconds."""
 
-    `imports` and `first` are milliseconds of CPU, of bare processes alone, as is what it wrote, in bytes.
-    """
-
-    cold: float
-    peak: int
+    cold: float  # from its start to its first answer
+    peak: int  # of memory, in kilobytes
     outcome: str
-    warm: list[float] = field(default_factory=list)
-    imports: float = 0.0
-    first: float = 0.0
+    warm: list[float] = field(default_factory=list)  # each further answer
+    # Only of bare processes:
+    imports: float = 0.0  # CPU
+    first: float = 0.0  # CPU of the first run
     log_bytes: int = 0
 
 
-def environment(artifact: Artifact, world: World, more: str = "", **overrides: str) -> dict[str, str]:
-    """Return all that the process sees: no bytecode is written, as in Lambda, whose code folder nobody can write to."""
-    path = f"{artifact.folder}:{more}" if more else str(artifact.folder)
-    ours = {"PATH": os.defpath, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
-    return ours | world.environment(**overrides)
+def environment(artifact: Artifact, world: World, *folders: str, **overrides: str) -> dict[str, str]:
+    """Return all variables of the process. As in Lambda, whose code folder is read-only, it writes no bytecode."""
+    return python_environment(str(artifact.folder), *folders) | world.environment(**overrides)
+
+
+def python_environment(*folders: str) -> dict[str, str]:
+    return {
+        "PATH": os.defpath,
+        "PYTHONPATH": ":".join(folders),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
 
 
 def bare(python: str, artifact: Artifact, world: World, **overrides: str) -> Sample:
-    """Run one event in a process of its own; the end of the process does not count, since Lambda freezes it."""
+    """Run one event in a new process. The end of the process does not count: Lambda would freeze the process."""
     module, _, function = artifact.handler.rpartition(".")
-    # -S hides whatever that Python has installed: all comes from the package.
+    # -S hides what this Python has installed: all libraries must come from the package.
     command = [python, "-S", "-P", str(HERE / "drive.py"), module, function]
+    variables = environment(artifact, world, **overrides)
     with tempfile.TemporaryFile() as log:
-        began = time.perf_counter()
-        process = subprocess.Popen(
-            command, env=environment(artifact, world, **overrides), stdout=log, stderr=subprocess.PIPE, text=True
-        )
+        started_at = time.perf_counter()
+        process = subprocess.Popen(command, env=variables, stdout=log, stderr=subprocess.PIPE, text=True)
         assert process.stderr  # noqa: S101 - it is a pipe
         line = process.stderr.readline()
-        cold = time.perf_counter() - began
-        rest = process.communicate(timeout=PATIENCE)[1]
+        cold = time.perf_counter() - started_at
+        rest = process.communicate(timeout=MAX_SECONDS)[1]
         if process.returncode:
             raise RuntimeError(f"{artifact.name} failed: {line}{rest}")
         log_bytes = log.seek(0, os.SEEK_END)
-    told = json.loads(line)
-    cpu = 1_000 * told["imports"], 1_000 * told["runs"][0]
-    return Sample(1_000 * cold, told["peak"], told["outcomes"][0], [], *cpu, log_bytes)
+    measured = json.loads(line)
+    return Sample(
+        cold=1_000 * cold,
+        peak=measured["peak"],
+        outcome=measured["outcomes"][0],
+        imports=1_000 * measured["imports"],
+        first=1_000 * measured["runs"][0],
+        log_bytes=log_bytes,
+    )
 
 
 def trust(python: str, artifact: Artifact) -> tuple[float, float]:
-    """Return seconds of CPU for one library's trusted certificates, and megabytes for both libraries'."""
-    ours = {"PATH": os.defpath, "PYTHONPATH": f"{artifact.folder}:{ROOT}", "PYTHONDONTWRITEBYTECODE": "1"}
+    """Return seconds of CPU to read one library's trusted certificates, and the megabytes of both libraries'."""
     command = [python, "-S", "-P", str(HERE / "trust.py")]
-    told = json.loads(subprocess.run(command, env=ours, check=True, capture_output=True).stdout)
-    return told["seconds"], told["kilobytes"] / 1_024
+    variables = python_environment(str(artifact.folder), str(ROOT))
+    done = subprocess.run(command, env=variables, check=True, capture_output=True)
+    measured = json.loads(done.stdout)
+    return measured["seconds"], measured["kilobytes"] / 1_024
 
 
 def emulated(
     python: str, tools: tuple[Path, Path], artifact: Artifact, world: World, warm_runs: int = WARM_RUNS
 ) -> Sample:
-    """Invoke it through the RIE, which starts the runtime at the first event; that one is the cold start."""
+    """Invoke the function through the RIE, which starts the runtime at the first event: that one is the cold start."""
     rie, client = tools
     api, address = free_addresses()
     addresses = ["--runtime-api-address", api, "--runtime-interface-emulator-address", address]
     command = [str(rie), *addresses, python, "-S", "-m", "awslambdaric", artifact.handler]
+    variables = environment(artifact, world, str(client))
     with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(
-            command, env=environment(artifact, world, str(client)), stdout=log, stderr=subprocess.STDOUT
-        )
+        process = subprocess.Popen(command, env=variables, stdout=log, stderr=subprocess.STDOUT)
         runtimes: list[int] = []
         try:
             with closing(connect(address)) as connection:
@@ -102,30 +111,32 @@ def emulated(
                 warm = [invoke(connection)[0] for _ in range(warm_runs)]
         finally:
             process.terminate()
-            process.wait(PATIENCE)
-            for pid in runtimes:  # the RIE has ended them; had it crashed, they would be left
+            process.wait(MAX_SECONDS)
+            # The RIE has ended them, unless it crashed.
+            for pid in runtimes:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-    return Sample(cold, peak, outcome, warm)
+    return Sample(cold=cold, peak=peak, outcome=outcome, warm=warm)
 
 
 def invoke(connection: http.client.HTTPConnection) -> tuple[float, str]:
-    """Return milliseconds, and what the function says of itself."""
-    began = time.perf_counter()
+    """Return the milliseconds until the answer, and the outcome in it."""
+    started_at = time.perf_counter()
     connection.request("POST", INVOKE, b'{"action": "refresh"}')
     answer = json.loads(connection.getresponse().read())
-    return 1_000 * (time.perf_counter() - began), str(answer.get("outcome", answer))
+    milliseconds = 1_000 * (time.perf_counter() - started_at)
+    return milliseconds, str(answer.get("outcome", answer))
 
 
 def connect(address: str) -> http.client.HTTPConnection:
     host, port = address.split(":")
-    ends = time.monotonic() + PATIENCE
-    connection = http.client.HTTPConnection(host, int(port), timeout=PATIENCE)
+    ends_at = time.monotonic() + MAX_SECONDS
+    connection = http.client.HTTPConnection(host, int(port), timeout=MAX_SECONDS)
     while True:
         try:
             connection.connect()
         except ConnectionRefusedError:
-            if time.monotonic() > ends:
+            if time.monotonic() > ends_at:
                 raise
             time.sleep(POLL_SECONDS)
         else:
@@ -133,11 +144,15 @@ def connect(address: str) -> http.client.HTTPConnection:
 
 
 def children(parent: int) -> list[int]:
+    """Return the ids of the processes that this one has started."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(FileNotFoundError, ProcessLookupError):  # a process that ends meanwhile is none of ours
-            # "id (name) state parent …", and a name may hold anything.
-            found += [int(stat.parent.name)] if int(stat.read_text().rpartition(")")[2].split()[1]) == parent else []
+        # A process that ends in the meantime is not a child of ours.
+        with suppress(FileNotFoundError, ProcessLookupError):
+            # The file has "id (name) state parent …", and a name may contain anything.
+            _, _, after_name = stat.read_text().rpartition(")")
+            if int(after_name.split()[1]) == parent:
+                found.append(int(stat.parent.name))
     return found
 
 
@@ -147,6 +162,11 @@ def peak_kilobytes(pid: int) -> int:
 
 
 def free_addresses() -> tuple[str, str]:
-    """Return two addresses on loopback on which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
-        return f"127.0.0.1:{one.getsockname()[1]}", f"127.0.0.1:{other.getsockname()[1]}"
+    """Return two addresses on loopback on which no process listens."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as first,
+        socket.create_server(("127.0.0.1", 0)) as second,
+    ):
+        first_port = first.getsockname()[1]
+        second_port = second.getsockname()[1]
+    return f"127.0.0.1:{first_port}", f"127.0.0.1:{second_port}"

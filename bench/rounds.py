@@ -1,6 +1,6 @@
-"""The rounds: every package once in each, and what is compared is always of one round.
+"""Run every package once in each round, in another order each time. Only results of the same round are compared.
 
-They take turns, in another order each time, so that what slows the machine for a while slows all of them.
+So whatever slows the machine down for a while slows all packages down.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from bench.artifacts import NOTHING
 from bench.meter import Counts, Meter
 from bench.processes import Sample, bare, emulated
-from bench.situations import DUE, SITUATIONS, age, situation
+from bench.situations import DUE, FRESH, SITUATIONS, acquire_token_for, situation
 from local.clock import Clock
 from local.world import World
 
@@ -23,9 +23,12 @@ if TYPE_CHECKING:
 
     from bench.artifacts import Artifact
 
-BARE, EMULATED = "bare process", "RIE"
-Samples = dict[tuple[str, str, str], list[Sample]]  # by how it ran, the situation and the package, in rounds' order
+# The two ways to run a package.
+BARE = "bare process"
+EMULATED = "RIE"
+Samples = dict[tuple[str, str, str], list[Sample]]  # by way, kind of tick and package; in the order of the rounds
 Tools = tuple["Path", "Path"] | None
+OUTCOMES = {FRESH: "kept", DUE: "refreshed"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,55 +41,74 @@ class Spread:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Spread:
-        low, median, high = statistics.quantiles(values, n=4) if len(values) > 1 else [*values] * 3
-        return cls(median, low, high)
+        if len(values) == 1:
+            return cls(median=values[0], low=values[0], high=values[0])
+        low, median, high = statistics.quantiles(values, n=4)
+        return cls(median=median, low=low, high=high)
 
 
 def play(
-    python: str, tools: Tools, artifacts: dict[str, Artifact], rounds: int, tell: Callable[[str], None]
+    python: str,
+    tools: Tools,
+    artifacts: dict[str, Artifact],
+    rounds: int,
+    show_progress: Callable[[str], None],
 ) -> Samples:
-    """Run all that is compared, `rounds` times; raises RuntimeError where a package does not do its job."""
+    """Run everything that is compared, `rounds` times. Raises RuntimeError if a package does not do its job."""
     samples: Samples = defaultdict(list)
-    names = list(artifacts)
-    for number in range(rounds + 1):  # the first one warms the machine's cache of files, and is not counted
-        tell(f"round {number} of {rounds}")
-        order = names[number % len(names) :] + names[: number % len(names)]
-        for name in order:
-            for where in SITUATIONS:
-                if name == NOTHING and where == DUE:
+    # The first round only fills the machine's cache of files, and does not count.
+    for number in range(rounds + 1):
+        show_progress(f"round {number} of {rounds}")
+        for package in rotated(list(artifacts), number):
+            for kind in SITUATIONS:
+                if package == NOTHING and kind == DUE:
                     continue
-                for how, sample in once(python, tools, artifacts[name], where).items():
-                    if number:
-                        samples[how, where, name].append(sample)
+                for way, sample in run_once(python, tools, artifacts[package], kind).items():
+                    if number > 0:
+                        samples[way, kind, package].append(sample)
     return dict(samples)
 
 
-def once(python: str, tools: Tools, artifact: Artifact, where: str) -> dict[str, Sample]:
-    """Return how each way of running it went."""
-    expected = {True: "refreshed", False: "kept"}[where == DUE] if artifact.name != NOTHING else "nothing"
-    taken = {}
-    with situation(where) as world:
-        taken[BARE] = bare(python, artifact, world)
+def rotated(names: list[str], number: int) -> list[str]:
+    first = number % len(names)
+    return names[first:] + names[:first]
+
+
+def run_once(python: str, tools: Tools, artifact: Artifact, kind: str) -> dict[str, Sample]:
+    """Return one sample for each way to run the package."""
+    samples = {}
+    with situation(kind) as world:
+        samples[BARE] = bare(python, artifact, world)
     if tools:
-        with situation(where) as world:
-            taken[EMULATED] = emulated(python, tools, artifact, world)
-    for sample in taken.values():
+        with situation(kind) as world:
+            samples[EMULATED] = emulated(python, tools, artifact, world)
+    expected = "nothing" if artifact.name == NOTHING else OUTCOMES[kind]
+    for sample in samples.values():
         if sample.outcome != expected:
             raise RuntimeError(f"{artifact.name}: {sample.outcome} in place of {expected}")
-    return taken
+    return samples
 
 
-def count(python: str, artifact: Artifact, where: str) -> tuple[Counts, Counts]:
-    """Return what one run sends to Secrets Manager and to the vendor."""
-    with World(Clock()) as world, Meter(world.secrets.url) as secrets, Meter(world.vendor.url) as vendor:
+def count(python: str, artifact: Artifact, kind: str) -> tuple[Counts, Counts]:
+    """Return what one run exchanges with Secrets Manager and with the vendor."""
+    with (
+        World(Clock()) as world,
+        Meter(world.secrets.url) as secrets,
+        Meter(world.vendor.url) as vendor,
+    ):
         token_url = world.vendor.token_url.replace(world.vendor.url, vendor.url)
-        age(world, where, TOKEN_URL=token_url)
+        acquire_token_for(kind, world, TOKEN_URL=token_url)
         vendor.counts = Counts()
-        bare(python, artifact, world, AWS_ENDPOINT_URL_SECRETS_MANAGER=secrets.url, TOKEN_URL=token_url)
+        overrides = {"AWS_ENDPOINT_URL_SECRETS_MANAGER": secrets.url, "TOKEN_URL": token_url}
+        bare(python, artifact, world, **overrides)
         return secrets.counts, vendor.counts
 
 
 def ratio(ours: Sequence[float], theirs: Sequence[float], floor: Sequence[float] = ()) -> Spread:
-    """Compare round by round; with a floor, what both have above it."""
-    below = floor or [0.0] * len(ours)
-    return Spread.of([(one - base) / (other - base) for one, other, base in zip(ours, theirs, below, strict=True)])
+    """Divide ours by theirs, round by round. A floor is subtracted from both first."""
+    floors = floor or [0.0] * len(ours)
+    ratios = [
+        (our_value - floor_value) / (their_value - floor_value)
+        for our_value, their_value, floor_value in zip(ours, theirs, floors, strict=True)
+    ]
+    return Spread.of(ratios)

@@ -1,4 +1,7 @@
-"""The two worlds in which a tick finds itself: a fresh token, or one that is due; new ones each time, so all alike."""
+"""The two kinds of ticks that are measured: one finds a fresh token, the other one that is due.
+
+Each tick gets a new world, so that all of them find the same.
+"""
 
 from __future__ import annotations
 
@@ -13,22 +16,22 @@ if TYPE_CHECKING:
 
 FRESH, DUE = "no-op", "refresh"
 SITUATIONS = (FRESH, DUE)
-DUE_AFTER = 21 * 3_600  # seconds: three hours before the token's end, an hour inside the window
+DUE_AFTER_SECONDS = 21 * 3_600  # three hours before the token ends, and an hour inside the refresh window
 
 
 @contextmanager
-def situation(name: str) -> Iterator[World]:
-    """Have a world by the machine's own clock, as other processes have it, whose token is so."""
+def situation(kind: str) -> Iterator[World]:
+    """Yield a world for a tick of this kind. It has the machine's own clock, as the measured processes have."""
     with World(Clock()) as world:
-        age(world, name)
+        acquire_token_for(kind, world)
         yield world
 
 
-def age(world: World, name: str, **overrides: str) -> None:
-    """Have the function, under these settings, get the token, so long ago that it is what the name says."""
-    ago = DUE_AFTER if name == DUE else 0
-    world.clock.advance(-ago)
-    world.invoke(keeper=world.keeper(**overrides))
-    world.clock.advance(ago)
+def acquire_token_for(kind: str, world: World, **settings: str) -> None:
+    """Let our function, with these settings, acquire the token long enough ago for a tick of this kind."""
+    age = DUE_AFTER_SECONDS if kind == DUE else 0
+    world.clock.advance(-age)
+    world.invoke(keeper=world.keeper(**settings))
+    world.clock.advance(age)
     world.secrets.calls.clear()
     world.vendor.requests.clear()

@@ -1,7 +1,7 @@
-"""What one writes for this job in an afternoon: read the token, and when it is due fetch another one and put it there.
+"""What one writes for this job in an afternoon: read the token, and if it is due, get another one and store it.
 
-Every library is imported at the top and the client made there, as AWS's own examples do. It is what the bench compares
-with, and no more: it keeps no lock, and a token whose answer is lost is lost.
+It imports every library at the top and makes its client there, as AWS's own examples do. It is only here for the
+comparison: it has no lock, and if an answer is lost, its token is lost too.
 """
 
 import json
@@ -27,7 +27,8 @@ def lambda_handler(_event: Any, _context: Any) -> dict[str, Any]:
     expires_at = read(os.environ["TOKEN_SECRET_ID"])["expires_at"]
     outcome = "kept"
     if expires_at - time.time() <= REFRESH_WINDOW_SECONDS:
-        expires_at, outcome = fetch(), "refreshed"
+        expires_at = fetch()
+        outcome = "refreshed"
     metrics.add_metric("TokenSecondsRemaining", MetricUnit.Seconds, expires_at - time.time())
     metrics.add_metric(outcome.capitalize(), MetricUnit.Count, 1)
     logger.info(outcome, extra={"expires_at": expires_at})

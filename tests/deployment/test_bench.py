@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tango_token import TTL_SECONDS
 
-from bench import cost, report
+from bench import cost, performance_page
 from bench.artifacts import COMPILED, HERE, NAIVE, NOTHING, OURS, Artifact
 from bench.cost import DEPLOYED, MEMORIES, Book, Tick, billed, cheapest, consumer, month, needed
 from bench.growth import costs, limits
@@ -124,7 +124,7 @@ def test_costs_grow_with_the_clients_and_the_first_quota_comes_first() -> None:
 
 
 @pytest.fixture
-def figures() -> report.Report:
+def figures() -> performance_page.Tables:
     """Two rounds, in which ours starts in a fifth of the naive function's time, and runs twice as long."""
     names = {OURS: (50.0, 20.0), NAIVE: (250.0, 10.0), COMPILED: (100.0, 10.0), NOTHING: (0.0, 0.0)}
     samples = {
@@ -134,7 +134,7 @@ def figures() -> report.Report:
     }
     calls = {(name, where): (Counts(1, 1, 1, 1), Counts()) for name in (OURS, NAIVE) for where in SITUATIONS}
     artifacts = {name: Artifact(name, HERE, "app.lambda_handler", 100, 200, "5ba1d0") for name in names}
-    return report.Report(artifacts, samples, calls, (0.0, 2.0))
+    return performance_page.Tables(artifacts, samples, calls, (0.0, 2.0))
 
 
 def cells(text: str, first: str) -> list[str]:
@@ -143,7 +143,7 @@ def cells(text: str, first: str) -> list[str]:
     return [cell.strip(" *") for cell in row.split("|")[2:-1]]
 
 
-def test_the_ratio_of_billed_seconds_is_at_the_deployed_memory(figures: report.Report) -> None:
+def test_the_ratio_of_billed_seconds_is_at_the_deployed_memory(figures: performance_page.Tables) -> None:
     """Ours, far ahead in the start, falls back by what it does in the run: Lambda gives it less processor then."""
     text = figures.seconds(BOOK)
     share = DEPLOYED / BOOK.assumed("vcpu_memory_mb")
@@ -158,22 +158,22 @@ def test_the_ratio_of_billed_seconds_is_at_the_deployed_memory(figures: report.R
         assert 0.2 < theirs[4] < float(cells(text, f"{where}, {COMPILED}")[4])
 
 
-def test_a_months_sums_are_those_of_many_clients(figures: report.Report) -> None:
+def test_a_months_sums_are_those_of_many_clients(figures: performance_page.Tables) -> None:
     """Without the dashboard, which is free for the first three of an account, and with it."""
     text = figures.month(BOOK)
     free, paid = (
         [float(one) for one in cells(text, first)]
-        for first in ("**all**, the dashboard one of three free ones", "**all**, with three others in the account")
+        for first in ("**all**, if the dashboard is one of three free ones", "**all**, if the account has three others")
     )
     assert len(free) == len(MEMORIES) + len((NAIVE, COMPILED))
     assert [b - a for a, b in zip(free, paid, strict=True)] == pytest.approx([BOOK.price("dashboard_month")] * 5)
     assert cells(figures.growth(BOOK), "1")[0] == f"{free[MEMORIES.index(DEPLOYED)]:.2f}"
 
 
-def test_the_page_says_which_package_and_when_its_prices_were_read(figures: report.Report) -> None:
+def test_the_page_says_which_package_and_when_its_prices_were_read(figures: performance_page.Tables) -> None:
     """So that a reader can build the same, and look the prices up again."""
     package = Artifact(OURS, HERE, "app.lambda_handler", sha256="5ba1d0")
-    text = figures.text(report.facts("3.13.0", 2, package), "| read |")
+    text = figures.text(performance_page.facts("3.13.0", 2, package), "| read |")
     assert "2 rounds on" in text
     assert "sha256 is `5ba1d0`" in text
     assert "between {} and {}".format(*BOOK.read_between()) in text
@@ -184,20 +184,20 @@ def test_the_page_says_which_package_and_when_its_prices_were_read(figures: repo
 @pytest.fixture
 def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "page.md"
-    path.write_text(f"# Before\n\n{report.BEGIN}\nold\n{report.END}\n\nAfter\n")
-    monkeypatch.setattr(report, "PAGE", path)
+    path.write_text(f"# Before\n\n{performance_page.BEGIN}\nold\n{performance_page.END}\n\nAfter\n")
+    monkeypatch.setattr(performance_page, "PAGE", path)
     return path
 
 
 def test_the_page_keeps_all_but_the_figures(page: Path) -> None:
     """What people wrote around the marks stays, and a second run replaces what the first one wrote."""
-    report.write("one")
-    report.write("other")
-    assert page.read_text() == f"# Before\n\n{report.BEGIN}\n\nother\n\n{report.END}\n\nAfter\n"
+    performance_page.write("one")
+    performance_page.write("other")
+    assert page.read_text() == f"# Before\n\n{performance_page.BEGIN}\n\nother\n\n{performance_page.END}\n\nAfter\n"
 
 
 def test_the_page_has_its_marks() -> None:
     """The command writes there, and refuses where it would have to guess."""
-    text = report.PAGE.read_text()
-    assert 0 < text.index(report.BEGIN) < text.index(report.END)
+    text = performance_page.PAGE.read_text()
+    assert 0 < text.index(performance_page.BEGIN) < text.index(performance_page.END)
     assert str(ROOT) not in text

@@ -1,0 +1,403 @@
+"""The tables in Markdown: for the shell, and for docs/PERFORMANCE.md between its two marks."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import platform
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench import cost, growth
+from bench.artifacts import COMPILED, NAIVE, NOTHING, OURS
+from bench.cost import DEPLOYED, MEMORIES, STACKS, Billed, Book, Tick
+from bench.rounds import BARE, EMULATED, Samples, Spread, ratio
+from bench.situations import DUE, FRESH, SITUATIONS
+from local import markdown
+from scripts import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bench.artifacts import Artifact
+    from bench.meter import Counts
+
+PAGE = ROOT / "docs" / "PERFORMANCE.md"
+BEGIN = "<!-- make bench writes from here -->"
+END = "<!-- to here -->"
+KILOBYTE = 1_024
+MILLISECOND = 1_000
+# The measures of the targets.
+COLD = "cold no-op"
+COLD_NET = "cold no-op, without the time of `nothing`"
+ZIP = "zip"
+PEAK = "peak memory of a no-op"
+# A measure, the package to compare with, and the highest ratio of ours to it.
+TARGETS = (
+    (COLD, NAIVE, 0.35),
+    (COLD_NET, NAIVE, 0.35),
+    (COLD, COMPILED, 0.70),
+    (COLD_NET, COMPILED, 0.70),
+    (ZIP, NAIVE, 0.40),
+    (PEAK, NAIVE, 0.85),
+)
+COMPARED = (NAIVE, COMPILED, OURS)
+Calls = dict[tuple[str, str], tuple["Counts", "Counts"]]  # by package and kind of tick: to AWS, to the vendor
+
+
+table = partial(markdown.table, rule="---:")
+
+
+def facts(python: str, rounds: int, package: Artifact) -> str:
+    """Return what the figures depend on, but nothing that names the machine."""
+    today = dt.datetime.now(dt.UTC).date().isoformat()
+    system = f"{platform.system()} {platform.release()}"
+    machine = f"{processor_model()}, {os.cpu_count()} cores, {system}, CPython {python}"
+    return f"{machine}; {rounds} rounds on {today}. The package's sha256 is `{package.sha256}`."
+
+
+def processor_model() -> str:
+    about_cpus = Path("/proc/cpuinfo")
+    if about_cpus.exists():
+        for line in about_cpus.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+class Tables:
+    """All tables of one run of the bench. `kind` is a kind of tick, `way` a way to run a package."""
+
+    def __init__(
+        self,
+        artifacts: dict[str, Artifact],
+        samples: Samples,
+        calls: Calls,
+        trust: tuple[float, float],
+    ) -> None:
+        self._artifacts = artifacts
+        self._samples = samples
+        self._calls = calls
+        self._trust_seconds, self._trust_megabytes = trust
+        self._ways = [way for way in (EMULATED, BARE) if (way, FRESH, OURS) in samples]
+
+    def text(self, facts: str, consumer_reads: str) -> str:
+        book = Book.read()
+        parts = [
+            facts,
+            "### Against the targets",
+            self.targets(),
+            "### Cold starts, in milliseconds",
+            self.cold(),
+            "### Warm, and memory",
+            self.warm_and_memory(),
+            "### Size, calls and bytes",
+            self.sizes(),
+            self.traffic(),
+            f"### Billed seconds at {DEPLOYED} MB",
+            self.seconds(book),
+            f"### A month of one stack, in {book.document['currency']}",
+            self.month(book),
+            "### Many clients",
+            self.growth(book),
+            "### What a consumer's read costs",
+            consumer_reads,
+        ]
+        return "\n\n".join(parts)
+
+    # The measured tables
+
+    def targets(self) -> str:
+        rows = []
+        for measure, package, limit in TARGETS:
+            ways = [""] if measure == ZIP else self._ways
+            for way in ways:
+                found = self._ratio_of_ours(measure, package, way)
+                verdict = "met" if found.median <= limit else "missed"
+                row = [
+                    measure,
+                    package,
+                    way,
+                    f"{found.median:.3f}",
+                    quartiles(found, 3),
+                    f"{limit:.2f}",
+                    verdict,
+                ]
+                rows.append(row)
+        head = ["measure", "ours compared with", "run as", "ratio", "quartiles", "at most", ""]
+        return table(head, rows)
+
+    def cold(self) -> str:
+        rows = []
+        for way in self._ways:
+            nothing = Spread.of(self._cold_starts(way, FRESH, NOTHING))
+            rows.append([f"nothing, {way}", f"{nothing.median:.0f}", quartiles(nothing), "", "", ""])
+            for kind in SITUATIONS:
+                rows += [self._cold_row(way, kind, package) for package in COMPARED]
+        head = ["", "median", "quartiles", "ratio to naive", "quartiles", "ratio without `nothing`"]
+        return table(head, rows)
+
+    def _cold_row(self, way: str, kind: str, package: str) -> list[str]:
+        times = self._cold_starts(way, kind, package)
+        naive = self._cold_starts(way, kind, NAIVE)
+        floor = self._cold_starts(way, FRESH, NOTHING)
+        spread = Spread.of(times)
+        gross = ratio(times, naive)
+        net = ratio(times, naive, floor)
+        return [
+            f"{kind}, {package}, {way}",
+            f"{spread.median:.0f}",
+            quartiles(spread),
+            f"{gross.median:.2f}",
+            quartiles(gross, 2),
+            f"{net.median:.2f}",
+        ]
+
+    def warm_and_memory(self) -> str:
+        head = [""]
+        for way in self._ways:
+            head += [f"{kind} peak, {way} (MB)" for kind in SITUATIONS]
+        if EMULATED in self._ways:
+            head += ["warm no-op (ms)", "quartiles"]
+        rows = []
+        for package in (NOTHING, *COMPARED):
+            row = [package]
+            for way in self._ways:
+                row += [self._peak_cell(way, kind, package) for kind in SITUATIONS]
+            if EMULATED in self._ways:
+                samples = self._samples[EMULATED, FRESH, package]
+                warm = Spread.of([time for sample in samples for time in sample.warm])
+                row += [f"{warm.median:.1f}", quartiles(warm, 1)]
+            rows.append(row)
+        return table(head, rows)
+
+    def _peak_cell(self, way: str, kind: str, package: str) -> str:
+        if package == NOTHING and kind == DUE:
+            return ""  # it is not run: it never refreshes
+        return f"{Spread.of(self._peaks(way, kind, package)).median:.1f}"
+
+    def sizes(self) -> str:
+        naive = self._artifacts[NAIVE].zip_bytes
+        rows = []
+        for name, artifact in self._artifacts.items():
+            if name == NOTHING:
+                continue
+            row = [
+                name,
+                f"{artifact.zip_bytes:,}",
+                f"{artifact.zip_bytes / naive:.2f}",
+                f"{artifact.unpacked_bytes:,}",
+            ]
+            rows.append(row)
+        return table(["package", "zip, bytes", "ratio to naive", "unpacked, bytes"], rows)
+
+    def traffic(self) -> str:
+        rows = []
+        for (package, kind), (aws, vendor) in self._calls.items():
+            counts = [
+                aws.requests,
+                aws.connections,
+                aws.bytes_out,
+                aws.bytes_in,
+                vendor.requests,
+                vendor.bytes_out,
+                vendor.bytes_in,
+            ]
+            rows.append([f"{kind}, {package}", *(f"{number:,}" for number in counts)])
+        head = [
+            "",
+            "AWS calls",
+            "connections",
+            "bytes out",
+            "bytes in",
+            "vendor calls",
+            "bytes out",
+            "bytes in",
+        ]
+        return table(head, rows)
+
+    # The calculated tables
+
+    def seconds(self, book: Book) -> str:
+        rows = []
+        for kind in SITUATIONS:
+            ours = self._billed(OURS, kind, DEPLOYED, book).all
+            for package in COMPARED:
+                billed = self._billed(package, kind, DEPLOYED, book)
+                cells = (billed.init, billed.processor, billed.network, billed.all, ours / billed.all)
+                rows.append([f"{kind}, {package}", *(f"{cell:.2f}" for cell in cells)])
+        share = f"{DEPLOYED}/{book.assumed('vcpu_memory_mb'):,.0f}"
+        about = (
+            "One cold tick, calculated from the medians. While a function starts, it has a whole processor; while it "
+            f"runs, it has {share} of one. In the RIE and in bare processes, and so in the ratios above, it always has "
+            "a whole one: on Lambda, expect the ratios of this table. Ours imports `requests` while it runs, but only "
+            f"for a refresh: {book.assumed('refreshes_per_month'):.0f} times a month."
+        )
+        head = ["", "init", "run: processor", "run: network", "billed", "ratio of ours to it"]
+        return f"{about}\n\n{table(head, rows)}"
+
+    def month(self, book: Book) -> str:
+        plans = [(OURS, memory) for memory in MEMORIES]
+        plans += [(NAIVE, DEPLOYED), (COMPILED, DEPLOYED)]
+        head = [""]
+        head += [f"{memory} MB" for memory in MEMORIES]
+        head += [f"{code} in our template, {DEPLOYED} MB" for code in ("naive's code", COMPILED)]
+        best = cost.cheapest(
+            self._tick(OURS, FRESH),
+            self._tick(OURS, DUE),
+            self._peak_megabytes(),
+            book,
+        )
+        parts = [
+            about_prices(book),
+            table(head, self._month_rows(plans, book)),
+            extras(book),
+            f"{self._about_trust()} The cheapest of these memories that is large enough: {best} MB.",
+        ]
+        return "\n\n".join(parts)
+
+    def _month_rows(self, plans: list[tuple[str, int]], book: Book) -> list[list[str]]:
+        months = []
+        for package, memory in plans:
+            no_op = self._tick(package, FRESH)
+            refresh = self._tick(package, DUE)
+            months.append(cost.month(no_op, refresh, memory, book))
+        rows = [[line, *(f"{month[line]:.6f}" for month in months)] for line in months[0]]
+        free = [sum(month.values()) - month["dashboard"] for month in months]
+        paid = [sum(month.values()) for month in months]
+        rows.append(["**all**, if the dashboard is one of three free ones", *bold(free)])
+        rows.append(["**all**, if the account has three others", *bold(paid)])
+        for kind in SITUATIONS:
+            seconds = [self._billed(package, kind, memory, book).all for package, memory in plans]
+            rows.append([f"a cold {kind}, billed seconds", *(f"{value:.2f}" for value in seconds)])
+        rows.append(self._is_large_enough_row(plans, book))
+        return rows
+
+    def _is_large_enough_row(self, plans: list[tuple[str, int]], book: Book) -> list[str]:
+        least = cost.needed(self._peak_megabytes(), book)
+        row = [f"has at least {least:.0f} MB"]
+        for package, memory in plans:
+            if package != OURS:
+                row.append("")
+            elif memory >= least:
+                row.append("yes")
+            else:
+                row.append("no")
+        return row
+
+    def growth(self, book: Book) -> str:
+        no_op = self._tick(OURS, FRESH)
+        refresh = self._tick(OURS, DUE)
+        memory = cost.cheapest(no_op, refresh, self._peak_megabytes(), book) or MEMORIES[-1]
+        costs_head = [
+            "clients, one stack each",
+            f"{book.document['currency']} a month without dashboards",
+            "with dashboards, three of them free",
+            "AWS calls a second, spread over the hour",
+        ]
+        quotas_head = ["quota", "default", "one stack takes", "stacks at most", "source"]
+        at_once = f"{STACKS[-1]:,} stacks in one second"
+        rates_head = ["rate", "default", at_once, "times the default", "source"]
+        tables = [
+            table(costs_head, growth.costs(no_op, refresh, memory, book)),
+            table(quotas_head, growth.limits(book)),
+            table(rates_head, growth.rates(book)),
+        ]
+        return "\n\n".join(tables)
+
+    # The figures in them
+
+    def _ratio_of_ours(self, measure: str, package: str, way: str) -> Spread:
+        if measure == ZIP:
+            value = self._artifacts[OURS].zip_bytes / self._artifacts[package].zip_bytes
+            return Spread(median=value, low=value, high=value)
+        if measure == PEAK:
+            return ratio(self._peaks(way, FRESH, OURS), self._peaks(way, FRESH, package))
+        floor = self._cold_starts(way, FRESH, NOTHING) if measure == COLD_NET else []
+        ours = self._cold_starts(way, FRESH, OURS)
+        theirs = self._cold_starts(way, FRESH, package)
+        return ratio(ours, theirs, floor)
+
+    def _cold_starts(self, way: str, kind: str, package: str) -> list[float]:
+        """Return milliseconds, one value per round."""
+        return [sample.cold for sample in self._samples[way, kind, package]]
+
+    def _peaks(self, way: str, kind: str, package: str) -> list[float]:
+        """Return megabytes, one value per round."""
+        return [sample.peak / KILOBYTE for sample in self._samples[way, kind, package]]
+
+    def _peak_megabytes(self) -> float:
+        """Return the peak of a refresh of ours, plus the certificates, which are not read on loopback."""
+        peaks = [Spread.of(self._peaks(way, DUE, OURS)).high for way in self._ways]
+        return max(peaks) + self._trust_megabytes
+
+    def _tick(self, package: str, kind: str) -> Tick:
+        samples = self._samples[BARE, kind, package]
+        python_start = median(self._cold_starts(BARE, FRESH, NOTHING))
+        imports = median([sample.imports for sample in samples])
+        first_run = median([sample.first for sample in samples])
+        # With or without bytecode, the naive function makes the same calls.
+        counted = NAIVE if package == COMPILED else package
+        aws, vendor = self._calls[counted, kind]
+        return Tick(
+            start=(python_start + imports) / MILLISECOND,
+            run=first_run / MILLISECOND,
+            trust=self._trust_seconds,
+            aws_calls=aws.requests,
+            vendor_calls=vendor.requests,
+            log_bytes=int(median([sample.log_bytes for sample in samples])),
+        )
+
+    def _billed(self, package: str, kind: str, memory: int, book: Book) -> Billed:
+        return cost.billed(self._tick(package, kind), memory, book)
+
+    def _about_trust(self) -> str:
+        return (
+            f"Reading the trusted certificates takes {1_000 * self._trust_seconds:.0f} ms of CPU for each of two "
+            f"libraries, and {self._trust_megabytes:.1f} MB for both."
+        )
+
+
+def about_prices(book: Book) -> str:
+    first, last = book.read_between()
+    return (
+        f"Prices of {book.document['region']}, read between {first} and {last}. A year without a month means that "
+        "public guides of that year cite the price. `bench/prices.json` has every source."
+    )
+
+
+def extras(book: Book) -> str:
+    """Return what else may cost something, besides the stack."""
+    calls, calls_cost = cost.consumer(book)
+    currency = book.document["currency"]
+    seconds = book.assumed("consumer_reads_each_seconds")
+    replica = book.price("secret_month")
+    key = book.price("kms_key_month")
+    key_calls = 10_000 * book.price("kms_call")
+    return (
+        f"In addition, each consumer process that reads every {seconds:.0f} s makes {calls:,.0f} calls a month, "
+        f"{calls_cost:.4f} {currency}. A replica costs {replica:.2f} {currency} for each secret and region. A KMS key "
+        f"of your own costs {key:.2f} {currency}, and {key_calls:.2f} {currency} for each 10,000 calls, including the "
+        "consumers' calls."
+    )
+
+
+def median(values: Sequence[float]) -> float:
+    return Spread.of(values).median
+
+
+def quartiles(spread: Spread, digits: int = 0) -> str:
+    return f"{spread.low:.{digits}f} to {spread.high:.{digits}f}"
+
+
+def bold(values: list[float]) -> list[str]:
+    return [f"**{value:.4f}**" for value in values]
+
+
+def write(text: str) -> None:
+    """Put the text between the page's marks. Raises ValueError if a mark is missing."""
+    page = PAGE.read_text()
+    begin = page.index(BEGIN) + len(BEGIN)
+    end = page.index(END)
+    PAGE.write_text(f"{page[:begin]}\n\n{text}\n\n{page[end:]}")
