@@ -14,7 +14,8 @@ from local.world import World
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-FRESH, DUE = "no-op", "refresh"
+FRESH = "no-op"
+DUE = "refresh"
 SITUATIONS = (FRESH, DUE)
 DUE_AFTER_SECONDS = 21 * 3_600  # three hours before the token ends, and an hour inside the refresh window
 
