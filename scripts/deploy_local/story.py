@@ -335,5 +335,5 @@ class Story:
 
 
 def _has_no_secret(lines: list[str], secrets: list[str]) -> bool:
-    """Return False also if there are no lines: then nothing has been shown."""
+    """Return whether no line contains a secret. False if there are no lines, since that would prove nothing."""
     return bool(lines) and not any(secret in line for secret in secrets for line in lines)
