@@ -6,9 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from local import report, serve
-from local.play import play
-from local.soak import soak
+from local.commands import serve, two_days_report
+from local.commands.soak import soak
+from local.commands.two_days import play
 
 
 def main() -> int:
@@ -29,7 +29,7 @@ def main() -> int:
         soaked = soak(options.hours, options.threads)
         print(soaked)
         return 1 if soaked.failures else 0
-    return report.show(play(standby=options.standby == "yes"), options.out)
+    return two_days_report.show(play(standby=options.standby == "yes"), options.out)
 
 
 if __name__ == "__main__":

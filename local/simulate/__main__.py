@@ -7,7 +7,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from local.simulate import report, study
+from local.simulate import study, study_report
 from local.simulate.ablations import ABLATIONS
 from local.simulate.year import Year
 
@@ -42,7 +42,7 @@ def main() -> int:
     if options.seed is not None:
         return _one_year(options)
     rows = study.play(study.cases(options.scale), options.workers)
-    path = report.write(rows, options.out)
+    path = study_report.write(rows, options.out)
     print(path.read_text())
     print(f"written: {path} and its plots; trace of all years: {study.trace(rows)}")
     return 1 if any(row.broken for row in rows if not row.case.ablation) else 0

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from handler.model import json_object
 from handler.policy import CLOCK_DIFFERENCE_SECONDS, CREDENTIALS_REFUSED
 from handler.secrets_manager import CURRENT, LEDGER
-from local.simulate.rates import DAY
-from local.simulate.secrets import TOKEN
+from local.durations import DAY
+from local.simulate.aws_secrets import TOKEN
 
 if TYPE_CHECKING:
     from handler.settings import Settings
+    from local.simulate.aws_secrets import Store
     from local.simulate.runtime import Outcome, Process
-    from local.simulate.secrets import Store
 
 MOST_VERSIONS = 90
 PUBLIC = {"access_token", "token_type", "scope", "expires_at", "acquired_at", "client_id", "audience", "token_url"}

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from handler import oauth2
 from handler.model import Credentials, Ledger, Token
 from handler.secrets_manager import CURRENT
+from local.durations import DAY, HOUR, MINUTE
 from local.simulate.consumers import Account
-from local.simulate.rates import DAY, HOUR, MINUTE
-from local.simulate.vendor import LOSING
+from local.simulate.network import LOSING
 from local.simulate.year import Figures, Year
 
 if TYPE_CHECKING:

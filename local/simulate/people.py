@@ -7,18 +7,18 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from handler.policy import Request
-from local.simulate.rates import HOUR, MINUTE
-from local.simulate.secrets import CREDENTIALS
+from local.durations import HOUR, MINUTE
+from local.simulate.aws_secrets import CREDENTIALS
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable
 
     from handler.refresh import Keeper, Result, Run
+    from local.simulate.aws_secrets import Store
     from local.simulate.engine import Engine
+    from local.simulate.network import Line
     from local.simulate.runtime import Lambda, Outcome
-    from local.simulate.secrets import Store
-    from local.simulate.vendor import Line
 
 
 def _status(_: Keeper, run: Run) -> Result:

@@ -12,9 +12,14 @@ from handler.errors import RefreshError
 from handler.policy import Request
 from handler.refresh import Keeper, Run
 from handler.secrets_manager import SecretStore
-from local.play import RETRY_PAUSES
-from local.simulate.secrets import CREDENTIALS, TOKEN
-from local.world import TIMEOUT_SECONDS
+from local.aws_lambda import (
+    MAX_EVENT_AGE_SECONDS,
+    MAX_WARM_SECONDS,
+    MIN_WARM_SECONDS,
+    RETRY_PAUSES_SECONDS,
+    TIMEOUT_SECONDS,
+)
+from local.simulate.aws_secrets import CREDENTIALS, TOKEN
 
 if TYPE_CHECKING:
     import random
@@ -23,8 +28,6 @@ if TYPE_CHECKING:
     from local.simulate.engine import Engine
 
 Act = Callable[[Keeper, Run], dict[str, Any]]
-LONGEST_EVENT_AGE_SECONDS = 1_800.0  # as in template.yaml
-WARM_SECONDS = (300.0, 2_700.0)  # how long Lambda keeps an idle process; AWS states no figure
 
 
 def refresh(_: Keeper, run: Run) -> dict[str, Any]:
@@ -99,7 +102,7 @@ class Process:
         except Killed:
             outcome.word = "Killed"
         self.is_busy = False
-        self.warm_until = self._engine.now + self._rng.uniform(*WARM_SECONDS)
+        self.warm_until = self._engine.now + self._rng.uniform(MIN_WARM_SECONDS, MAX_WARM_SECONDS)
         return outcome
 
     @property
@@ -146,7 +149,7 @@ class Lambda:
 
         def work() -> None:
             outcome = self._run(process, request)
-            if not outcome.result and attempt < len(RETRY_PAUSES):
+            if not outcome.result and attempt < len(RETRY_PAUSES_SECONDS):
                 self._repeat(request, attempt, born)
 
         self._engine.work(process, work)
@@ -180,6 +183,6 @@ class Lambda:
         return outcome
 
     def _repeat(self, request: Request, attempt: int, born: float) -> None:
-        again = self._engine.now + RETRY_PAUSES[attempt]
-        if again - born <= LONGEST_EVENT_AGE_SECONDS:
+        again = self._engine.now + RETRY_PAUSES_SECONDS[attempt]
+        if again - born <= MAX_EVENT_AGE_SECONDS:
             self._engine.at(again, lambda: self.invoke(request, attempt + 1, born))

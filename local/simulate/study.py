@@ -13,8 +13,9 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from local.durations import HOUR, MINUTE
 from local.simulate.ablations import ABLATIONS, Ablation
-from local.simulate.rates import HARSH, HOUR, MINUTE, REALISTIC, TORTURE
+from local.simulate.rates import HARSH, REALISTIC, TORTURE
 from local.simulate.year import Figures, Setup
 
 if TYPE_CHECKING:

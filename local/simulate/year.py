@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from handler.policy import CLOCK_DIFFERENCE_SECONDS, CREDENTIALS_REFUSED, RATE_LIMITED, Request
 from handler.settings import Settings
+from local.aws_lambda import TIMEOUT_SECONDS
+from local.durations import DAY, HOUR, MINUTE
+from local.emulators.token_endpoint import Vendor
+from local.simulate.aws_secrets import CREDENTIALS, TOKEN, Client, Store
 from local.simulate.consumers import Consumers, Outage
 from local.simulate.engine import Engine
 from local.simulate.invariants import Invariants
+from local.simulate.network import API_URL, AUDIENCE, LOSING, OUTAGES, TOKEN_URL, WRONG_URL, Grant, Line, Skewed, carry
 from local.simulate.people import Operator
-from local.simulate.rates import DAY, HOUR, MINUTE, REALISTIC, Rates, arrivals
+from local.simulate.rates import REALISTIC, Rates, arrivals
 from local.simulate.runtime import Act, Lambda, Outcome, Process, refresh
-from local.simulate.secrets import CREDENTIALS, TOKEN, Client, Store
-from local.simulate.vendor import API_URL, AUDIENCE, LOSING, OUTAGES, TOKEN_URL, WRONG_URL, Grant, Line, Skewed, carry
-from local.vendor import Vendor
-from local.world import TIMEOUT_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

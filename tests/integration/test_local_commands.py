@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from local.play import Played, play
+from local.commands.two_days import Played, play
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

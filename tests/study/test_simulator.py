@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from local.simulate import report, study
+from local.simulate import study, study_report
 from local.simulate.ablations import ABLATIONS
 from local.simulate.engine import Engine
 from local.simulate.invariants import NAMES
 from local.simulate.rates import NONE, TORTURE
+from local.simulate.real_clients import WIRE
 from local.simulate.study import HARD, REAL, TORTURED, Case, Row
-from local.simulate.wire import WIRE
 from local.simulate.year import Setup, Year
 from scripts import ROOT
 
@@ -115,13 +115,13 @@ def test_the_report_tells_of_every_case(tmp_path: Path) -> None:
     """The report has all its tables and plots, and writes the same for the same seeds."""
     planned = [case for case in study.cases(0) if case.name != "15 min"]
     rows = [shortened(case) for case in planned]
-    text = report.write(rows, tmp_path).read_text()
+    text = study_report.write(rows, tmp_path).read_text()
     assert all(case.name in text for case in planned if case.table != "invariants")
     plots = sorted(path.name for path in tmp_path.glob("*.svg"))
     assert plots == [f"reliability-{name}.svg" for name in ("ablations", "schedules", "years")]
     assert all(plot in text for plot in plots)
     (tmp_path / "again").mkdir()
-    assert report.write(rows, tmp_path / "again").read_text() == text
+    assert study_report.write(rows, tmp_path / "again").read_text() == text
 
 
 @pytest.mark.parametrize(("column", "setup"), [(0, REAL), (1, replace(REAL, standby=False))])

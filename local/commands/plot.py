@@ -10,12 +10,13 @@ import matplotlib as mpl
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
-from local.play import HOUR, HOURS, START
+from local.commands.two_days import HOURS, START
+from local.durations import HOUR
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from local.play import Played
+    from local.commands.two_days import Played
 
 WINDOW_HOURS, LIFE_HOURS = 4, 24
 TOKEN, WINDOW, REFRESH, FAULT, GAP = "#1f5fa8", "#f3c969", "#2e8b57", "#c0392b", "#f8d7d3"

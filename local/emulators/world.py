@@ -17,17 +17,17 @@ from handler import app
 from handler.refresh import Keeper
 from handler.secrets_manager import SecretStore
 from handler.settings import Settings, service_name
-from local.secrets_manager import SecretsManager
-from local.vendor import Vendor
+from local.aws_lambda import TIMEOUT_SECONDS
+from local.emulators.secrets_manager import SecretsManager
+from local.emulators.token_endpoint import Vendor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from local.clock import Clock
+    from local.emulators.clock import Clock
 
 CREDENTIALS_SECRET, TOKEN_SECRET = "tango/credentials", "tango/token"
 CLIENTS = {"client-blue": "blue-secret-of-the-emulator", "client-green": "green-secret-of-the-emulator"}
-TIMEOUT_SECONDS = 420.0  # the function's, as in template.yaml
 # boto3 needs some; the emulator looks at none of them.
 AWS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "AWS_DEFAULT_REGION": "us-east-1"}
 

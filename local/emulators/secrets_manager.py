@@ -29,7 +29,7 @@ from moto.secretsmanager.models import FakeSecret, SecretsManagerBackend, secret
 from werkzeug import Response
 from werkzeug.serving import make_server
 
-from local.clock import Clock
+from local.emulators.clock import Clock
 
 CURRENT, PREVIOUS = "AWSCURRENT", "AWSPREVIOUS"
 MOST_BYTES = 65_536

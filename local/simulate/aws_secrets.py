@@ -15,7 +15,7 @@ from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.secretsmanager.exceptions import SecretsManagerClientError
 from moto.secretsmanager.models import SecretsManagerBackend
 
-from local.secrets_manager import REGION, Documented
+from local.emulators.secrets_manager import REGION, Documented
 from local.simulate.rates import Dice
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ from urllib.parse import parse_qs, urlencode
 from handler import oauth2
 from handler.model import json_object
 from handler.oauth2 import CONNECT_TIMEOUT_SECONDS
-from local.faults import refusal
+from local.emulators.faults import refusal
+from local.emulators.token_endpoint import Vendor
 from local.simulate.rates import Dice
 from local.simulate.stand_in import Change, stand_in
-from local.vendor import Vendor
 
 if TYPE_CHECKING:
     import random

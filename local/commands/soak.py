@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING
 
 import requests
 
-from local.clock import Clock
-from local.play import HOUR, MINUTE, START
-from local.secrets_manager import CUT
-from local.world import TOKEN_SECRET, World, environment
+from local.commands.two_days import START
+from local.durations import HOUR, MINUTE
+from local.emulators.clock import Clock
+from local.emulators.secrets_manager import CUT
+from local.emulators.world import TOKEN_SECRET, World, environment
 
 if TYPE_CHECKING:
     from tango_token import TokenReader
 
-PYTHON_HELPER = Path(__file__).parent.parent / "consumers" / "python"
+PYTHON_HELPER = Path(__file__).parents[2] / "consumers" / "python"
 ROTATION_HOUR, OUTAGE_HOURS = 6, range(9, 12)  # of each cycle
 CYCLE_HOURS = 54  # three changes of the token: the rotation, and two renewals 20 hours apart
 STEP_SECONDS = 5 * MINUTE  # by which the emulated clock moves

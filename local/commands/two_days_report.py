@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from local.play import HOURS, Played
-from local.plot import draw
+from local.commands.plot import draw
+from local.commands.two_days import HOURS, Played
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from local.play import Tick
+    from local.commands.two_days import Tick
 
 COLUMNS = ("time", "outcome", "reason", "time left", "vendor requests", "consumer", "what happens")
 GOOD, BAD = "green", "red"

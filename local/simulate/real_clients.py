@@ -23,20 +23,20 @@ from requests.adapters import HTTPAdapter
 from urllib3 import HTTPResponse
 
 from handler.secrets_manager import CLIENT_CONFIG
-from local.secrets_manager import REGION
-from local.simulate.secrets import URL, Refused
+from local.emulators.secrets_manager import REGION
+from local.simulate.aws_secrets import URL, Refused
+from local.simulate.network import LineFailure, in_virtual_time
 from local.simulate.stand_in import stand_in
-from local.simulate.vendor import LineFailure, in_virtual_time
 from local.simulate.year import Wiring
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Iterator
 
+    from local.simulate.aws_secrets import Store
     from local.simulate.engine import Engine
+    from local.simulate.network import Line
     from local.simulate.runtime import Process
-    from local.simulate.secrets import Store
-    from local.simulate.vendor import Line
 
 
 class _Session:

@@ -25,9 +25,9 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any, Literal, Self
 from urllib.parse import parse_qsl, unquote_plus
 
-from local.clock import Clock
-from local.faults import NO_FAULT, Answer, Fault, encode, is_number, json_answer, refusal, require
-from local.loopback import LoopbackServer
+from local.emulators.clock import Clock
+from local.emulators.faults import NO_FAULT, Answer, Fault, encode, is_number, json_answer, refusal, require
+from local.emulators.loopback import LoopbackServer
 
 TOKEN_PATH, API_PATH, CONTROL_PATH = "/oauth/token", "/raas/v2/customers", "/_emulator"
 ROUTES = {TOKEN_PATH: ("POST",), API_PATH: ("GET",), CONTROL_PATH: ("GET", "POST")}

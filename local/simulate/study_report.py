@@ -9,10 +9,11 @@ import matplotlib as mpl
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
+from local.durations import HOUR
 from local.markdown import table
 from local.simulate.ablations import ABLATIONS
 from local.simulate.invariants import NAMES
-from local.simulate.rates import HARSH, HOUR, REALISTIC
+from local.simulate.rates import HARSH, REALISTIC
 from local.simulate.study import trace
 from local.simulate.year import CAUSES, OTHERWISE
 

@@ -7,8 +7,8 @@ import signal
 import sys
 import threading
 
-from local.clock import Clock
-from local.world import World
+from local.emulators.clock import Clock
+from local.emulators.world import World
 
 VENDOR_PORT, SECRETS_PORT = 8701, 8702
 

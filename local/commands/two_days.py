@@ -7,21 +7,20 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from handler.errors import RefreshError
-from local.clock import Clock
-from local.faults import Fault
-from local.world import World
+from local.aws_lambda import RETRY_PAUSES_SECONDS
+from local.durations import HOUR
+from local.emulators.clock import Clock
+from local.emulators.faults import Fault
+from local.emulators.world import World
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from handler.refresh import Keeper
-    from local.vendor import TokenRequest
+    from local.emulators.token_endpoint import TokenRequest
 
-HOUR, MINUTE = 3_600, 60
 HOURS = 48
 START = datetime(2026, 3, 2, tzinfo=UTC).timestamp()
-# When Lambda repeats an asynchronous invocation that failed: one minute later, then two more.
-RETRY_PAUSES = (MINUTE, 2 * MINUTE)
 OUTAGE = Fault.answer(503, {"error": "temporarily_unavailable"})
 
 
@@ -70,7 +69,7 @@ def play(*, standby: bool) -> Iterator[Tick]:
         story = _story(world, standby=standby)
         for hour in range(HOURS + 1):
             note = story[hour]() if hour in story else ""
-            for pause in (0, *RETRY_PAUSES):
+            for pause in (0, *RETRY_PAUSES_SECONDS):
                 clock.advance(pause)
                 tick = _tick(world, keeper, note)
                 yield tick
