@@ -149,6 +149,11 @@ class Vendor:
         with self._lock:
             return self._client(client_id).active
 
+    def is_limited(self, client_id: str) -> bool:
+        """Say whether the limit would refuse the client now."""
+        with self._lock:
+            return self._client(client_id).clears_at > self.clock.now()
+
     def reset_limit(self, client_id: str) -> None:
         """Do what the vendor's support does on request."""
         with self._lock:

@@ -14,11 +14,14 @@ from handler.policy import Action, Decision, Situation
 from handler.secrets_manager import CURRENT, LEDGER, PENDING, PREVIOUS, SecretStore, Version
 from local.simulate.naive import ServicesYear, every_run, nothing, when_expiring
 from local.simulate.stand_in import Change, stand_in
-from local.simulate.year import Figures, Setup, Year
+from local.simulate.year import Year
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
+
+    from local.simulate.figures import Figures
+    from local.simulate.plan import Setup
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,7 @@ class Ablation:
     year: type[Year] = Year
     is_studied: bool = True  # else it only shows which invariant it breaks
 
-    def play(self, seed: int, setup: Setup) -> Figures:
+    def play_year(self, seed: int, setup: Setup) -> Figures:
         with self.handler():
             return self.year(seed, self.setup(setup)).play()
 
@@ -153,15 +156,15 @@ ABLATIONS = {
         "a lock holds until its own run releases it", (refresh, "settle", _everlasting), is_studied=False
     ),
     "refreshes at every run": Ablation(
-        "each run asks and puts: no check, no claim, no ledger", setup=lambda setup: replace(setup, act=every_run)
+        "each run asks and puts: no check, no claim, no ledger", setup=lambda setup: replace(setup, job=every_run)
     ),
     "refreshes when expiring": Ablation(
         "checks the token, asks and puts: no claim, no ledger, no standby",
-        setup=lambda setup: replace(setup, act=when_expiring),
+        setup=lambda setup: replace(setup, job=when_expiring),
     ),
     "each service its own": Ablation(
         "no keeper: three services, each with a token of its own, asked for again every hour where refused",
-        setup=lambda setup: replace(setup, act=nothing),
+        setup=lambda setup: replace(setup, job=nothing),
         year=ServicesYear,
     ),
     "no standby": Ablation("one credential only", setup=lambda setup: replace(setup, standby=False)),

@@ -12,10 +12,10 @@ import matplotlib.pyplot as plt
 from local.durations import HOUR
 from local.markdown import table
 from local.simulate.ablations import ABLATIONS
-from local.simulate.invariants import NAMES
+from local.simulate.causes import CAUSES, OTHERWISE
+from local.simulate.invariants import INVARIANTS
 from local.simulate.rates import HARSH, REALISTIC
-from local.simulate.study import trace
-from local.simulate.year import CAUSES, OTHERWISE
+from local.simulate.study import trace_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -55,7 +55,7 @@ def write(rows: Sequence[Row], folder: Path) -> Path:
     _plot_bars(tables["schedules"], folder / "reliability-schedules.svg")
     _plot_bars(tables["ablations"], folder / "reliability-ablations.svg")
     path = folder / "RELIABILITY.md"
-    closing = f"\nTrace of all years: `{trace(rows)}`."
+    closing = f"\nTrace of all years: `{trace_of(rows)}`."
     path.write_text("\n".join([INTRODUCTION, *_sections(tables), closing]) + "\n")
     return path
 
@@ -172,7 +172,7 @@ def _invariants(rows: Sequence[Row]) -> str:
         "each can fail:\n"
     )
     lines = []
-    for name, words in NAMES.items():
+    for name, words in INVARIANTS.items():
         by = [f"*{row.case.name}* ({row.broken[name]})" for row in ablated if row.broken[name]]
         lines.append([words, ", ".join(by) or "nothing here"])
     return said + "\n" + table(["what holds", "broken by (times)"], lines)
