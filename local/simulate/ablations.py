@@ -87,7 +87,7 @@ def _any_previous(self: Situation) -> Decision:
 
 
 def _everlasting(ledger: Ledger, *rest: Any) -> Ledger:
-    """Hold a lock for ever, its own run's excepted."""
+    """Keep every lock for ever, except those of its own run."""
     lock, own_runs = ledger.lock, rest[1]
     settled = _settle(ledger, *rest)
     return replace(settled, lock=lock) if lock and lock.run_id not in own_runs else settled
@@ -143,7 +143,7 @@ ABLATIONS = {
         is_studied=False,
     ),
     "any AWSPREVIOUS": _handler(
-        "AWSPREVIOUS is brought back whatever it is, where there is no slot",
+        "AWSPREVIOUS is brought back, whatever it is, if there is no slot",
         (refresh.Run, "_read", _with_previous),
         (Situation, "decide", _any_previous),
         is_studied=False,
@@ -163,7 +163,7 @@ ABLATIONS = {
         setup=lambda setup: replace(setup, job=when_expiring),
     ),
     "each service its own": Ablation(
-        "no keeper: three services, each with a token of its own, asked for again every hour where refused",
+        "no keeper: three services, each with a token of its own; after a refusal they ask again every hour",
         setup=lambda setup: replace(setup, job=nothing),
         year=ServicesYear,
     ),

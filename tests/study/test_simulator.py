@@ -15,7 +15,7 @@ from local.simulate.engine import Engine
 from local.simulate.figures import describe_broken
 from local.simulate.invariants import INVARIANTS
 from local.simulate.plan import Setup
-from local.simulate.rates import NONE, TORTURE
+from local.simulate.rates import NONE, REALISTIC, TORTURE
 from local.simulate.real_clients import REAL_CLIENTS
 from local.simulate.study import HARD, REAL, TORTURED, Case, Row, replay_command
 from local.simulate.year import Year
@@ -161,6 +161,16 @@ def test_the_page_tells_of_this_handler(column: int, setup: Setup) -> None:
     told = line.strip("| ").split(" | ")[1 + column]
     seed = int(told.partition("seed ")[2].rstrip(")"))
     assert told == f"{100 * Year(seed, setup).play().careful:.4f} % (seed {seed})"
+
+
+def test_the_page_has_the_words_of_the_code() -> None:
+    """The study takes long, so whoever changes a sentence of the report changes it on the page by hand."""
+    page = PAGE.read_text()
+    ablations = [f"- *{name}*: {one.words}." for name, one in ABLATIONS.items() if one.is_studied]
+    reasons = [f"| {per} | {why} |" for _, _, per, why in REALISTIC.table()]
+    sentences = [f"| {sentence} |" for sentence in INVARIANTS.values()]
+    words = [study_report.INTRODUCTION, study_report.COMPARED, study_report.NOISE, *ablations, *reasons, *sentences]
+    assert [text for text in words if text not in page] == []
 
 
 @cache
