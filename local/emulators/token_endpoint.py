@@ -1,7 +1,7 @@
 """The vendor on loopback: its token endpoint and rate limit, one API call, and the ways to fail that we know of.
 
-For people, `GET /_emulator` shows the state and `POST /_emulator` changes it (`Vendor.steer`). Neither secrets
-nor tokens are shown or logged. Times are Unix seconds by the emulator's clock; a fault waits in real seconds.
+For people, `GET /_emulator` shows the state, and `POST /_emulator` changes it (`Vendor.steer`). Neither secrets
+nor tokens are shown or logged. Times are Unix seconds by the emulator's clock, but a fault waits in real seconds.
 """
 
 from __future__ import annotations
@@ -26,20 +26,22 @@ from typing import Any, Literal, Self
 from urllib.parse import parse_qsl, unquote_plus
 
 from local.emulators.clock import Clock
-from local.emulators.faults import NO_FAULT, Answer, Fault, encode, is_number, json_answer, refusal, require
+from local.emulators.faults import NO_FAULT, Fault, HttpAnswer, encode, is_number, json_answer, refusal, require
 from local.emulators.loopback import LoopbackServer
 
-TOKEN_PATH, API_PATH, CONTROL_PATH = "/oauth/token", "/raas/v2/customers", "/_emulator"
+TOKEN_PATH = "/oauth/token"
+API_PATH = "/raas/v2/customers"
+CONTROL_PATH = "/_emulator"
 ROUTES = {TOKEN_PATH: ("POST",), API_PATH: ("GET",), CONTROL_PATH: ("GET", "POST")}
 STEERING = ("advance", "fault", "outage", "deactivate", "reset_limit")
-MOST_ACTIVE_CLIENTS = 2
-STOP_PATIENCE = 10.0  # real seconds; only an `on_request` hook that does not return takes longer
-OMITTED = object()  # as a value of the success JSON: the key is left out
+MAX_ACTIVE_CLIENTS = 2
+MAX_STOP_SECONDS = 10.0  # real ones; only an `on_request` hook that does not return takes longer
+OMITTED = object()  # as a value in the JSON of a success: the key is left out
 
 
 @dataclass(frozen=True, slots=True)
 class TokenRequest:
-    """One POST to the token endpoint. `status` is what was decided, 0 for a cut; `fault` names a constructor."""
+    """One POST to the token endpoint. `status`: 0 if the connection was cut; `fault`: the name of its constructor."""
 
     at: float
     client_id: str | None
@@ -51,7 +53,7 @@ class TokenRequest:
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """A token that was issued, whether or not anybody heard of it."""
+    """A token that was issued, whether or not anybody received it."""
 
     client_id: str
     token: str = field(repr=False)
@@ -60,17 +62,17 @@ class Issued:
 
 
 @dataclass(slots=True)
-class _Client:
+class _RegisteredClient:
     client_id: str
     secret: str = field(repr=False)
     active: bool = True
-    clears_at: float = -math.inf  # when the limit does
+    clears_at: float = -math.inf  # when the limit ends
 
 
 class Vendor:
-    """The vendor and its records. `stop` keeps state and port, so that `start` can follow an outage."""
+    """The vendor and its records. `stop` keeps the state and the port, so that `start` can end an outage."""
 
-    url: str  # these three from the first start on
+    url: str  # this and the next two are set by the first start
     token_url: str
     api_url: str
 
@@ -83,11 +85,15 @@ class Vendor:
         interval: int = 72_000,
         lifetime: int = 86_400,
         refusals_extend: bool = False,
-        token_format: Literal["jwt", "opaque"] = "jwt",  # noqa: S107 - no password
+        token_format: Literal["jwt", "opaque"] = "jwt",  # noqa: S107 - not a password
         client_name: str = "tango-client",
     ) -> None:
-        self.clock, self.interval, self.lifetime = clock, interval, lifetime
-        self.refusals_extend, self.token_format, self.client_name = refusals_extend, token_format, client_name
+        self.clock = clock
+        self.interval = interval
+        self.lifetime = lifetime
+        self.refusals_extend = refusals_extend
+        self.token_format = token_format
+        self.client_name = client_name
         self.report_expires_in: Any = lifetime
         self.outage: Fault | None = None
         self.on_request: Callable[[str], None] | None = None
@@ -98,7 +104,7 @@ class Vendor:
         self.stopping = threading.Event()
         self._in_flight = 0
         self._script: deque[Fault] = deque()
-        self._clients: dict[str, _Client] = {}
+        self._clients: dict[str, _RegisteredClient] = {}
         self._lock = threading.RLock()
         self._port = port
         self._server: _Server | None = None
@@ -112,13 +118,15 @@ class Vendor:
         self._server = _Server(self, self._port)
         self._port = self._server.server_port
         self.url = f"http://127.0.0.1:{self._port}"
-        self.token_url, self.api_url = self.url + TOKEN_PATH, self.url + API_PATH
+        self.token_url = self.url + TOKEN_PATH
+        self.api_url = self.url + API_PATH
         return self
 
     def stop(self) -> None:
-        """Cut every connection, also in the middle of a fault's wait, and return when no thread is left."""
+        """Cut every connection, even in the middle of a fault's wait, and return when all threads have ended."""
         self.stopping.set()
-        server, self._server = self._server, None
+        server = self._server
+        self._server = None
         if server:
             server.stop()
 
@@ -129,7 +137,7 @@ class Vendor:
         self.stop()
 
     def script(self, *faults: Fault) -> None:
-        """Let the next token requests meet these, one each, before any `outage`."""
+        """Let the next token requests meet these faults, one each. They go before any `outage`."""
         with self._lock:
             self._script.extend(faults)
 
@@ -137,8 +145,8 @@ class Vendor:
         with self._lock:
             active = sum(client.active for client in self._clients.values())
             require(client_id not in self._clients, f"client {client_id!r} exists, or did")
-            require(active < MOST_ACTIVE_CLIENTS, f"at most {MOST_ACTIVE_CLIENTS} clients can be active")
-            self._clients[client_id] = _Client(client_id, client_secret)
+            require(active < MAX_ACTIVE_CLIENTS, f"at most {MAX_ACTIVE_CLIENTS} clients can be active")
+            self._clients[client_id] = _RegisteredClient(client_id, client_secret)
 
     def deactivate(self, client_id: str) -> None:
         """End the client and all of its tokens, for good."""
@@ -155,11 +163,11 @@ class Vendor:
             return self._client(client_id).clears_at > self.clock.now()
 
     def reset_limit(self, client_id: str) -> None:
-        """Do what the vendor's support does on request."""
+        """Let the client ask again at once, as the vendor's support does on request."""
         with self._lock:
             self._client(client_id).clears_at = -math.inf
 
-    def _client(self, client_id: object) -> _Client:
+    def _client(self, client_id: object) -> _RegisteredClient:
         require(isinstance(client_id, str) and client_id in self._clients, f"no client {client_id!r}")
         return self._clients[str(client_id)]
 
@@ -168,13 +176,7 @@ class Vendor:
             now = self.clock.now()
             return {
                 "clock": now,
-                "clients": {
-                    name: {
-                        "active": client.active,
-                        "limit_clears_at": client.clears_at if client.clears_at > now else None,
-                    }
-                    for name, client in self._clients.items()
-                },
+                "clients": {name: self._describe_client(client, now) for name, client in self._clients.items()},
                 "requests": len(self.requests),
                 "issued": len(self.issued),
                 "most_in_flight": self.most_in_flight,
@@ -182,25 +184,33 @@ class Vendor:
                 "outage": self.outage.name if self.outage else None,
             }
 
+    def _describe_client(self, client: _RegisteredClient, now: float) -> dict[str, object]:
+        is_limited = client.clears_at > now
+        return {"active": client.active, "limit_clears_at": client.clears_at if is_limited else None}
+
     def steer(self, document: object) -> None:
-        """Do all that the keys of STEERING say, or raise ValueError."""
+        """Do all that the keys say (STEERING lists them). Raises ValueError, and then does nothing."""
         if not isinstance(document, dict):
             raise ValueError("a JSON object is expected")  # noqa: TRY004 - the caller's input, like the others
-        steps: list[Callable[[], None]] = []
-        for key, value in document.items():
-            if key == "advance":
-                require(is_number(value, 1e9), "advance: seconds, a number from 0 to 1e9")
-                steps.append(partial(self.clock.advance, value))
-            elif key == "fault":
-                steps.append(partial(self.script, Fault.parse(value)))
-            elif key == "outage":
-                steps.append(partial(setattr, self, "outage", None if value is None else Fault.parse(value)))
-            elif key in ("deactivate", "reset_limit"):
-                steps.append(partial(getattr(self, key), self._client(value).client_id))
-            else:
-                raise ValueError(f"unknown key {key!r}: {', '.join(STEERING)} are known")
+        steps = [self._steering_step(key, value) for key, value in document.items()]
         for step in steps:
             step()
+
+    def _steering_step(self, key: str, value: Any) -> Callable[[], None]:
+        """Check the value and return what is to be done."""
+        if key == "advance":
+            require(is_number(value, 1e9), "advance: seconds, a number from 0 to 1e9")
+            return partial(self.clock.advance, value)
+        if key == "fault":
+            return partial(self.script, Fault.parse(value))
+        if key == "outage":
+            outage = None if value is None else Fault.parse(value)
+            return partial(setattr, self, "outage", outage)
+        if key == "deactivate":
+            return partial(self.deactivate, self._client(value).client_id)
+        if key == "reset_limit":
+            return partial(self.reset_limit, self._client(value).client_id)
+        raise ValueError(f"unknown key {key!r}: {', '.join(STEERING)} are known")
 
     @contextlib.contextmanager
     def in_flight(self) -> Iterator[None]:
@@ -213,96 +223,170 @@ class Vendor:
             with self._lock:
                 self._in_flight -= 1
 
-    def token_request(self, headers: Message, body: bytes) -> tuple[Answer, Fault]:
-        """Handle a request that was read in whole; return its answer and the fault that this meets on its way."""
+    def token_request(self, headers: Message, body: bytes) -> tuple[HttpAnswer, Fault]:
+        """Handle a request that was read completely. Return its answer, and the fault that the answer meets."""
         self._tell("received")
-        is_form = headers.get_content_type() == "application/x-www-form-urlencoded"
-        pairs = parse_qsl(body.decode(errors="replace"), keep_blank_values=True) if is_form else []
-        form, basic = dict(pairs), _basic(headers.get("Authorization", ""))
-        client_id, secret = basic or (form.get("client_id"), form.get("client_secret"))
+        request = _ParsedRequest.parse(headers, body)
         with self._lock:
-            now, fault = self.clock.now(), self._script.popleft() if self._script else self.outage or NO_FAULT
-            if not fault.issues:
-                verdict = Answer(0, b"")
-            elif not is_form:
-                verdict = refusal(415, "unsupported_media_type", "a form is expected")
-            elif len(pairs) != len(form) or (basic and "client_secret" in form):
-                verdict = refusal(400, "invalid_request", "a parameter is repeated")
-            elif form.get("grant_type") != "client_credentials":
-                verdict = refusal(400, "unsupported_grant_type", "only client_credentials is supported")
-            else:
-                verdict = self._grant(now, client_id, secret, form.get("scope") or "raas.all", fault)
-            answer, issued = fault.instead or verdict, verdict.status == 200
-            status = 0 if fault.ending else answer.status
-            self.requests.append(TokenRequest(now, client_id, status, issued, verdict.error, fault.name or None))
-        if issued:
+            now = self.clock.now()
+            fault = self._next_fault()
+            verdict = self._verdict(now, request, fault)
+            answer = fault.instead or verdict
+            is_issued = verdict.status == 200
+            record = TokenRequest(
+                at=now,
+                client_id=request.client_id,
+                status=0 if fault.ending else answer.status,
+                issued=is_issued,
+                error=verdict.error,
+                fault=fault.name or None,
+            )
+            self.requests.append(record)
+        if is_issued:
             self._tell("issued")
         return answer, fault
+
+    def _next_fault(self) -> Fault:
+        if self._script:
+            return self._script.popleft()
+        return self.outage or NO_FAULT
+
+    def _verdict(self, now: float, request: _ParsedRequest, fault: Fault) -> HttpAnswer:
+        """Return what the vendor answers by its own rules; status 0 if the request does not reach it."""
+        if not fault.issues:
+            return HttpAnswer(status=0, body=b"")
+        if not request.is_form:
+            return refusal(415, "unsupported_media_type", "a form is expected")
+        if request.is_ambiguous:
+            return refusal(400, "invalid_request", "a parameter is repeated")
+        if request.form.get("grant_type") != "client_credentials":
+            return refusal(400, "unsupported_grant_type", "only client_credentials is supported")
+        return self._grant(now, request, fault)
 
     def _tell(self, moment: str) -> None:
         if self.on_request:
             self.on_request(moment)
 
-    def _grant(self, now: float, client_id: str | None, secret: str | None, scope: str, fault: Fault) -> Answer:
-        client = self._clients.get(client_id or "")
-        if client is None or not client.active or client.secret != secret:
+    def _grant(self, now: float, request: _ParsedRequest, fault: Fault) -> HttpAnswer:
+        client = self._clients.get(request.client_id or "")
+        if client is None or not client.active or client.secret != request.client_secret:
             challenge = {"WWW-Authenticate": "Basic"}
             return refusal(401, "invalid_client", "unknown client, or wrong secret", challenge)
         if now < client.clears_at:
-            if self.refusals_extend:
-                client.clears_at = now + self.interval
-            message = f"Client {self.client_name} {client.client_id} has exceeded the daily rate limit"
-            return replace(refusal(400, "access_denied", message), error="rate_limited")
+            return self._refuse_for_limit(now, client)
         client.clears_at = now + self.interval
-        token = self._new_token(client.client_id, int(now))
-        self.issued.append(Issued(client.client_id, token, now, now + self.lifetime))
-        document = {"access_token": token, "token_type": "Bearer", "expires_in": self.report_expires_in, "scope": scope}
-        changed = fault.changes(document) if callable(fault.changes) else {**document, **fault.changes}
-        if isinstance(changed, dict):
-            changed = {key: value for key, value in changed.items() if value is not OMITTED}
-        return json_answer(200, changed)
+        issued = Issued(
+            client_id=client.client_id,
+            token=self._new_token(client.client_id, int(now)),
+            at=now,
+            expires_at=now + self.lifetime,
+        )
+        self.issued.append(issued)
+        document = {
+            "access_token": issued.token,
+            "token_type": "Bearer",
+            "expires_in": self.report_expires_in,
+            "scope": request.form.get("scope") or "raas.all",
+        }
+        return json_answer(200, _edited(document, fault))
+
+    def _refuse_for_limit(self, now: float, client: _RegisteredClient) -> HttpAnswer:
+        if self.refusals_extend:
+            client.clears_at = now + self.interval
+        message = f"Client {self.client_name} {client.client_id} has exceeded the daily rate limit"
+        # The vendor's code for this is access_denied; the records have a clearer word.
+        return replace(refusal(400, "access_denied", message), error="rate_limited")
 
     def _new_token(self, client_id: str, now: int) -> str:
         if self.token_format == "opaque":
             return secrets.token_urlsafe(32)
-        payload = {"sub": client_id, "iat": now, "exp": now + self.lifetime, "jti": secrets.token_urlsafe(16)}
-        parts = [urlsafe_b64encode(encode(part)).decode().rstrip("=") for part in ({"alg": "RS256"}, payload)]
-        return ".".join([*parts, secrets.token_urlsafe(32)])
+        header = {"alg": "RS256"}
+        payload = {
+            "sub": client_id,
+            "iat": now,
+            "exp": now + self.lifetime,
+            "jti": secrets.token_urlsafe(16),
+        }
+        signature = secrets.token_urlsafe(32)
+        return f"{_jwt_part(header)}.{_jwt_part(payload)}.{signature}"
 
-    def api_call(self, headers: Message) -> Answer:
+    def api_call(self, headers: Message) -> HttpAnswer:
         scheme, _, presented = headers.get("Authorization", "").partition(" ")
         with self._lock:
             now = self.clock.now()
-            good = scheme.lower() == "bearer" and any(
-                token.token == presented.strip() and now < token.expires_at and self._clients[token.client_id].active
-                for token in self.issued
-            )
-            if good:
-                answer = json_answer(
-                    200, [{"customerIdentifier": "sample", "displayName": "Sample", "status": "active"}]
-                )
+            if scheme.lower() == "bearer" and self._is_good(presented.strip(), now):
+                customer = {"customerIdentifier": "sample", "displayName": "Sample", "status": "active"}
+                answer = json_answer(200, [customer])
             else:
                 challenge = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
                 answer = refusal(401, "invalid_token", "no token, or none that is good", challenge)
             self.api_calls.append((now, answer.status))
         return answer
 
+    def _is_good(self, token: str, now: float) -> bool:
+        return any(
+            issued.token == token and now < issued.expires_at and self._clients[issued.client_id].active
+            for issued in self.issued
+        )
 
-def _basic(authorization: str) -> tuple[str | None, str | None] | None:
-    """Read HTTP Basic as in RFC 6749 section 2.3.1: two None where it is malformed, None where it is absent."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ParsedRequest:
+    """What a token request says. `is_ambiguous`: a form field is repeated, or the secret is given in both ways."""
+
+    is_form: bool
+    is_ambiguous: bool
+    form: Mapping[str, str] = field(repr=False)
+    client_id: str | None
+    client_secret: str | None = field(repr=False)
+
+    @classmethod
+    def parse(cls, headers: Message, body: bytes) -> _ParsedRequest:
+        is_form = headers.get_content_type() == "application/x-www-form-urlencoded"
+        text = body.decode(errors="replace") if is_form else ""
+        pairs = parse_qsl(text, keep_blank_values=True)
+        form = dict(pairs)
+        basic = _basic_credentials(headers.get("Authorization", ""))
+        client_id, client_secret = basic or (form.get("client_id"), form.get("client_secret"))
+        has_two_secrets = basic is not None and "client_secret" in form
+        return cls(
+            is_form=is_form,
+            is_ambiguous=len(pairs) != len(form) or has_two_secrets,
+            form=form,
+            client_id=client_id,
+            client_secret=client_secret,
+        )
+
+
+def _basic_credentials(authorization: str) -> tuple[str | None, str | None] | None:
+    """Read HTTP Basic as in RFC 6749 section 2.3.1. Return two None if it is malformed, and None if it is absent."""
     scheme, _, value = authorization.partition(" ")
     if scheme.lower() != "basic":
         return None
     try:
-        user, colon, password = b64decode(value.strip(), validate=True).decode().partition(":")
+        decoded = b64decode(value.strip(), validate=True).decode()
     except ValueError:
         return None, None
-    # Without a colon the whole may be a secret, and the records show client ids.
-    return (unquote_plus(user), unquote_plus(password)) if colon else (None, None)
+    user, colon, password = decoded.partition(":")
+    if not colon:  # the whole text may be a secret, and the records show client ids
+        return None, None
+    return unquote_plus(user), unquote_plus(password)
+
+
+def _jwt_part(part: object) -> str:
+    return urlsafe_b64encode(encode(part)).decode().rstrip("=")
+
+
+def _edited(document: dict[str, Any], fault: Fault) -> object:
+    """Return the JSON of a success as the fault changes it."""
+    changed = fault.changes(document) if callable(fault.changes) else {**document, **fault.changes}
+    if not isinstance(changed, dict):
+        return changed
+    return {key: value for key, value in changed.items() if value is not OMITTED}
 
 
 class _Server(LoopbackServer):
-    request_queue_size = 128  # with the default of 5 a crowd of test clients waits for repeated SYNs
+    request_queue_size = 128  # with the default of 5 a crowd of test clients has to repeat its SYNs
 
     def __init__(self, vendor: Vendor, port: int) -> None:
         self.vendor = vendor
@@ -312,7 +396,7 @@ class _Server(LoopbackServer):
         self._thread.start()
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        # The library forgets its daemon threads; `stop` wakes and joins ours.
+        # The library does not join its daemon threads. `stop` wakes and joins these.
         thread = threading.Thread(target=self.process_request_thread, args=(request, client_address), daemon=True)
         self._connections = [pair for pair in self._connections if pair[0].is_alive()]
         self._connections.append((thread, request))
@@ -328,18 +412,18 @@ class _Server(LoopbackServer):
         # A hook may stop the vendor from one of these threads.
         threads = [thread for thread, _ in self._connections if thread is not threading.current_thread()]
         for thread in threads:
-            thread.join(STOP_PATIENCE)
+            thread.join(MAX_STOP_SECONDS)
         if any(thread.is_alive() for thread in threads):
             raise RuntimeError("a request is still being handled: does an on_request hook not return?")
 
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True  # a byte of a slow answer leaves when it is due
+    disable_nagle_algorithm = True  # each byte of a slow answer is sent when it is due
     server: _Server
 
     def log_message(self, *_: object) -> None:
-        """Log nothing: requests carry secrets."""
+        """Log nothing, since requests carry secrets."""
 
     def handle(self) -> None:
         with contextlib.suppress(ConnectionError):  # clients may leave at any moment
@@ -350,7 +434,7 @@ class _Handler(BaseHTTPRequestHandler):
         allowed = ROUTES.get(path, ())
         length = self.headers.get("Content-Length", "0")
         if "Transfer-Encoding" in self.headers or not re.fullmatch("[0-9]{1,6}", length):
-            self.close_connection = True  # what stays unread would pass for the next request
+            self.close_connection = True  # the unread rest would be taken for the next request
             self._send(refusal(400, "invalid_request", "a Content-Length below 1,000,000 is expected"))
             return
         body = self.rfile.read(int(length))
@@ -367,10 +451,10 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._send(self._control(body))
 
-    # A method that is not allowed is answered by path, with 404 or 405; the library itself would say 501.
+    # For a method that is not allowed the path decides: 404 or 405. The library itself would answer 501.
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _route  # noqa: N815 - its names
 
-    def _control(self, body: bytes) -> Answer:
+    def _control(self, body: bytes) -> HttpAnswer:
         if self.command == "POST":
             try:
                 self.server.vendor.steer(json.loads(body))
@@ -386,32 +470,51 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = self.close_connection or fault is not NO_FAULT
             self._send(answer, fault, handling.close)
 
-    def _send(self, answer: Answer, fault: Fault = NO_FAULT, done: Callable[[], None] = lambda: None) -> None:
-        """Call `done` before the last byte: who has that may send the next request, and it would not overlap."""
-        stopping = self.server.vendor.stopping
-        if fault.delay and stopping.wait(fault.delay):
+    def _send(
+        self,
+        answer: HttpAnswer,
+        fault: Fault = NO_FAULT,
+        before_last_byte: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Send the answer as the fault lets it.
+
+        `before_last_byte` is called then, not later: a client that has the last byte may send its next request, and
+        the two must not count as in flight at once.
+        """
+        if fault.delay and self.server.vendor.stopping.wait(fault.delay):
             return
         if fault.ending:
-            done()
+            before_last_byte()
             if fault.ending == "reset":
-                # A close that lingers for zero seconds sends a RST; the library's own would send a FIN first.
-                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                self.rfile.close()
-                self.connection.close()
+                self._reset_connection()
             return
-        length, connection = str(len(answer.body)), "close" if self.close_connection else "keep-alive"
-        headers = {"Content-Length": length, "Connection": connection, **answer.headers}
-        lines = [f"HTTP/1.1 {answer.status} {http.client.responses.get(answer.status, 'Unknown')}"]
-        lines += [f"{name}: {value}" for name, value in headers.items()]
-        head = "\r\n".join([*lines, "", ""]).encode(errors="replace")
-        body = b"" if self.command == "HEAD" else answer.body[: int(len(answer.body) * fault.keep)]
-        whole, at_once = head + body, len(head) + len(body)
+        head = self._head(answer)
+        sent_length = 0 if self.command == "HEAD" else int(len(answer.body) * fault.keep)
+        whole = head + answer.body[:sent_length]
+        at_once = len(whole)
         if fault.pause:
             at_once = 1 if fault.slow_headers else len(head)
         *pieces, last = [whole[:at_once], *(whole[at : at + 1] for at in range(at_once, len(whole)))]
         for piece in pieces:
             self.wfile.write(piece)
-            if stopping.wait(fault.pause):
+            if self.server.vendor.stopping.wait(fault.pause):
                 return
-        done()
+        before_last_byte()
         self.wfile.write(last)
+
+    def _reset_connection(self) -> None:
+        # A close that lingers for zero seconds sends a RST. The library's own would send a FIN first.
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.rfile.close()
+        self.connection.close()
+
+    def _head(self, answer: HttpAnswer) -> bytes:
+        phrase = http.client.responses.get(answer.status, "Unknown")
+        headers = {
+            "Content-Length": str(len(answer.body)),
+            "Connection": "close" if self.close_connection else "keep-alive",
+            **answer.headers,
+        }
+        lines = [f"HTTP/1.1 {answer.status} {phrase}"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        return "\r\n".join([*lines, "", ""]).encode(errors="replace")
