@@ -1,4 +1,4 @@
-"""A crowd of consumers calls the API while tokens change, a client is deactivated and Secrets Manager is down."""
+"""Many consumers call the API while tokens change, a client is deactivated and Secrets Manager is down."""
 
 from __future__ import annotations
 
@@ -21,21 +21,26 @@ if TYPE_CHECKING:
     from tango_token import TokenReader
 
 PYTHON_HELPER = Path(__file__).parents[2] / "consumers" / "python"
-ROTATION_HOUR, OUTAGE_HOURS = 6, range(9, 12)  # of each cycle
 CYCLE_HOURS = 54  # three changes of the token: the rotation, and two renewals 20 hours apart
+ROTATION_HOUR = 6  # of each cycle
+OUTAGE_HOURS = range(9, 12)  # of each cycle
 STEP_SECONDS = 5 * MINUTE  # by which the emulated clock moves
-PACE_SECONDS = 0.2  # real ones, between two calls of a thread
+CALL_PAUSE_SECONDS = 0.2  # real ones, between two calls of a thread
+STEP_PAUSE_SECONDS = CALL_PAUSE_SECONDS / 40  # real ones, between two moves of the clock
 
 
 @dataclass
 class Soaked:
-    """What the crowd met. Failures are avoidable where the secret held a good token, which it always does here."""
+    """What the consumers met.
+
+    A call that failed was avoidable if the secret held a good token, and in this world it always does.
+    """
 
     hours: int
     threads: int
     calls: int = 0
     failures: Counter[str] = field(default_factory=Counter)
-    tokens: int = 0  # that the secret held, one after the other
+    tokens: int = 0  # that the secret had, one after the other
     reads: int = 0
 
     def __str__(self) -> str:
@@ -48,7 +53,7 @@ class Soaked:
 
 
 def token_reader() -> type[TokenReader]:
-    """Return the class of consumers/python, which is installed nowhere here."""
+    """Return the class of consumers/python, which is not installed here."""
     sys.path.insert(0, str(PYTHON_HELPER))
     from tango_token import TokenReader
 
@@ -56,57 +61,75 @@ def token_reader() -> type[TokenReader]:
 
 
 def soak(hours: int = CYCLE_HOURS, threads: int = 50) -> Soaked:
-    """Play the hours as fast as they go; stops by itself."""
-    clock, soaked, over = Clock(START), Soaked(hours, threads), threading.Event()
+    """Play the hours of the emulated clock as fast as they go."""
+    clock = Clock(START)
+    soaked = Soaked(hours, threads)
+    stop = threading.Event()
     with World(clock) as world, environment(world.environment()):
         reader = token_reader()(TOKEN_SECRET, token_url=world.vendor.token_url, now=clock.now)
         world.invoke()
-        crowd = [threading.Thread(target=_call, args=(world, reader, soaked, over)) for _ in range(threads)]
-        for one in crowd:
-            one.start()
+        callers = [
+            threading.Thread(target=_call_until_stopped, args=(world, reader, soaked, stop)) for _ in range(threads)
+        ]
+        for caller in callers:
+            caller.start()
         try:
             for hour in range(hours):
                 _play_hour(world, hour % CYCLE_HOURS)
         finally:
-            over.set()
-            for one in crowd:
-                one.join()
-        statuses = [status for _, status in world.vendor.api_calls]
-        soaked.calls, soaked.reads = len(statuses), reader.reads
+            stop.set()
+            for caller in callers:
+                caller.join()
+        soaked.calls = len(world.vendor.api_calls)
+        soaked.reads = reader.reads
         soaked.tokens = len(world.vendor.issued)
     return soaked
 
 
 def _play_hour(world: World, hour: int) -> None:
-    world.secrets.outage = CUT if hour in OUTAGE_HOURS else None
+    is_outage = hour in OUTAGE_HOURS
+    world.secrets.outage = CUT if is_outage else None
     for _ in range(HOUR // STEP_SECONDS):
         world.clock.advance(STEP_SECONDS)
-        threading.Event().wait(PACE_SECONDS / 40)  # real time for the crowd to call in
-    if world.secrets.outage:
-        return  # the keeper's runs fail meanwhile, as consumers' reads do
+        threading.Event().wait(STEP_PAUSE_SECONDS)  # lets the callers call
+    if is_outage:
+        return  # the function's runs would fail, as the consumers' reads do
     if hour == ROTATION_HOUR:
-        old = world.primary
-        world.primary, world.standby = world.standby, world.primary
-        world.put_credentials(world.primary, world.standby)
-        world.invoke()
-        world.vendor.deactivate(old)
-        world.standby = f"client-{len(world.client_secrets)}"
-        world.client_secrets[world.standby] = f"secret-{len(world.client_secrets)}-of-the-emulator"
-        world.vendor.add_client(world.standby, world.client_secrets[world.standby])
-        world.put_credentials(world.primary, world.standby)
+        _rotate(world)
     world.invoke()
 
 
-def _call(world: World, reader: TokenReader, soaked: Soaked, over: threading.Event) -> None:
+def _rotate(world: World) -> None:
+    """Make the standby the primary, deactivate the old primary, and make a new standby."""
+    old = world.primary
+    world.primary = world.standby
+    world.put_credentials(world.primary, old)
+    world.invoke()
+    world.vendor.deactivate(old)
+    number = len(world.client_secrets)
+    world.standby = f"client-{number}"
+    world.client_secrets[world.standby] = f"secret-{number}-of-the-emulator"
+    world.vendor.add_client(world.standby, world.client_secrets[world.standby])
+    world.put_credentials(world.primary, world.standby)
+
+
+def _call_until_stopped(world: World, reader: TokenReader, soaked: Soaked, stop: threading.Event) -> None:
     from tango_token.for_requests import TangoAuth
 
     with requests.Session() as session:
         session.auth = TangoAuth(reader)
-        while not over.wait(PACE_SECONDS):
-            try:
-                answer = session.get(world.vendor.api_url, timeout=30)
-                failure = "" if answer.ok else f"HTTP {answer.status_code}"
-            except Exception as error:  # noqa: BLE001 - whatever a call ends with is counted
-                failure = type(error).__name__
+        while not stop.wait(CALL_PAUSE_SECONDS):
+            failure = _failure_of_call(session, world.vendor.api_url)
             if failure:
                 soaked.failures[failure] += 1
+
+
+def _failure_of_call(session: requests.Session, url: str) -> str:
+    """Call the API; return what went wrong, or an empty text."""
+    try:
+        answer = session.get(url, timeout=30)
+    except Exception as error:  # noqa: BLE001 - whatever a call ends with is counted
+        return type(error).__name__
+    if answer.ok:
+        return ""
+    return f"HTTP {answer.status_code}"

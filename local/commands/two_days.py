@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import dropwhile
 from typing import TYPE_CHECKING
 
 from handler.errors import RefreshError
@@ -24,17 +25,17 @@ START = datetime(2026, 3, 2, tzinfo=UTC).timestamp()
 OUTAGE = Fault.answer(503, {"error": "temporarily_unavailable"})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Tick:
-    """One invocation and what a consumer saw right after it; times in Unix seconds."""
+    """One invocation, and what a consumer met right after it. Times in Unix seconds."""
 
     at: float
-    outcome: str
+    outcome: str  # the result's, or the error's name
     reason: str
-    seconds_left: int
+    seconds_remaining: int
     requests: tuple[TokenRequest, ...]
     why: tuple[str, ...]  # the reason of each request
-    consumer: int  # the API's HTTP status, 0 where there was no token to call with
+    consumer: int  # the API's HTTP status, 0 if there was no token to call with
     note: str
 
     @property
@@ -50,40 +51,51 @@ class Played:
 
     @property
     def calls(self) -> list[bool]:
-        """Whether the consumer's call of each hour went through, from the first token on."""
-        answers = [tick.consumer for tick in self.ticks if not tick.is_retry]
-        first = next((index for index, status in enumerate(answers) if status), len(answers))
-        return [status == 200 for status in answers[first:]]
+        """Whether the consumer's call of each hour was successful, from the first token on."""
+        statuses = [tick.consumer for tick in self.ticks if not tick.is_retry]
+        from_first_token = dropwhile(lambda status: status == 0, statuses)
+        return [status == 200 for status in from_first_token]
 
     @property
     def lost(self) -> int:
-        """How many tokens the vendor issued that nobody got to hold."""
-        return sum(request.issued and not request.status for tick in self.ticks for request in tick.requests)
+        """How many tokens the vendor issued that nobody received."""
+        requests = [request for tick in self.ticks for request in tick.requests]
+        return len([request for request in requests if request.issued and request.status == 0])
 
 
-def play(*, standby: bool) -> Iterator[Tick]:
-    """Yield each tick as it happens; the story is the same with and without a standby credential."""
+def play_two_days(*, standby: bool) -> Iterator[Tick]:
+    """Yield each tick as it happens. The same things happen with and without a standby credential."""
     clock = Clock(START)
     with World(clock, standby=standby) as world:
         keeper = world.keeper()
         story = _story(world, standby=standby)
         for hour in range(HOURS + 1):
             note = story[hour]() if hour in story else ""
-            for pause in (0, *RETRY_PAUSES_SECONDS):
-                clock.advance(pause)
-                tick = _tick(world, keeper, note)
-                yield tick
-                note = ""
-                if tick.outcome not in _errors():
-                    break
-            clock.advance(START + (hour + 1) * HOUR - clock.now())
+            yield from _invocations(world, keeper, note)
+            next_hour_at = START + (hour + 1) * HOUR
+            clock.advance(next_hour_at - clock.now())
+
+
+def _invocations(world: World, keeper: Keeper, note: str) -> Iterator[Tick]:
+    """Invoke the function, and repeat it as Lambda does if it fails."""
+    tick = _tick(world, keeper, note)
+    yield tick
+    for pause in RETRY_PAUSES_SECONDS:
+        if tick.outcome not in _error_names():
+            return
+        world.clock.advance(pause)
+        tick = _tick(world, keeper, note="")
+        yield tick
 
 
 def _story(world: World, *, standby: bool) -> dict[int, Callable[[], str]]:
-    """Return what befalls the world just before the tick of an hour, each as a function that says what it did."""
+    """Return what happens right before the tick of an hour, each as a function that returns what it did in words."""
 
     def rotate() -> str:
-        world.put_credentials("client-green", "client-blue" if standby else None)
+        if standby:
+            world.put_credentials("client-green", "client-blue")
+        else:
+            world.put_credentials("client-green")
         return "operator puts the new credential in"
 
     def retire() -> str:
@@ -95,36 +107,58 @@ def _story(world: World, *, standby: bool) -> dict[int, Callable[[], str]]:
         world.put_credentials("client-green", "client-red")
         return "operator deactivates the old one, and makes a new standby"
 
-    def lose() -> str:
+    def lose_answer() -> str:
         world.vendor.script(Fault.cut(issues=True))
         return "the vendor issues a token, and its answer is lost"
 
-    def fail() -> str:
+    def begin_outage() -> str:
         world.vendor.outage = OUTAGE
         return "the vendor is down"
 
-    def mend() -> str:
+    def end_outage() -> str:
         world.vendor.outage = None
         return "the vendor is back"
 
-    return {3: rotate, 5: retire, 24: lose, 45: fail, 47: mend}
+    return {3: rotate, 5: retire, 24: lose_answer, 45: begin_outage, 47: end_outage}
 
 
 def _tick(world: World, keeper: Keeper, note: str) -> Tick:
-    at, before = world.clock.now(), len(world.vendor.requests)
+    at = world.clock.now()
+    requests_before = len(world.vendor.requests)
     try:
         result = world.invoke({"action": "refresh"}, keeper)
-        outcome, reason, left = result["outcome"], result["reason"], result["seconds_remaining"]
     except RefreshError as error:
-        outcome, reason, left = type(error).__name__, "", _seconds_left(world)
-    why = tuple(line["reason"] for line in world.lines if line.get("message") == "Claimed" and line["client_id"])
-    reason = reason or next(iter(why), "")
-    return Tick(at, outcome, reason, left, tuple(world.vendor.requests[before:]), why, world.consume(), note)
+        outcome = type(error).__name__
+        reason = ""
+        seconds_remaining = _seconds_remaining(world)
+    else:
+        outcome = result["outcome"]
+        reason = result["reason"]
+        seconds_remaining = result["seconds_remaining"]
+    why = _request_reasons(world)
+    if not reason and why:
+        reason = why[0]
+    return Tick(
+        at=at,
+        outcome=outcome,
+        reason=reason,
+        seconds_remaining=seconds_remaining,
+        requests=tuple(world.vendor.requests[requests_before:]),
+        why=why,
+        consumer=world.consume(),
+        note=note,
+    )
 
 
-def _seconds_left(world: World) -> int:
+def _request_reasons(world: World) -> tuple[str, ...]:
+    """Return the reasons that the last run's log gives for its claims to acquire."""
+    claims = [line for line in world.lines if line.get("message") == "Claimed"]
+    return tuple(line["reason"] for line in claims if line["client_id"])
+
+
+def _seconds_remaining(world: World) -> int:
     return max(0, int(world.token()["expires_at"] - world.clock.now()))
 
 
-def _errors() -> set[str]:
+def _error_names() -> set[str]:
     return {error.__name__ for error in RefreshError.__subclasses__()}

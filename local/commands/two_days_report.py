@@ -1,4 +1,4 @@
-"""What `make run` shows: the table while it plays, the summary, and the plot."""
+"""What `make run` shows: the table of all ticks, the summary, and the plot."""
 
 from __future__ import annotations
 
@@ -18,53 +18,82 @@ if TYPE_CHECKING:
     from local.commands.two_days import Tick
 
 COLUMNS = ("time", "outcome", "reason", "time left", "vendor requests", "consumer", "what happens")
-GOOD, BAD = "green", "red"
+ALARM_STYLE = "red"
+PLAIN_TEXT_WIDTH = 150
 
 
 def show(ticks: Iterator[Tick], out: Path) -> int:
-    """Print each tick as it happens where somebody watches, the whole table in any case; return the exit code."""
-    console = Console(width=None if Console().is_terminal else 150, highlight=False)
-    played: list[Tick] = []
-    with console.status("starting the vendor and Secrets Manager on loopback") as status:
-        for tick in ticks:
-            played.append(tick)
-            status.update(f"hour {len([one for one in played if not one.is_retry]) - 1} of {HOURS}: {tick.outcome}")
-    table = Table(*COLUMNS, box=None, pad_edge=False, header_style="bold")
-    for tick in played:
-        if tick.is_retry and not tick.requests and tick.consumer != 200:
-            continue  # Lambda repeats every failed run twice; where nothing came of it there is nothing to see
-        table.add_row(*_cells(tick), style=None if tick.consumer == 200 else BAD)
-    console.print(table)
-    summary = Played(played)
+    """Print the progress if somebody watches, and then the whole table. Return the exit code."""
+    is_watched = Console().is_terminal
+    console = Console(width=None if is_watched else PLAIN_TEXT_WIDTH, highlight=False)
+    played = Played(_collect(ticks, console))
+    console.print(_table(played))
     console.print("\nvendor requests:")
-    for line in _summary(summary):
+    for line in _summary(played):
         console.print(line, soft_wrap=True)
-    for path in draw(summary, out):
+    for path in draw(played, out):
         console.print(f"plot: {path}")
     return 0
 
 
+def _collect(ticks: Iterator[Tick], console: Console) -> list[Tick]:
+    collected: list[Tick] = []
+    hour = -1
+    with console.status("starting the vendor and Secrets Manager on loopback") as status:
+        for tick in ticks:
+            collected.append(tick)
+            if not tick.is_retry:
+                hour += 1
+            status.update(f"hour {hour} of {HOURS}: {tick.outcome}")
+    return collected
+
+
+def _table(played: Played) -> Table:
+    table = Table(*COLUMNS, box=None, pad_edge=False, header_style="bold")
+    for tick in played.ticks:
+        is_consumer_well = tick.consumer == 200
+        if tick.is_retry and not tick.requests and not is_consumer_well:
+            continue  # Lambda repeats every failed run twice; this one changed nothing
+        table.add_row(*_cells(tick), style=None if is_consumer_well else ALARM_STYLE)
+    return table
+
+
 def _cells(tick: Tick) -> tuple[str, ...]:
-    hours, minutes = divmod(tick.seconds_left // 60, 60)
-    requests = ", ".join(f"{request.client_id}: {_answer(request.status)}" for request in tick.requests)
-    consumer = {0: "no token"}.get(tick.consumer, f"HTTP {tick.consumer}")
-    return _time(tick), tick.outcome, tick.reason, f"{hours:2}:{minutes:02}", requests, consumer, tick.note
+    hours, minutes = divmod(tick.seconds_remaining // 60, 60)
+    requests = ", ".join(f"{request.client_id}: {_status(request.status, if_none='cut')}" for request in tick.requests)
+    return (
+        _time(tick),
+        tick.outcome,
+        tick.reason,
+        f"{hours:2}:{minutes:02}",
+        requests,
+        _status(tick.consumer, if_none="no token"),
+        tick.note,
+    )
 
 
 def _time(tick: Tick) -> str:
-    return f"{datetime.fromtimestamp(tick.at, UTC):%a %H:%M}" + (" retry" if tick.is_retry else "")
+    time = f"{datetime.fromtimestamp(tick.at, UTC):%a %H:%M}"
+    if tick.is_retry:
+        return f"{time} retry"
+    return time
 
 
-def _answer(status: int) -> str:
-    return f"HTTP {status}" if status else "cut"
+def _status(status: int, *, if_none: str) -> str:
+    if not status:
+        return if_none
+    return f"HTTP {status}"
 
 
 def _summary(played: Played) -> Iterator[str]:
+    number_of_requests = 0
+    for tick in played.ticks:
+        for request, why in zip(tick.requests, tick.why, strict=True):
+            number_of_requests += 1
+            yield f"  {_time(tick)}  {request.client_id}, {why}: {_status(request.status, if_none='cut')}"
     calls = played.calls
-    requests = [(tick, *pair) for tick in played.ticks for pair in zip(tick.requests, tick.why, strict=True)]
-    for tick, request, why in requests:
-        yield f"  {_time(tick)}  {request.client_id}, {why}: {_answer(request.status)}"
     yield (
         f"availability as the consumer saw it, from the first token on: {100 * sum(calls) / len(calls):.1f} % "
-        f"({sum(calls)} of {len(calls)} hourly calls); vendor requests: {len(requests)}; tokens lost: {played.lost}"
+        f"({sum(calls)} of {len(calls)} hourly calls); vendor requests: {number_of_requests}; "
+        f"tokens lost: {played.lost}"
     )
