@@ -33,7 +33,7 @@ class Figures:
     requests: int = 0
     calls: int = 0
     runs: Counter[str] = field(default_factory=Counter)
-    most_versions: int = 0
+    max_versions_per_day: int = 0
     # Which invariants were broken how often, and the first time of each. `describe_broken` has them in words.
     broken: Counter[str] = field(default_factory=Counter, repr=False)
     examples: dict[str, str] = field(default_factory=dict, repr=False)

@@ -77,7 +77,7 @@ class Invariants:
         # When the newest published token of a client and configuration was acquired.
         self._newest: dict[tuple[str, ...], int] = {}
         self._put_at: deque[float] = deque()  # in the last 24 hours
-        self.most_versions = 0
+        self.max_versions_per_day = 0
 
     def expect(self, name: str, now: float, *, holds: bool, example: str = "") -> None:
         if not holds:
@@ -127,7 +127,7 @@ class Invariants:
         while self._put_at[0] <= now - DAY:
             self._put_at.popleft()
         number = len(self._put_at)
-        self.most_versions = max(self.most_versions, number)
+        self.max_versions_per_day = max(self.max_versions_per_day, number)
         self.expect("versions", now, holds=number < MAX_VERSIONS, example=str(number))
 
     def _read_ledger_state(self, writer: Process) -> _LedgerState:

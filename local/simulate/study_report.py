@@ -125,7 +125,7 @@ def _headline(rows: Sequence[Row]) -> str:
         "refused by the limit": lambda row: str(row.total("refusals")),
         "requests to the vendor a day": lambda row: f"{_per_day(row, 'requests'):.2f}",
         "AWS calls a day": lambda row: f"{_per_day(row, 'calls'):.1f}",
-        "most versions in 24 h": _most_versions,
+        "most versions in 24 h": _max_versions,
         "invariants broken": lambda row: str(row.broken.total()),
     }
     heads = ["", *(row.case.name for row in rows)]
@@ -138,8 +138,8 @@ def _per_day(row: Row, figure: str) -> float:
     return mean
 
 
-def _most_versions(row: Row) -> str:
-    return str(max(year.most_versions for year in row.figures))
+def _max_versions(row: Row) -> str:
+    return str(max(year.max_versions_per_day for year in row.figures))
 
 
 def _causes(rows: Sequence[Row]) -> str:
@@ -191,7 +191,7 @@ def _comparison_cells(row: Row) -> list[str]:
         f"{row.total('lost').total() / years:.1f}",
         f"{row.total('refusals') / years:.1f}",
         f"{row.total('requests') / years / YEAR_DAYS:.2f}",
-        _most_versions(row),
+        _max_versions(row),
     ]
 
 

@@ -414,7 +414,7 @@ class Year:
         figures.refusals = self.network.refusals
         figures.requests = self.network.requests
         figures.calls = self.secrets_manager.calls
-        figures.most_versions = self.invariants.most_versions
+        figures.max_versions_per_day = self.invariants.max_versions_per_day
         figures.broken = self.invariants.broken
         figures.examples = self.invariants.examples
         return figures
