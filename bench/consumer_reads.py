@@ -11,10 +11,10 @@ import boto3
 from aws_lambda_powertools.utilities.parameters import get_secret
 from aws_secretsmanager_caching import SecretCache
 
-from local.clock import Clock
+from local.commands.soak import token_reader
+from local.emulators.clock import Clock
+from local.emulators.world import TOKEN_SECRET, World, environment
 from local.markdown import table
-from local.soak import token_reader
-from local.world import TOKEN_SECRET, World, environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
 from urllib.parse import urlsplit
 
-from local.loopback import Loopback, LoopbackServer
+from local.emulators.loopback import Loopback, LoopbackServer
 
 HOP_BY_HOP = {"connection", "content-length", "keep-alive", "transfer-encoding", "server", "date"}
 

@@ -20,7 +20,7 @@ from scripts import ROOT
 
 if TYPE_CHECKING:
     from bench.artifacts import Artifact
-    from local.world import World
+    from local.emulators.world import World
 
 INVOKE = "/2015-03-31/functions/function/invocations"
 MAX_SECONDS = 60.0  # everything here takes much less

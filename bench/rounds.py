@@ -14,8 +14,8 @@ from bench.artifacts import NOTHING
 from bench.meter import Counts, Meter
 from bench.processes import Sample, bare, emulated
 from bench.situations import DUE, FRESH, SITUATIONS, acquire_token_for, situation
-from local.clock import Clock
-from local.world import World
+from local.emulators.clock import Clock
+from local.emulators.world import World
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -8,8 +8,8 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from local.clock import Clock
-from local.world import World
+from local.emulators.clock import Clock
+from local.emulators.world import World
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

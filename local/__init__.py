@@ -1,1 +1,4 @@
-"""The embedded world: a vendor, a Secrets Manager and a clock on loopback, for the real handler to run in."""
+"""The local world: a vendor, a Secrets Manager and a clock on loopback, and a simulator, for the real handler.
+
+`emulators` has the servers, `commands` what `python -m local` does with them, `simulate` the simulated years.
+"""

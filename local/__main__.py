@@ -1,4 +1,4 @@
-"""`python -m local`: play two days. `serve`: keep both servers up. `soak`: a crowd of consumers."""
+"""`python -m local`: play two days. `serve`: keep both servers up. `soak`: many consumers at once."""
 
 from __future__ import annotations
 
@@ -6,14 +6,24 @@ import argparse
 import sys
 from pathlib import Path
 
-from local import report, serve
-from local.play import play
-from local.soak import soak
+from local.commands import serve, two_days_report
+from local.commands.soak import soak
+from local.commands.two_days import play_two_days
 
 
 def main() -> int:
+    options = _parser().parse_args()
+    if options.command == "serve":
+        return serve.serve(options.vendor_port, options.secrets_port)
+    if options.command == "soak":
+        return _soak(options.hours, options.threads)
+    ticks = play_two_days(standby=options.standby == "yes")
+    return two_days_report.show(ticks, options.out)
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
-    parser.add_argument("--standby", choices=("yes", "no"), default="yes", help="with a standby credential, or without")
+    parser.add_argument("--standby", choices=("yes", "no"), default="yes", help="with or without a standby credential")
     parser.add_argument("--out", type=Path, default=Path("out"), help="where the plot goes")
     commands = parser.add_subparsers(dest="command")
     serving = commands.add_parser("serve", help="keep the vendor and Secrets Manager up until Ctrl-C")
@@ -22,14 +32,13 @@ def main() -> int:
     soaking = commands.add_parser("soak", help="many consumers, through rotations and outages, as fast as it goes")
     soaking.add_argument("--hours", type=int, default=480, help="of the emulated clock")
     soaking.add_argument("--threads", type=int, default=50)
-    options = parser.parse_args()
-    if options.command == "serve":
-        return serve.serve(options.vendor_port, options.secrets_port)
-    if options.command == "soak":
-        soaked = soak(options.hours, options.threads)
-        print(soaked)
-        return 1 if soaked.failures else 0
-    return report.show(play(standby=options.standby == "yes"), options.out)
+    return parser
+
+
+def _soak(hours: int, threads: int) -> int:
+    soaked = soak(hours, threads)
+    print(soaked)
+    return 1 if soaked.failures else 0
 
 
 if __name__ == "__main__":

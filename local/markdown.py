@@ -9,6 +9,6 @@ if TYPE_CHECKING:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], rule: str = "---") -> str:
-    """Return the table; `rule` aligns all columns but the first: `---:` puts figures to the right."""
+    """Return the table. `rule` aligns all columns except the first: `---:` puts figures to the right."""
     lines = [head, ["---", *[rule] * (len(head) - 1)], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

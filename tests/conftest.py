@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from local.clock import Clock
-from local.world import CLIENTS, World
+from local.emulators.clock import Clock
+from local.emulators.world import CLIENTS, World
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator

@@ -1,5 +1,8 @@
-"""Simulated years of the real handler: time, Lambda, vendor, Secrets Manager and people all from one seed.
+"""Simulated years of the real handler: time, Lambda, vendor, Secrets Manager and people all come from one seed.
 
-`engine` is time, `rates` what befalls, `secrets` and `vendor` the two services in this process, `runtime` Lambda,
-`consumers` who counts, `invariants` what must hold; `year` puts them together, `wire` does it over real clients.
+`engine` is time, `rates` says how often each fault happens, and `plan` what happens when. `aws_secrets` and `network`
+are the two services in this process, `runtime` is Lambda, `people` and `consumers` are who uses it. `year` puts them
+together, `invariants` says what must hold meanwhile, and `figures` what came of it. `real_clients` plays the same year
+over real clients. `study` plays many years, some with a mechanism taken out (`ablations`) or with what others would
+write (`naive`), and `study_report` prints them.
 """

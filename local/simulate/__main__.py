@@ -7,60 +7,107 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from local.simulate import report, study
+from local.simulate import study, study_report
 from local.simulate.ablations import ABLATIONS
+from local.simulate.figures import describe_broken
 from local.simulate.year import Year
 
-SETUPS = {"realistic": study.REAL, "harsh": study.HARD, "compared": study.COMPARED, "torture": study.TORTURED}
+MINIMA = {"scale": 0, "workers": 1, "period": 60, "days": 1}
 
 
 def main() -> int:
+    parser = _parser()
+    options = parser.parse_args()
+    for name, minimum in MINIMA.items():
+        value = getattr(options, name)
+        if value is not None and not value >= minimum:
+            parser.error(f"--{name} is at least {minimum}")
+    if options.seed is not None:
+        return _play_one_year(options)
+    return _play_study(options)
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m local.simulate", description=__doc__)
-    parser.add_argument("--scale", type=float, default=1.0, help="the part of the study's years that is played")
+    parser.add_argument("--scale", type=float, default=1.0, help="which part of the study's years is played")
     parser.add_argument("--out", type=Path, default=Path("docs"), help="where the report and its plots go")
-    parser.add_argument("--workers", type=int, default=study.workers(), help="processes; the figures are the same")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=study.default_workers(),
+        help="how many processes play; the figures are the same",
+    )
     parser.add_argument("--seed", type=int, help="play the one year of this seed")
     parser.add_argument(
         "--rates",
-        choices=SETUPS,
+        choices=study.SETUPS,
         default="realistic",
-        help="those of the one year; compared: of the page's comparisons",
+        help="of the one year; compared: those of the page's comparisons",
     )
     parser.add_argument("--standby", choices=("yes", "no"), default="yes", help="of the one year")
     parser.add_argument("--probe", choices=("yes", "no"), default="no", help="of the one year")
-    parser.add_argument("--period", type=float, default=study.REAL.period, help="its seconds from tick to tick")
-    parser.add_argument("--days", type=int, help="how many of it are played")
     parser.add_argument(
-        "--without", choices=ABLATIONS, metavar="MECHANISM", help="what the one year lacks: " + ", ".join(ABLATIONS)
+        "--period", type=float, default=study.REAL.period, help="of the one year: seconds from tick to tick"
     )
-    options = parser.parse_args()
-    least = {"scale": 0, "workers": 1, "period": 60, "days": 1}
-    for name, value in least.items():
-        given = getattr(options, name)
-        if given is not None and not given >= value:
-            parser.error(f"--{name} is at least {value}")
-    if options.seed is not None:
-        return _one_year(options)
-    rows = study.play(study.cases(options.scale), options.workers)
-    path = report.write(rows, options.out)
+    parser.add_argument("--days", type=int, help="how many days of the one year are played")
+    parser.add_argument(
+        "--setting",
+        type=_setting,
+        action="append",
+        default=[],
+        metavar="NAME=SECONDS",
+        help="of the one year: a setting of the handler, by its name in lower case",
+    )
+    parser.add_argument(
+        "--without",
+        choices=ABLATIONS,
+        metavar="MECHANISM",
+        help="what the one year lacks: " + ", ".join(ABLATIONS),
+    )
+    return parser
+
+
+def _setting(text: str) -> tuple[str, int]:
+    name, _, seconds = text.partition("=")
+    if name not in study.SETTINGS:
+        raise argparse.ArgumentTypeError(f"one of {', '.join(study.SETTINGS)}")
+    return name, int(seconds)
+
+
+def _play_study(options: argparse.Namespace) -> int:
+    rows = study.play_all(study.cases(options.scale), options.workers)
+    path = study_report.write(rows, options.out)
     print(path.read_text())
-    print(f"written: {path} and its plots; trace of all years: {study.trace(rows)}")
-    return 1 if any(row.broken for row in rows if not row.case.ablation) else 0
+    print(f"written: {path} and its plots; trace of all years: {study.trace_of(rows)}")
+    broken = [text for row in rows if not row.case.ablation for text in row.describe_broken()]
+    if not broken:
+        return 0
+    print("\n".join(broken), file=sys.stderr)
+    return 1
 
 
-def _one_year(options: argparse.Namespace) -> int:
-    setup = SETUPS[options.rates]
-    days = options.days or setup.days
-    standby, probe = options.standby == "yes", options.probe == "yes"
-    setup = replace(setup, standby=standby, probe=probe, period=options.period, days=days)
-    if not options.without:
+def _play_one_year(options: argparse.Namespace) -> int:
+    setup = study.SETUPS[options.rates]
+    setup = replace(
+        setup,
+        standby=options.standby == "yes",
+        probe=options.probe == "yes",
+        period=options.period,
+        days=options.days or setup.days,
+        settings=dict(options.setting),
+    )
+    if options.without:
+        figures = ABLATIONS[options.without].play_year(options.seed, setup)
+    else:
         year = Year(options.seed, setup, keeps_lines=True)
         figures = year.play()
-        print("\n".join(year.lines))
-    else:
-        figures = ABLATIONS[options.without].play(options.seed, setup)
+        print("\n".join(year.trace.lines))
     print(figures)
-    return 1 if figures.broken else 0
+    if not figures.broken:
+        print("No invariant was broken.")
+        return 0
+    print(describe_broken(figures, study.replay_command(options.seed, setup, options.without or "")))
+    return 1
 
 
 if __name__ == "__main__":

@@ -14,11 +14,14 @@ from handler.policy import Action, Decision, Situation
 from handler.secrets_manager import CURRENT, LEDGER, PENDING, PREVIOUS, SecretStore, Version
 from local.simulate.naive import ServicesYear, every_run, nothing, when_expiring
 from local.simulate.stand_in import Change, stand_in
-from local.simulate.year import Figures, Setup, Year
+from local.simulate.year import Year
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
+
+    from local.simulate.figures import Figures
+    from local.simulate.plan import Setup
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,7 @@ class Ablation:
     year: type[Year] = Year
     is_studied: bool = True  # else it only shows which invariant it breaks
 
-    def play(self, seed: int, setup: Setup) -> Figures:
+    def play_year(self, seed: int, setup: Setup) -> Figures:
         with self.handler():
             return self.year(seed, self.setup(setup)).play()
 
@@ -84,7 +87,7 @@ def _any_previous(self: Situation) -> Decision:
 
 
 def _everlasting(ledger: Ledger, *rest: Any) -> Ledger:
-    """Hold a lock for ever, its own run's excepted."""
+    """Keep every lock for ever, except those of its own run."""
     lock, own_runs = ledger.lock, rest[1]
     settled = _settle(ledger, *rest)
     return replace(settled, lock=lock) if lock and lock.run_id not in own_runs else settled
@@ -140,7 +143,7 @@ ABLATIONS = {
         is_studied=False,
     ),
     "any AWSPREVIOUS": _handler(
-        "AWSPREVIOUS is brought back whatever it is, where there is no slot",
+        "AWSPREVIOUS is brought back, whatever it is, if there is no slot",
         (refresh.Run, "_read", _with_previous),
         (Situation, "decide", _any_previous),
         is_studied=False,
@@ -153,15 +156,15 @@ ABLATIONS = {
         "a lock holds until its own run releases it", (refresh, "settle", _everlasting), is_studied=False
     ),
     "refreshes at every run": Ablation(
-        "each run asks and puts: no check, no claim, no ledger", setup=lambda setup: replace(setup, act=every_run)
+        "each run asks and puts: no check, no claim, no ledger", setup=lambda setup: replace(setup, job=every_run)
     ),
     "refreshes when expiring": Ablation(
         "checks the token, asks and puts: no claim, no ledger, no standby",
-        setup=lambda setup: replace(setup, act=when_expiring),
+        setup=lambda setup: replace(setup, job=when_expiring),
     ),
     "each service its own": Ablation(
-        "no keeper: three services, each with a token of its own, asked for again every hour where refused",
-        setup=lambda setup: replace(setup, act=nothing),
+        "no keeper: three services, each with a token of its own; after a refusal they ask again every hour",
+        setup=lambda setup: replace(setup, job=nothing),
         year=ServicesYear,
     ),
     "no standby": Ablation("one credential only", setup=lambda setup: replace(setup, standby=False)),

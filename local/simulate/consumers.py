@@ -1,4 +1,4 @@
-"""What consumers get to see: for how long they hold a token that the API takes, and for how long not."""
+"""What consumers see: for how long they have a token that the API takes, and for how long they have none."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ if TYPE_CHECKING:
 
     from local.simulate.engine import Engine
 
-CACHE_SECONDS = 3_600.0  # of the plain consumer
-LEAST_OUTAGE_SECONDS = 1.0
+CACHE_SECONDS = 3_600.0  # for which the plain consumer does not read the secret again
+MIN_OUTAGE_SECONDS = 1.0  # a shorter one is not listed
 
 
 @dataclass(slots=True)
 class Outage:
+    """A time without a good token, in Unix seconds."""
+
     begin: float
     end: float
     cause: str
@@ -27,65 +29,77 @@ class Outage:
 
 @dataclass(slots=True)
 class Account:
-    """One consumer's time with and without a good token, from the first token on, in seconds."""
+    """One consumer's seconds with and without a good token, counted from its first token on."""
 
-    held: str = field(default="", repr=False)
-    good: float = 0.0
-    bad: float = 0.0
+    token: str = field(default="", repr=False)
+    good_seconds: float = 0.0
+    bad_seconds: float = 0.0
     outages: list[Outage] = field(default_factory=list)
 
     @property
     def availability(self) -> float:
-        return self.good / (self.good + self.bad or 1)
+        return self.good_seconds / (self.good_seconds + self.bad_seconds or 1)
 
-    def settle(self, begin: float, end: float, good_until: float, cause: Callable[[], str]) -> None:
-        """Account for a time in which it held the same token."""
-        turn = min(max(good_until, begin), end)
-        self.good += turn - begin
-        self.bad += end - turn
-        if end - turn < LEAST_OUTAGE_SECONDS:
+    def add(self, begin: float, end: float, good_until: float, cause: Callable[[], str]) -> None:
+        """Add a time in which the consumer had one and the same token."""
+        bad_from = min(max(good_until, begin), end)
+        self.good_seconds += bad_from - begin
+        self.bad_seconds += end - bad_from
+        if end - bad_from < MIN_OUTAGE_SECONDS:
             return
-        if self.outages and self.outages[-1].end == turn:
+        if self.outages and self.outages[-1].end == bad_from:
             self.outages[-1].end = end
         else:
-            self.outages.append(Outage(turn, end, cause()))
+            self.outages.append(Outage(bad_from, end, cause()))
 
 
 class Consumers:
-    """Two of them, always calling: a careful one, which reads the secret again on a 401, and a plain one with a cache.
+    """Two consumers that call the API all the time.
 
-    `change` has to be called right before anything changes that they could notice.
+    The careful one reads the secret again on a 401. The plain one reads it once per CACHE_SECONDS. Call `update` right
+    before anything changes that they could notice.
     """
 
     def __init__(self, engine: Engine, good_until: Callable[[str], float], cause: Callable[[], str]) -> None:
-        self._engine, self._good_until, self._cause = engine, good_until, cause
-        self.careful, self.plain = Account(), Account()
-        self._current, self._is_readable, self._since = "", True, 0.0
+        """`good_until` says until when the API takes a token, `cause` why there is no good one now."""
+        self._engine = engine
+        self._good_until = good_until
+        self._cause = cause
+        self.careful = Account()
+        self.plain = Account()
+        self._published = ""
+        self._is_readable = True
+        self._updated_at = 0.0
 
-    def change(self) -> None:
+    def update(self) -> None:
         """Account for the time until now."""
-        begin, self._since = self._since, self._engine.now
-        if self.careful.held:
-            for one in (self.careful, self.plain):
-                one.settle(begin, self._since, self._good_until(one.held), self._cause)
+        begin = self._updated_at
+        self._updated_at = self._engine.now
+        if not self.careful.token:
+            return
+        for account in (self.careful, self.plain):
+            account.add(begin, self._engine.now, self._good_until(account.token), self._cause)
 
     def publish(self, token: str) -> None:
-        self.change()
-        is_first, self._current = not self.careful.held, token
-        if self._is_readable:
-            self.careful.held = token
-        if is_first and self.careful.held:
-            self.plain.held = token
-            self._engine.at(self._engine.now + CACHE_SECONDS, self._poll)
+        self.update()
+        had_token = bool(self.careful.token)
+        self._published = token
+        if not self._is_readable:
+            return
+        self.careful.token = token
+        if not had_token:
+            self.plain.token = token
+            self._engine.at(self._engine.now + CACHE_SECONDS, self._end_cache)
 
     def set_readable(self, *, is_readable: bool) -> None:
-        self.change()
+        self.update()
         self._is_readable = is_readable
         if is_readable:
-            self.careful.held = self._current
+            self.careful.token = self._published
 
-    def _poll(self) -> None:
-        if self._is_readable and self.plain.held != self._current:
-            self.change()
-            self.plain.held = self._current
-        self._engine.at(self._engine.now + CACHE_SECONDS, self._poll)
+    def _end_cache(self) -> None:
+        """Let the plain consumer read the secret again."""
+        if self._is_readable and self.plain.token != self._published:
+            self.update()
+            self.plain.token = self._published
+        self._engine.at(self._engine.now + CACHE_SECONDS, self._end_cache)

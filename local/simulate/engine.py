@@ -1,4 +1,4 @@
-"""Virtual time. Whoever runs moves it on; what is due in between happens in between, in one order for one seed."""
+"""Virtual time: a clock that never waits for the machine's, and a queue of actions that are due at given times."""
 
 from __future__ import annotations
 
@@ -12,84 +12,93 @@ if TYPE_CHECKING:
 
 
 class Engine:
-    """Unix seconds that pass only in `wait` and `play`.
+    """Unix seconds that pass only in `wait` and `run_until`.
 
-    Work that starts while other work waits gets a thread of its own, and so can be overtaken anywhere; only one
-    thread ever runs, so the order is that of time alone.
+    Work that starts while other work waits gets a thread of its own, so that either can overtake the other anywhere.
+    Only one thread runs at a time, so the order depends on the virtual time alone: it is the same for the same seed.
     """
 
     def __init__(self, start: float) -> None:
         self.now = start
         self._due: list[tuple[float, int, Callable[[], None]]] = []
         self._count = itertools.count()
-        self.branch: _Branch | None = None  # whose thread runs; None: the one that plays
-        self.current: Any = None  # whose work it is
+        self.running_thread: _WorkThread | None = None  # None: the thread that called `run_until`
+        self.current_worker: Any = None  # whose work is running, as `work` was told
 
     def at(self, when: float, action: Callable[[], None]) -> None:
         heapq.heappush(self._due, (max(when, self.now), next(self._count), action))
 
-    def play(self, until: float) -> None:
-        """Let all happen that is due until then."""
-        while self._due and self._due[0][0] <= until:
-            self._next()
-        self.now = max(self.now, until)
+    def run_until(self, end: float) -> None:
+        """Run every action that is due until then."""
+        while self._due and self._due[0][0] <= end:
+            self._run_next()
+        self.now = max(self.now, end)
 
-    def work(self, who: object, action: Callable[[], None]) -> None:
-        """Do what may `wait`; return when it is done, or waits while other work is under way."""
-        if self.current:
-            _Branch(self, who, action).resume()
+    def work(self, worker: object, action: Callable[[], None]) -> None:
+        """Run an action that may `wait`. Return when it is done, or when it waits while other work is under way."""
+        if self.current_worker:
+            _WorkThread(self, worker, action).resume()
             return
-        self.current = who
+        self.current_worker = worker
         try:
             action()
         finally:
-            self.current = None
+            self.current_worker = None
 
     def wait(self, until: float) -> None:
-        """Return at that time, having let the others go on."""
+        """Return at that time; whatever is due before it runs first."""
         if not self._due or self._due[0][0] > until:
             self.now = max(self.now, until)
-        elif self.branch:
-            self.branch.park(until)
-        else:
-            reached: list[None] = []
-            self.at(until, lambda: reached.append(None))
-            while not reached:
-                self._next()
+            return
+        if self.running_thread:
+            self.running_thread.park(until)
+            return
+        is_reached = threading.Event()
+        self.at(until, is_reached.set)
+        while not is_reached.is_set():
+            self._run_next()
 
-    def _next(self) -> None:
-        self.now, _, action = heapq.heappop(self._due)
+    def _run_next(self) -> None:
+        when, _, action = heapq.heappop(self._due)
+        self.now = when
         action()
 
 
-class _Branch:
-    """Work in a thread of its own, which runs while `resume` waits for it, and the other way round."""
+class _WorkThread:
+    """A thread for one action. Either this thread runs, or the one that called `resume`; never both."""
 
-    def __init__(self, engine: Engine, who: object, action: Callable[[], None]) -> None:
-        self._engine, self._who, self._action = engine, who, action
-        self._go, self._back = threading.Semaphore(0), threading.Semaphore(0)
+    def __init__(self, engine: Engine, worker: object, action: Callable[[], None]) -> None:
+        self._engine = engine
+        self._worker = worker
+        self._action = action
+        self._may_run = threading.Semaphore(0)
+        self._has_stopped = threading.Semaphore(0)
         self._failure: BaseException | None = None
         threading.Thread(target=self._run, daemon=True).start()
 
     def resume(self) -> None:
+        """Let the action run until it parks or is done. Raises what it raised."""
         engine = self._engine
-        before = engine.branch, engine.current
-        engine.branch, engine.current = self, self._who
-        self._go.release()
-        self._back.acquire()
-        engine.branch, engine.current = before
+        thread_before = engine.running_thread
+        worker_before = engine.current_worker
+        engine.running_thread = self
+        engine.current_worker = self._worker
+        self._may_run.release()
+        self._has_stopped.acquire()
+        engine.running_thread = thread_before
+        engine.current_worker = worker_before
         if self._failure:
             raise self._failure
 
     def park(self, until: float) -> None:
         self._engine.at(until, self.resume)
-        self._back.release()
-        self._go.acquire()
+        self._has_stopped.release()
+        self._may_run.acquire()
 
     def _run(self) -> None:
-        self._go.acquire()
+        self._may_run.acquire()
         try:
             self._action()
-        except BaseException as failure:  # noqa: BLE001 - whoever resumed this has to see it
+        except BaseException as failure:  # noqa: BLE001 - `resume` raises it again, in the thread that called it
             self._failure = failure
-        self._back.release()
+        self._has_stopped.release()

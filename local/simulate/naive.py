@@ -1,4 +1,4 @@
-"""What others would do with the same vendor in the same years: no ledger at all, or no keeper at all."""
+"""What others would do with the same vendor in the same years: a function without a ledger, or no function at all."""
 
 from __future__ import annotations
 
@@ -9,15 +9,19 @@ from typing import TYPE_CHECKING
 from handler import oauth2
 from handler.model import Credentials, Ledger, Token
 from handler.secrets_manager import CURRENT
+from local.durations import DAY, HOUR, MINUTE
 from local.simulate.consumers import Account
-from local.simulate.rates import DAY, HOUR, MINUTE
-from local.simulate.vendor import LOSING
-from local.simulate.year import Figures, Year
+from local.simulate.network import TOKEN_LOSING_FAULTS
+from local.simulate.year import Year
 
 if TYPE_CHECKING:
     from handler.refresh import Keeper, Result, Run
+    from local.simulate.figures import Figures
 
-SERVICES, AHEAD_SECONDS, ASKS_AGAIN_SECONDS, RESTARTS_EVERY = 3, 5 * MINUTE, HOUR, 7 * DAY
+SERVICES = 3
+AHEAD_SECONDS = 5 * MINUTE  # so long before its token ends a service asks for the next one
+MIN_PAUSE_SECONDS = HOUR  # between two requests of a service
+MEAN_SECONDS_BETWEEN_RESTARTS = 7 * DAY
 
 
 def nothing(*_: object) -> Result:
@@ -31,12 +35,13 @@ def every_run(keeper: Keeper, _: Run) -> Result:
 
 
 def when_expiring(keeper: Keeper, _: Run) -> Result:
-    """Do that only in the token's last four hours: what one would write first."""
+    """Do that only in the token's last four hours: what most people would write first."""
     return _ask(keeper, below=keeper.settings.refresh_window_seconds)
 
 
 def _ask(keeper: Keeper, below: float) -> Result:
-    settings, now = keeper.settings, keeper.now
+    settings = keeper.settings
+    now = keeper.now
     secret, version = keeper.store.read()
     token = Token.parse(version.text, now(), settings.max_lifetime_seconds, settings.limit_margin_seconds)
     if token and token.expires_at - now() > below:
@@ -48,50 +53,58 @@ def _ask(keeper: Keeper, below: float) -> Result:
 
 
 class ServicesYear(Year):
-    """Some services, each with a token of its own in memory: it asks when that is about to end, or after a restart."""
+    """Some services, each with a token of its own in memory. Each asks after a restart, and before its token ends."""
 
-    def _begin(self, _end: float) -> None:
+    def _start(self) -> None:
         self._accounts = [Account() for _ in range(SERVICES)]
-        self._since = [self.engine.now] * SERVICES  # until then it is accounted for
-        self.operator.on_change = self._settle_all
-        self._turns = [0] * SERVICES  # a newer plan makes an older one void
+        self._accounted_until = [self.engine.now] * SERVICES
+        self._plan_numbers = [0] * SERVICES  # a request that was planned under an older number is void
+        self.operator.on_deactivate = self._account_for_all
         for number in range(SERVICES):
             self.engine.at(self.engine.now + self._rng.uniform(0, DAY), partial(self._restart, number))
 
-    def _heal(self, _end: float) -> None:
+    def _heal(self) -> None:
         """Nothing heals here."""
 
-    def _figures(self) -> Figures:
-        self._settle_all()
-        figures = super()._figures()
-        grants = self.line.grants.values()
-        figures.lost = Counter(grant.fault for grant in grants if grant.fault in LOSING)  # a service saves nothing
-        figures.careful = figures.plain = sum(one.availability for one in self._accounts) / SERVICES
-        figures.outages = [outage for one in self._accounts for outage in one.outages]
+    def _collect_figures(self) -> Figures:
+        self._account_for_all()
+        figures = super()._collect_figures()
+        grants = self.network.grants.values()
+        # A service saves nothing, so only the faults of an answer lose a token.
+        figures.lost = Counter(grant.fault for grant in grants if grant.fault in TOKEN_LOSING_FAULTS)
+        mean = sum(account.availability for account in self._accounts) / SERVICES
+        figures.careful = mean
+        figures.plain = mean
+        figures.outages = [outage for account in self._accounts for outage in account.outages]
         return figures
 
-    def _settle_all(self) -> None:
+    def _account_for_all(self) -> None:
         for number in range(SERVICES):
-            self._settle(number)
+            self._account_for(number)
 
-    def _settle(self, number: int) -> None:
-        account, begin, now = self._accounts[number], self._since[number], self.engine.now
-        if account.held or account.good:
-            account.settle(begin, now, self.line.good_until(account.held), lambda: "refused")
-        self._since[number] = now
+    def _account_for(self, number: int) -> None:
+        account = self._accounts[number]
+        begin = self._accounted_until[number]
+        self._accounted_until[number] = self.engine.now
+        if account.token or account.good_seconds:
+            account.add(begin, self.engine.now, self.network.good_until(account.token), lambda: "refused")
 
     def _restart(self, number: int) -> None:
-        self._settle(number)
-        self._accounts[number].held = ""
-        self._ask(number, self._turns[number])
-        self.engine.at(self.engine.now + self._rng.expovariate(1 / RESTARTS_EVERY), partial(self._restart, number))
+        self._account_for(number)
+        self._accounts[number].token = ""
+        self._ask(number, self._plan_numbers[number])
+        pause = self._rng.expovariate(1 / MEAN_SECONDS_BETWEEN_RESTARTS)
+        self.engine.at(self.engine.now + pause, partial(self._restart, number))
 
-    def _ask(self, number: int, turn: int) -> None:
-        if turn != self._turns[number]:
+    def _ask(self, number: int, plan_number: int) -> None:
+        if plan_number != self._plan_numbers[number]:
             return
-        self._settle(number)
-        token = self.line.ask(*self.operator.pair())
-        self._accounts[number].held = token or self._accounts[number].held
-        lasts = self.line.good_until(token) - self.engine.now - AHEAD_SECONDS
-        self._turns[number] = turn = turn + 1
-        self.engine.at(self.engine.now + max(lasts, ASKS_AGAIN_SECONDS), partial(self._ask, number, turn))
+        self._account_for(number)
+        client_id, client_secret = self.operator.primary_pair()
+        token = self.network.ask_without_ledger(client_id, client_secret)
+        if token:
+            self._accounts[number].token = token
+        good_seconds = self.network.good_until(token) - self.engine.now
+        pause = max(good_seconds - AHEAD_SECONDS, MIN_PAUSE_SECONDS)
+        self._plan_numbers[number] += 1
+        self.engine.at(self.engine.now + pause, partial(self._ask, number, self._plan_numbers[number]))

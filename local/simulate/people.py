@@ -1,4 +1,4 @@
-"""What people do to it: rotate, mistype and correct, roll back, deactivate; and somebody who uses our client."""
+"""What people do: rotate the credentials, mistype and correct them, roll back, and deactivate a client."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from handler.policy import Request
-from local.simulate.rates import HOUR, MINUTE
-from local.simulate.secrets import CREDENTIALS
+from local.durations import DAY, HOUR, MINUTE
+from local.simulate.aws_secrets import CREDENTIALS_SECRET
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable
 
     from handler.refresh import Keeper, Result, Run
+    from local.simulate.aws_secrets import SimulatedSecretsManager
     from local.simulate.engine import Engine
-    from local.simulate.runtime import Lambda, Outcome
-    from local.simulate.secrets import Store
-    from local.simulate.vendor import Line
+    from local.simulate.network import Network
+    from local.simulate.runtime import Lambda, RunEnd
 
 
 def _status(_: Keeper, run: Run) -> Result:
@@ -30,39 +30,53 @@ def _dry_run(_: Keeper, run: Run) -> Result:
 
 
 class Operator:
-    """Goes by the runbook, more or less, and does one thing at a time."""
+    """Follows the runbook, more or less, and does one thing at a time."""
 
     def __init__(
-        self, engine: Engine, rng: random.Random, store: Store, line: Line, function: Lambda, *, with_standby: bool
+        self,
+        engine: Engine,
+        rng: random.Random,
+        secrets_manager: SimulatedSecretsManager,
+        network: Network,
+        function: Lambda,
+        *,
+        with_standby: bool,
     ) -> None:
-        self._engine, self._rng, self._store, self._line, self._function = engine, rng, store, line, function
+        self._engine = engine
+        self._rng = rng
+        self._secrets_manager = secrets_manager
+        self._network = network
+        self._function = function
         self._with_standby = with_standby
-        self._secrets: dict[str, str] = {}
-        self._made = 0
+        self._client_secrets: dict[str, str] = {}  # by client id, of every client that ever was
         self.is_busy = False
         self.clients: list[str] = []  # primary first, as in the credentials secret
-        self.former: list[str] = []  # what stood there until `changed_at`
+        self.former_clients: list[str] = []  # those that the credentials secret named before `changed_at`
         self.changed_at = 0.0
-        self.version_id = ""
-        self._is_wrong = False  # what was put last
-        self.on_change: Callable[[], None] = lambda: None  # before a client is deactivated
+        self.version_id = ""  # of the credentials secret
+        self._is_mistyped = False  # what was put last
+        self.on_deactivate: Callable[[], None] = lambda: None  # called before a client is deactivated
 
     @property
-    def secrets(self) -> set[str]:
-        return set(self._secrets.values())
+    def client_secrets(self) -> set[str]:
+        return set(self._client_secrets.values())
 
     def begin(self) -> None:
-        self._put(*[self._new_client() for _ in range(1 + self._with_standby)])
+        """Put the first credentials."""
+        clients = [self._new_client()]
+        if self._with_standby:
+            clients.append(self._new_client())
+        self._put(clients)
 
     def rotate(self, *, is_mistyped: bool, is_rolled_back: bool) -> bool:
-        """Put a new primary before the old one; say whether there was time for it."""
+        """Put a new primary in front of the old one. Return False if something else is still being done."""
         if self.is_busy:
             return False
         self.is_busy = True
         old = self.clients[0]
         new = self.clients[1] if self._with_standby else self._new_client()
         later = self._engine.now + self._rng.uniform(0.2, 3) * HOUR
-        self._put(new, old, is_wrong=is_mistyped)
+        self._put([new, old], is_mistyped=is_mistyped)
         self._refresh()
         if is_mistyped:
             self._engine.at(later, lambda: self._correct(new, old))
@@ -72,96 +86,117 @@ class Operator:
             self._engine.at(later + HOUR, lambda: self._retire(old))
         return True
 
-    def leak(self) -> bool:
-        """Deactivate the primary at once, and replace it within half an hour; say whether there was time for it."""
+    def deactivate_leaked(self) -> bool:
+        """Deactivate the primary at once, and replace it within half an hour.
+
+        Return False if something else is still being done.
+        """
         if self.is_busy:
             return False
         self.is_busy = True
         self._deactivate(self.clients[0])
         later = self._engine.now + self._rng.uniform(5, 30) * MINUTE
-        self._engine.at(later, self._replace)
+        self._engine.at(later, self._replace_primary)
         return True
 
     def force(self) -> None:
-        """See what it would do, and a minute later have it do that."""
+        """Make a dry run, and force a refresh a minute later."""
         request = Request(force=True)
         self._function.invoke_by_hand(request, _dry_run)
         self._engine.at(self._engine.now + MINUTE, lambda: self._function.invoke_by_hand(request))
 
     def override_limit(self, *, is_reset: bool) -> None:
-        """Have it ask against the limit, with or without the vendor having reset that."""
+        """Make it ask against the limit, whether or not the vendor has reset that."""
         if is_reset:
-            self._line.vendor.reset_limit(self.clients[0])
+            self._network.vendor.reset_limit(self.clients[0])
         self._function.invoke_by_hand(Request(force=True, override_limit=True))
 
     def use_elsewhere(self) -> None:
-        """Somebody asks for a token with the primary, and keeps it to himself."""
-        self._line.use(*self.pair())
+        """Let somebody else ask for a token with the primary, and keep it."""
+        client_id, client_secret = self.primary_pair()
+        self._network.use_as_second_party(client_id, client_secret)
 
-    def clients_since(self, moment: float) -> list[list[str]]:
-        """Return the clients that the credentials secret named at some time since then."""
-        return [self.clients, self.former] if self.changed_at > moment else [self.clients]
+    def client_lists_since(self, moment: float) -> list[list[str]]:
+        """Return the client lists that the credentials secret had at some time since then."""
+        if self.changed_at > moment:
+            return [self.clients, self.former_clients]
+        return [self.clients]
 
-    def put_right(self) -> None:
+    def correct_now(self) -> None:
         """Correct at once what is mistyped."""
-        if self._is_wrong:
-            self._put(*self.clients)
+        if self._is_mistyped:
+            self._put(self.clients)
 
-    def pair(self) -> tuple[str, str]:
+    def primary_pair(self) -> tuple[str, str]:
         """Return the primary's id and secret."""
-        return self.clients[0], self._secrets[self.clients[0]]
+        primary = self.clients[0]
+        return primary, self._client_secrets[primary]
 
     def _correct(self, new: str, old: str) -> None:
-        if self._is_wrong and self.clients == [new, old]:  # else it was rolled back before
-            self._put(new, old)
+        is_unchanged = self.clients == [new, old]  # else it was rolled back in the meantime
+        if self._is_mistyped and is_unchanged:
+            self._put([new, old])
             self._refresh()
 
     def _roll_back(self, old: str, new: str) -> None:
-        self._put(old, new)
+        self._put([old, new])
         self._refresh()
-        if not self._with_standby:
-            self._engine.at(self._engine.now + 24 * HOUR, lambda: self._retire(new))
-        self.is_busy = not self._with_standby
+        if self._with_standby:
+            self.is_busy = False
+            return
+        self._engine.at(self._engine.now + DAY, lambda: self._retire(new))
+        self.is_busy = True
 
-    def _replace(self) -> None:
-        left = self.clients[1:]
-        self._put(*left, self._new_client())
+    def _replace_primary(self) -> None:
+        remaining = self.clients[1:]
+        self._put([*remaining, self._new_client()])
         self._refresh()
         self.is_busy = False
 
     def _retire(self, client_id: str) -> None:
-        """Look whether the status says that the client may go."""
+        """Look whether the status says that the client may be deactivated."""
         self._function.invoke_by_hand(Request(), _status, partial(self._retire_or_wait, client_id))
 
-    def _retire_or_wait(self, client_id: str, seen: Outcome) -> None:
-        if seen.result.get("safe_to_deactivate") != client_id:
+    def _retire_or_wait(self, client_id: str, status: RunEnd) -> None:
+        if status.result.get("safe_to_deactivate") != client_id:
             self._engine.at(self._engine.now + HOUR, lambda: self._retire(client_id))
             return
         self._deactivate(client_id)
-        kept = [one for one in self.clients if one != client_id]
-        self._put(*kept, *([self._new_client()] if self._with_standby else []))
+        clients = [client for client in self.clients if client != client_id]
+        if self._with_standby:
+            clients.append(self._new_client())
+        self._put(clients)
         self.is_busy = False
 
     def _refresh(self) -> None:
         self._function.invoke_by_hand(Request())
 
     def _new_client(self) -> str:
-        self._made += 1
-        client_id = f"client-{self._made}"
-        self._secrets[client_id] = f"{self._rng.getrandbits(128):032x}"
-        self._line.vendor.add_client(client_id, self._secrets[client_id])
+        client_id = f"client-{len(self._client_secrets) + 1}"
+        client_secret = f"{self._rng.getrandbits(128):032x}"
+        self._client_secrets[client_id] = client_secret
+        self._network.vendor.add_client(client_id, client_secret)
         return client_id
 
     def _deactivate(self, client_id: str) -> None:
-        self.on_change()
-        self._line.vendor.deactivate(client_id)
+        self.on_deactivate()
+        self._network.vendor.deactivate(client_id)
 
-    def _put(self, *client_ids: str, is_wrong: bool = False) -> None:
-        pairs = [{"client_id": one, "client_secret": self._secrets[one]} for one in client_ids]
-        document = pairs[0] | ({"standby": pairs[1]} if len(pairs) > 1 else {})
-        self.former, self.changed_at, self.clients = self.clients, self._engine.now, [*client_ids]
-        secret, self._is_wrong = self._secrets[client_ids[0]], is_wrong
+    def _put(self, client_ids: list[str], *, is_mistyped: bool = False) -> None:
+        """Write the credentials secret: the primary, and a standby if there are two clients."""
+        pairs = [{"client_id": one, "client_secret": self._client_secrets[one]} for one in client_ids]
+        document: dict[str, object] = {**pairs[0]}
+        if len(pairs) > 1:
+            document["standby"] = pairs[1]
         text = json.dumps(document)
-        if is_wrong:
-            text = self._rng.choice([text.replace(secret, secret + "x"), text.rstrip("}")])
-        self.version_id = self._store.call("put_secret_value", SecretId=CREDENTIALS, SecretString=text)["VersionId"]
+        if is_mistyped:
+            secret = pairs[0]["client_secret"]
+            wrong_secret = text.replace(secret, secret + "x")
+            not_json = text.rstrip("}")
+            text = self._rng.choice([wrong_secret, not_json])
+        self.former_clients = self.clients
+        self.changed_at = self._engine.now
+        self.clients = client_ids
+        self._is_mistyped = is_mistyped
+        answer = self._secrets_manager.call("put_secret_value", SecretId=CREDENTIALS_SECRET, SecretString=text)
+        self.version_id = answer["VersionId"]

@@ -1,4 +1,4 @@
-"""What befalls a simulated year, how often, and why we think so."""
+"""How often each fault happens in a simulated year, and why we think so."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import math
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
+from local.durations import YEAR
+
 if TYPE_CHECKING:
     import random
     from collections.abc import Iterator
-
-MINUTE, HOUR, DAY, YEAR = 60.0, 3_600.0, 86_400.0, 365 * 86_400.0
 
 
 def _rate(value: float, per: str, why: str) -> Any:
@@ -20,85 +20,156 @@ def _rate(value: float, per: str, why: str) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Chances per event, or expected numbers a year; the defaults are the realistic ones."""
+    """Chances per event, or expected numbers per year. The defaults are the realistic ones."""
 
     # One token request meets at most one of these.
-    vendor_dns: float = _rate(5e-4, "request", "a resolver's hiccup; one look-up in 2,000")
+    vendor_dns: float = _rate(5e-4, "request", "the resolver fails for one look-up in 2,000")
     vendor_connect: float = _rate(
-        1e-3, "request", "refused, or not there for 10 s; what is left of a 99.9 % service level"
+        1e-3, "request", "refused, or no answer for 10 s; what a service level of 99.9 % allows"
     )
-    vendor_tls: float = _rate(2e-4, "request", "a hand-shake that fails")
-    vendor_reset_before: float = _rate(5e-4, "request", "reset by a balancer before the vendor has seen the request")
-    vendor_reset_after: float = _rate(5e-4, "request", "one answer in 2,000 is lost after the token was issued")
-    vendor_truncated: float = _rate(1e-4, "request", "a connection that ends inside the body")
-    vendor_slow: float = _rate(5e-3, "request", "takes 5 to 60 s; a cold start or a failover behind the endpoint")
-    vendor_very_slow: float = _rate(2e-4, "request", "takes 100 to 300 s, mostly longer than anybody waits")
-    vendor_html: float = _rate(1e-4, "request", "a page of a balancer or a firewall, with status 200")
-    vendor_5xx: float = _rate(2e-3, "request", "twice what a 99.9 % service level allows; no slot is spent")
+    vendor_tls: float = _rate(2e-4, "request", "the TLS handshake fails")
+    vendor_reset_before: float = _rate(
+        5e-4,
+        "request",
+        "a load balancer resets it before the vendor sees the request",
+    )
+    vendor_reset_after: float = _rate(
+        5e-4,
+        "request",
+        "one answer in 2,000 is lost after the token was issued",
+    )
+    vendor_truncated: float = _rate(1e-4, "request", "the connection ends inside the body")
+    vendor_slow: float = _rate(
+        5e-3,
+        "request",
+        "takes 5 to 60 s: a cold start or a failover behind the endpoint",
+    )
+    vendor_very_slow: float = _rate(
+        2e-4,
+        "request",
+        "takes 100 to 300 s, mostly longer than anybody waits",
+    )
+    vendor_html: float = _rate(
+        1e-4,
+        "request",
+        "a page of a load balancer or a firewall, with status 200",
+    )
+    vendor_5xx: float = _rate(
+        2e-3,
+        "request",
+        "twice what a service level of 99.9 % allows; no slot is spent",
+    )
     vendor_5xx_spent: float = _rate(1e-4, "request", "the token is issued, then a proxy gives up")
     vendor_429: float = _rate(5e-4, "request", "a rate limiter in front of the vendor")
     vendor_redirect: float = _rate(2e-5, "request", "a moved or hijacked endpoint")
-    # Outages, during which every token request meets the same.
-    vendor_down_minutes: float = _rate(12, "year", "5 to 30 minutes; with the next one about 99.9 %")
+    # Outages, during which every token request meets the same fault.
+    vendor_down_minutes: float = _rate(
+        12,
+        "year",
+        "5 to 30 minutes; together with the next one about 99.9 %",
+    )
     vendor_down_hours: float = _rate(1.5, "year", "1 to 6 hours")
     vendor_down_day: float = _rate(
-        0, "year", "20 to 28 hours: hardly a token outlives it, so it is in the harsh rates only"
+        0, "year", "20 to 28 hours: hardly any token lives that long, so only the harsh rates have it"
     )
     second_party: float = _rate(0.5, "year", "somebody runs a script with our client")
-    probe_failed: float = _rate(2e-3, "probe", "an error of the API, which says nothing of the token; also in outages")
-    # One call of Secrets Manager, each repetition by botocore counted.
+    probe_failed: float = _rate(
+        2e-3,
+        "probe",
+        "an error of the API that says nothing about the token; also during outages",
+    )
+    # One call of Secrets Manager; each repetition by botocore is a call of its own.
     aws_throttled: float = _rate(3e-4, "call", "the account shares its quota with everybody in it")
-    aws_5xx: float = _rate(1e-4, "call", "AWS's service level is 99.9 %, and its practice better")
+    aws_5xx: float = _rate(1e-4, "call", "AWS promises 99.9 % and does better in practice")
     aws_cut: float = _rate(5e-5, "call", "the connection ends before the call takes effect")
-    aws_lost_answer: float = _rate(5e-5, "call", "the connection ends after it took effect, also of puts and moves")
-    aws_stale: float = _rate(2e-4, "call", "a read of the token that does not yet see the last write, of the last 5 s")
-    aws_burst: float = _rate(1e-5, "call", "it fails from this very call on, for 20 s to 5 minutes")
+    aws_lost_answer: float = _rate(
+        5e-5,
+        "call",
+        "the connection ends after the call took effect; puts and moves too",
+    )
+    aws_stale: float = _rate(
+        2e-4,
+        "call",
+        "a read of the token does not yet see the last write, if that is at most 5 s old",
+    )
+    aws_burst: float = _rate(
+        1e-5,
+        "call",
+        "from this call on all calls fail, for 20 s to 5 minutes",
+    )
     aws_down_minutes: float = _rate(2, "year", "5 to 30 minutes")
-    aws_down_hours: float = _rate(0.2, "year", "2 to 8 hours, as in a region's large event every few years")
-    kms_denied: float = _rate(0.1, "year", "someone edits the key's policy; an hour or two until it is put right")
+    aws_down_hours: float = _rate(
+        0.2,
+        "year",
+        "2 to 8 hours, as in a region's large event every few years",
+    )
+    kms_denied: float = _rate(
+        0.1,
+        "year",
+        "someone edits the key's policy; corrected within an hour or two",
+    )
     writes_denied: float = _rate(
-        0.1, "year", "someone edits the function's policy: reads go on, writes do not, as long"
+        0.1, "year", "someone edits the function's policy: reads work, writes fail; corrected as fast"
     )
     # Lambda and its schedule.
     run_killed: float = _rate(1e-5, "step", "the host fails between two steps of a run")
     run_doubled: float = _rate(
-        1e-3, "tick", "invoked twice, at once or some seconds apart: asynchronous is at least once"
+        1e-3, "tick", "invoked twice, at once or some seconds apart: Lambda promises at least once"
     )
-    tick_missing: float = _rate(2e-4, "tick", "one that the scheduler drops")
-    schedule_down: float = _rate(0.2, "year", "the schedule is off, or its permission gone, for 1 to 6 hours")
-    tick_late: float = _rate(5e-3, "tick", "by up to 20 minutes")
+    tick_missing: float = _rate(2e-4, "tick", "the scheduler drops it")
+    schedule_down: float = _rate(
+        0.2,
+        "year",
+        "the schedule is off, or its permission is gone, for 1 to 6 hours",
+    )
+    tick_late: float = _rate(5e-3, "tick", "up to 20 minutes late")
     # People.
-    rotations: float = _rate(4, "year", "every quarter; the old client is deactivated when status says that it may be")
+    rotations: float = _rate(
+        4,
+        "year",
+        "every quarter; the old client is deactivated once the status says that it may be",
+    )
     mistyped: float = _rate(
-        0.05, "rotation", "at first the new secret is wrong, or the document no JSON; corrected within three hours"
+        0.05, "rotation", "the new secret is wrong at first, or the document is not JSON; corrected within three hours"
     )
-    rolled_back: float = _rate(0.05, "rotation", "the old pair is put back, an hour later")
-    leaked: float = _rate(0.05, "year", "the client is deactivated at once, and replaced within half an hour")
+    rolled_back: float = _rate(0.05, "rotation", "the old pair is put back an hour later")
+    leaked: float = _rate(
+        0.05,
+        "year",
+        "the client is deactivated at once, and replaced within half an hour",
+    )
     settings_mistyped: float = _rate(
-        0.2, "year", "a deployment with a wrong audience or token URL, right within four hours"
+        0.2, "year", "a deployment has a wrong audience or token URL; corrected within four hours"
     )
-    forced: float = _rate(4, "year", "someone invokes it with force, to be sure, after a dry run")
-    overridden: float = _rate(0.2, "year", "someone overrides the limit; every other time the vendor has not reset it")
+    forced: float = _rate(4, "year", "someone forces a refresh to be sure, after a dry run")
+    overridden: float = _rate(
+        0.2,
+        "year",
+        "someone overrides the limit; half of the times the vendor has not reset it",
+    )
 
     def scaled(self, factor: float) -> Rates:
-        """Return all chances times the factor, none above a half."""
-        return replace(self, **{one.name: self._scale(one, factor) for one in fields(self)})
+        """Multiply all of them by the factor; no chance gets above one half."""
+        return replace(self, **{rate.name: self._scale(rate, factor) for rate in fields(self)})
 
-    def _scale(self, one: Any, factor: float) -> float:
-        value: float = getattr(self, one.name) * factor
-        return value if one.metadata["per"] == "year" else min(value, 0.5)
+    def _scale(self, rate: Any, factor: float) -> float:
+        value: float = getattr(self, rate.name) * factor
+        if rate.metadata["per"] == "year":
+            return value
+        return min(value, 0.5)
 
     def without(self, *names: str) -> Rates:
         return replace(self, **dict.fromkeys(names, 0.0))
 
     def table(self) -> Iterator[tuple[str, float, str, str]]:
-        for one in fields(self):
-            yield one.name, getattr(self, one.name), one.metadata["per"], one.metadata["why"]
+        """Yield each rate's name, its value, what it counts per, and why it is that high."""
+        for rate in fields(self):
+            yield rate.name, getattr(self, rate.name), rate.metadata["per"], rate.metadata["why"]
 
 
 REALISTIC = Rates()
 NONE = REALISTIC.scaled(0)
-# Everything goes wrong twenty times as often, and now and then for a whole day.
+# Everything goes wrong twenty times as often, and now and then the vendor is down for a whole day.
 HARSH = replace(
     REALISTIC.scaled(20),
     vendor_down_minutes=60,
@@ -117,7 +188,7 @@ HARSH = replace(
     forced=12,
     overridden=4,
 )
-# For the invariants alone: so much at once that nobody counts availability.
+# For the invariants alone: so much goes wrong at once that availability means nothing.
 TORTURE = replace(
     HARSH.scaled(5),
     run_doubled=0.5,
@@ -138,26 +209,36 @@ TORTURE = replace(
 )
 
 
-class Dice:
-    """What one event meets of these; always one draw, so that a rate of 0 leaves the other draws where they were."""
+class FaultSampler:
+    """Draws the fault that one event meets.
+
+    A draw always takes exactly one random number, so that a rate of 0 does not shift the draws that follow.
+    """
 
     def __init__(self, rng: random.Random, rates: Rates, prefix: str, per: str) -> None:
+        """Sample from the rates whose names begin with `prefix` and that count per such an event."""
         self._rng = rng
-        names = [one.name for one in fields(rates) if one.name.startswith(prefix) and one.metadata["per"] == per]
-        self._faces = list(zip(names, itertools.accumulate(getattr(rates, name) for name in names), strict=True))
-        if self._faces[-1][1] > 1:
-            raise ValueError(f"the chances of {prefix}… add up to more than 1, so that the last would never befall")
+        names = [rate.name for rate in fields(rates) if rate.name.startswith(prefix) and rate.metadata["per"] == per]
+        limits = itertools.accumulate(getattr(rates, name) for name in names)
+        self._limits: list[tuple[str, float]] = list(zip(names, limits, strict=True))
+        if self._total > 1:
+            raise ValueError(f"the chances of {prefix}… add up to more than 1: the last fault would never happen")
 
-    def calm(self) -> None:
-        """Let nothing befall any more."""
-        self._faces = [("", 0.0)]
+    @property
+    def _total(self) -> float:
+        _, limit = self._limits[-1]
+        return limit
 
-    def throw(self) -> str:
-        """Return a rate's name, or an empty text where nothing happens."""
+    def stop(self) -> None:
+        """Let no fault happen any more."""
+        self._limits = [("", 0.0)]
+
+    def draw(self) -> str:
+        """Return the name of the fault, or an empty text if nothing happens."""
         drawn = self._rng.random()
-        if drawn >= self._faces[-1][1]:
+        if drawn >= self._total:
             return ""
-        return next(name for name, limit in self._faces if drawn < limit)
+        return next(name for name, limit in self._limits if drawn < limit)
 
 
 def arrivals(rng: random.Random, per_year: float, begin: float, end: float) -> Iterator[float]:

@@ -12,9 +12,14 @@ from handler.errors import RefreshError
 from handler.policy import Request
 from handler.refresh import Keeper, Run
 from handler.secrets_manager import SecretStore
-from local.play import RETRY_PAUSES
-from local.simulate.secrets import CREDENTIALS, TOKEN
-from local.world import TIMEOUT_SECONDS
+from local.aws_lambda import (
+    MAX_EVENT_AGE_SECONDS,
+    MAX_WARM_SECONDS,
+    MIN_WARM_SECONDS,
+    RETRY_PAUSES_SECONDS,
+    TIMEOUT_SECONDS,
+)
+from local.simulate.aws_secrets import CREDENTIALS_SECRET, TOKEN_SECRET
 
 if TYPE_CHECKING:
     import random
@@ -22,32 +27,31 @@ if TYPE_CHECKING:
     from handler.settings import Settings
     from local.simulate.engine import Engine
 
-Act = Callable[[Keeper, Run], dict[str, Any]]
-LONGEST_EVENT_AGE_SECONDS = 1_800.0  # as in template.yaml
-WARM_SECONDS = (300.0, 2_700.0)  # how long Lambda keeps an idle process; AWS states no figure
+KILLED = "Killed"
+Job = Callable[[Keeper, Run], dict[str, Any]]  # what one invocation does; returns its result
 
 
 def refresh(_: Keeper, run: Run) -> dict[str, Any]:
-    """What this product does."""
+    """Do what this product does."""
     return run.refresh()
 
 
 class Killed(BaseException):
-    """The process is gone, in the middle of whatever it did."""
+    """The process has ended, in the middle of whatever it did."""
 
 
-class _Gone(Exception):
-    """The same in the thread that talks to the vendor; its run finds out when it next looks at the clock."""
+class _ThreadKilled(Exception):
+    """The same in the thread that talks to the vendor; its run notices when it next looks at the clock."""
 
 
 @dataclass(slots=True)
-class Outcome:
-    """How a run ended: the result's outcome, an error's name or `Killed`."""
+class RunEnd:
+    """How a run ended. `outcome` is the result's, or an error's name, or KILLED."""
 
-    word: str
+    outcome: str
     reason: str = ""
     result: dict[str, Any] = field(default_factory=dict)
-    text: str = field(default="", repr=False)  # all that it let out
+    output: str = field(default="", repr=False)  # all that the run returned, raised and reported
 
 
 class Process:
@@ -59,127 +63,173 @@ class Process:
         rng: random.Random,
         settings: Settings,
         *,
-        connect: Callable[[Process], Any],
+        make_client: Callable[[Process], Any],
         kill_chance: Callable[[], float],
-        act: Act,
-        skew: float,
+        job: Job,
+        max_skew: float,
     ) -> None:
-        """`skew`: seconds by which its clock may be wrong."""
-        self._engine, self._rng, self._kill_chance, self._act = engine, rng, kill_chance, act
-        self.skew = rng.uniform(-1, 1) * skew
-        store = SecretStore(connect(self), CREDENTIALS, TOKEN)
-        self.keeper = Keeper(settings, store, now=self._now, sleep=self.wait, new_id=self._new_id)
-        self.warm_until = self._ends = 0.0
-        self.is_busy = self.is_retired = self._is_dead = False
-        self.is_alone = True  # in this run
+        """`max_skew`: seconds by which its clock may be wrong."""
+        self._engine = engine
+        self._rng = rng
+        self._kill_chance = kill_chance
+        self._job = job
+        self.skew = rng.uniform(-1, 1) * max_skew
+        store = SecretStore(make_client(self), CREDENTIALS_SECRET, TOKEN_SECRET)
+        self._keeper = Keeper(settings, store, now=self._now, sleep=self.wait, new_id=self._new_id)
+        self.warm_until = 0.0
+        self.is_busy = False
+        self.is_retired = False
+        self._is_dead = False
         self.delivered: list[str] = []  # tokens whose answer arrived, until they are published or of no use any more
-        self.issued: list[str] = []  # tokens that the vendor issued in this run, whether their answer arrived or not
+        # Of the current run:
+        self.is_alone = True
+        self.only_looks = False
+        self.may_override = False  # the limit, with the next request
+        self.issued: list[str] = []  # tokens that the vendor issued, whether their answer arrived or not
         self.writes = 0
-        self.may_override = False  # this run, with its next request
-        self.only_looks = False  # this run
+        self._deadline = 0.0
         self._thread = 0
 
-    def run(self, request: Request, act: Act | None = None) -> Outcome:
-        """Invoke the function, or have it look only, which is what `act` does in its place."""
-        self._ends, self._thread = self._engine.now + TIMEOUT_SECONDS, threading.get_ident()
-        self.is_busy, self.issued, self.writes = True, [], 0
-        self.may_override, self.only_looks = request.override_limit, act is not None
-        outcome = Outcome("")
+    def run(self, request: Request, inspection: Job | None = None) -> RunEnd:
+        """Invoke the function. With an `inspection` it does that instead of its job, and only looks."""
+        self.is_busy = True
+        self.only_looks = inspection is not None
+        self.may_override = request.override_limit
+        self.issued = []
+        self.writes = 0
+        self._deadline = self._engine.now + TIMEOUT_SECONDS
+        self._thread = threading.get_ident()
+        end = self._run(request, inspection or self._job)
+        self.is_busy = False
+        self.warm_until = self._engine.now + self._rng.uniform(MIN_WARM_SECONDS, MAX_WARM_SECONDS)
+        return end
+
+    def _run(self, request: Request, job: Job) -> RunEnd:
+        end = RunEnd("")
 
         def observe(happening: str, **facts: object) -> None:
-            outcome.text += f"{happening} {facts}\n"
+            end.output += f"{happening} {facts}\n"
 
         try:
-            outcome.result = (act or self._act)(self.keeper, Run(self.keeper, request, self._remaining, observe))
-            outcome.word, outcome.reason = outcome.result["outcome"], outcome.result["reason"]
-            outcome.text += str(outcome.result)
+            end.result = job(self._keeper, Run(self._keeper, request, self._remaining, observe))
         except RefreshError as error:
-            outcome.word, outcome.reason = type(error).__name__, getattr(error, "code", "")
-            outcome.text += repr(error)
+            end.outcome = type(error).__name__
+            end.reason = getattr(error, "code", "")
+            end.output += repr(error)
         except Killed:
-            outcome.word = "Killed"
-        self.is_busy = False
-        self.warm_until = self._engine.now + self._rng.uniform(*WARM_SECONDS)
-        return outcome
+            end.outcome = KILLED
+        else:
+            end.outcome = end.result["outcome"]
+            end.reason = end.result["reason"]
+            end.output += str(end.result)
+        return end
+
+    @property
+    def settings(self) -> Settings:
+        return self._keeper.settings
 
     @property
     def unsaved(self) -> set[str]:
-        """The tokens that it holds since they could not be saved."""
-        return {token.access_token for token, _ in self.keeper.unsaved.values()}
+        """The tokens that it keeps in memory because it could not save them."""
+        return {token.access_token for token, _ in self._keeper.unsaved.values()}
+
+    def forget_unsaved(self) -> None:
+        self._keeper.unsaved.clear()
 
     @property
     def is_warm(self) -> bool:
-        return not (self.is_busy or self.is_retired or self._is_dead) and self._engine.now < self.warm_until
+        """Whether it can take another invocation now."""
+        is_usable = not (self.is_busy or self.is_retired or self._is_dead)
+        return is_usable and self._engine.now < self.warm_until
 
     def wait(self, seconds: float) -> None:
-        """Let time pass; the host may fail, and Lambda ends what takes too long."""
-        self._check()
+        """Let time pass. The host may fail meanwhile, and Lambda ends a run that takes too long."""
+        self._check_alive()
         until = self._engine.now + max(0.0, seconds)
-        self._engine.wait(min(until, self._ends))
-        self._is_dead = self._is_dead or until >= self._ends or self._rng.random() < self._kill_chance()
-        self._check()
+        self._engine.wait(min(until, self._deadline))
+        self._is_dead = self._is_dead or until >= self._deadline or self._rng.random() < self._kill_chance()
+        self._check_alive()
 
-    def _check(self) -> None:
-        if self._is_dead:
-            raise Killed if threading.get_ident() == self._thread else _Gone
+    def _check_alive(self) -> None:
+        if not self._is_dead:
+            return
+        if threading.get_ident() == self._thread:
+            raise Killed
+        raise _ThreadKilled
 
     def _now(self) -> float:
-        self._check()
+        self._check_alive()
         return self._engine.now + self.skew
 
     def _remaining(self) -> float:
-        return self._ends - self._engine.now
+        return self._deadline - self._engine.now
 
     def _new_id(self) -> str:
         return str(uuid.UUID(int=self._rng.getrandbits(128), version=4))
 
 
 class Lambda:
-    """Invokes the function: in a warm process where one is idle, again where an invocation failed."""
+    """Invokes the function in a warm process if one is idle, and repeats an invocation that failed."""
 
-    def __init__(self, engine: Engine, new_process: Callable[[], Process], on_end: Callable[..., None]) -> None:
-        self._engine, self._new_process, self._on_end = engine, new_process, on_end
+    def __init__(
+        self,
+        engine: Engine,
+        new_process: Callable[[], Process],
+        on_end: Callable[[Process, RunEnd, float], None],
+    ) -> None:
+        """`on_end` is called with each run's process, its end, and the time when it began."""
+        self._engine = engine
+        self._new_process = new_process
+        self._on_end = on_end
         self.processes: list[Process] = []
 
-    def invoke(self, request: Request, attempt: int = 0, since: float | None = None) -> None:
-        process, born = self.process(), self._engine.now if since is None else since
+    def invoke(self, request: Request, attempt: int = 0, first_at: float | None = None) -> None:
+        """Invoke it asynchronously, as the schedule does. `first_at`: when the event was first handed over."""
+        process = self._idle_process()
+        event_at = self._engine.now if first_at is None else first_at
 
         def work() -> None:
-            outcome = self._run(process, request)
-            if not outcome.result and attempt < len(RETRY_PAUSES):
-                self._repeat(request, attempt, born)
+            end = self._run(process, request)
+            if not end.result and attempt < len(RETRY_PAUSES_SECONDS):
+                self._repeat(request, attempt, event_at)
 
         self._engine.work(process, work)
 
     def invoke_by_hand(
-        self, request: Request, act: Act | None = None, then: Callable[[Outcome], None] = lambda _: None
+        self,
+        request: Request,
+        inspection: Job | None = None,
+        then: Callable[[RunEnd], None] = lambda _: None,
     ) -> None:
         """Invoke it synchronously: whoever does that sees how it ends, and nothing repeats it."""
-        process = self.process()
-        self._engine.work(process, lambda: then(self._run(process, request, act)))
+        process = self._idle_process()
+        self._engine.work(process, lambda: then(self._run(process, request, inspection)))
 
-    def process(self) -> Process:
-        self.processes = [one for one in self.processes if one.is_busy or one.is_warm]
-        idle = [one for one in self.processes if not one.is_busy]
-        if not idle:
-            self.processes.append(self._new_process())
-        return idle[-1] if idle else self.processes[-1]
-
-    def deploy(self) -> None:
-        """Use no process again: new settings make new ones."""
+    def retire_processes(self) -> None:
+        """Use no process again, as after a deployment: new settings make new processes."""
         for process in self.processes:
             process.is_retired = True
 
-    def _run(self, process: Process, request: Request, act: Act | None = None) -> Outcome:
-        began, others = self._engine.now, [one for one in self.processes if one.is_busy]
-        process.is_alone = not others
-        for other in others:
-            other.is_alone = False
-        outcome = process.run(request, act)
-        self._on_end(process, outcome, began)
-        return outcome
+    def _idle_process(self) -> Process:
+        self.processes = [process for process in self.processes if process.is_busy or process.is_warm]
+        idle = [process for process in self.processes if not process.is_busy]
+        if idle:
+            return idle[-1]
+        process = self._new_process()
+        self.processes.append(process)
+        return process
 
-    def _repeat(self, request: Request, attempt: int, born: float) -> None:
-        again = self._engine.now + RETRY_PAUSES[attempt]
-        if again - born <= LONGEST_EVENT_AGE_SECONDS:
-            self._engine.at(again, lambda: self.invoke(request, attempt + 1, born))
+    def _run(self, process: Process, request: Request, inspection: Job | None = None) -> RunEnd:
+        began_at = self._engine.now
+        busy = [other for other in self.processes if other.is_busy]
+        process.is_alone = not busy
+        for other in busy:
+            other.is_alone = False
+        end = process.run(request, inspection)
+        self._on_end(process, end, began_at)
+        return end
+
+    def _repeat(self, request: Request, attempt: int, event_at: float) -> None:
+        retry_at = self._engine.now + RETRY_PAUSES_SECONDS[attempt]
+        if retry_at - event_at <= MAX_EVENT_AGE_SECONDS:
+            self._engine.at(retry_at, lambda: self.invoke(request, attempt + 1, event_at))

@@ -1,4 +1,4 @@
-"""Other values in the place of a module's or a class's own, for the time of a block."""
+"""Puts other values in the place of a module's or a class's own for the length of a block."""
 
 from __future__ import annotations
 
@@ -15,6 +15,6 @@ Change = tuple[Any, str, Any]  # a module or a class, a name in it, and the valu
 @contextmanager
 def stand_in(*changes: Change) -> Iterator[None]:
     with ExitStack() as stack:
-        for change in changes:
-            stack.enter_context(patch.object(*change))
+        for owner, name, value in changes:
+            stack.enter_context(patch.object(owner, name, value))
         yield

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
+import operator
 import os
 import random
 import statistics
@@ -13,21 +15,34 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from local.durations import HOUR, MINUTE
 from local.simulate.ablations import ABLATIONS, Ablation
-from local.simulate.rates import HARSH, HOUR, MINUTE, REALISTIC, TORTURE
-from local.simulate.year import Figures, Setup
+from local.simulate.figures import describe_broken
+from local.simulate.plan import Setup
+from local.simulate.rates import HARSH, REALISTIC, TORTURE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-WHOLE = Ablation("everything is there")
-PERIODS = {"15 min": 15 * MINUTE, "30 min": 30 * MINUTE, "1 h": HOUR, "2 h": 2 * HOUR, "3 h": 3 * HOUR, "4 h": 4 * HOUR}
+    from local.simulate.figures import Figures
+
+NOTHING_TAKEN_OUT = Ablation("everything is there")
+PERIODS = {
+    "15 min": 15 * MINUTE,
+    "30 min": 30 * MINUTE,
+    "1 h": HOUR,
+    "2 h": 2 * HOUR,
+    "3 h": 3 * HOUR,
+    "4 h": 4 * HOUR,
+}
 REAL = Setup(rates=REALISTIC)
-HARD = Setup(rates=HARSH, clocks_apart=300.0, skew=14.0)
-# No token outlives a day, so that a day's outage costs every variant the same, and hides what they differ in.
-COMPARED = Setup(rates=HARSH.without("vendor_down_day"), clocks_apart=300.0, skew=14.0)
-TORTURED = Setup(rates=TORTURE, clocks_apart=300.0, skew=14.0, days=60)
-# The defaults, and what lies beside them.
+HARD = Setup(rates=HARSH, max_clock_offset=300.0, max_skew=14.0)
+# No token lives longer than a day, so an outage of a day costs each variant the same and hides their differences.
+COMPARED = replace(HARD, rates=HARSH.without("vendor_down_day"))
+TORTURED = replace(HARD, rates=TORTURE, days=60)
+# By their names on the command line.
+SETUPS = {"realistic": REAL, "harsh": HARD, "compared": COMPARED, "torture": TORTURED}
+# The defaults, and values next to them.
 SETTINGS = {
     "standby_below_seconds": (0, 3_600, 9_000, 14_400),
     "acquire_timeout_seconds": (10, 30, 60, 120, 240),
@@ -35,9 +50,9 @@ SETTINGS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """Some years that are played alike; `table` and `name` say where they stand in the report."""
+    """Some years that are played alike. `table` and `name` say where they stand in the report."""
 
     table: str
     name: str
@@ -45,8 +60,9 @@ class Case:
     years: int
     ablation: str = ""
 
-    def play(self, seed: int) -> Figures:
-        return ABLATIONS.get(self.ablation, WHOLE).play(seed, self.setup)
+    def play_year(self, seed: int) -> Figures:
+        ablation = ABLATIONS.get(self.ablation, NOTHING_TAKEN_OUT)
+        return ablation.play_year(seed, self.setup)
 
 
 @dataclass(slots=True)
@@ -57,11 +73,12 @@ class Row:
     figures: list[Figures] = field(default_factory=list)
 
     def total(self, name: str) -> Any:
-        return sum((getattr(one, name) for one in self.figures), type(getattr(self.figures[0], name))())
+        """Add up one of the figures, a number or a Counter, over all years."""
+        return functools.reduce(operator.add, [getattr(year, name) for year in self.figures])
 
     @property
     def availabilities(self) -> list[float]:
-        return sorted(one.careful for one in self.figures)
+        return sorted(year.careful for year in self.figures)
 
     @property
     def mean(self) -> float:
@@ -69,24 +86,25 @@ class Row:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The mean's 95 % interval, by resampling the years a thousand times."""
-        rng, years = random.Random(self.case.name), self.availabilities
+        """The mean's 95 % interval, found by drawing as many of the years a thousand times."""
+        rng = random.Random(self.case.name)
+        years = self.availabilities
         means = sorted(statistics.fmean(rng.choices(years, k=len(years))) for _ in range(1_000))
         return means[25], means[-26]
 
     @property
     def worst(self) -> Figures:
-        return min(self.figures, key=lambda one: (one.careful, one.seed))
+        return min(self.figures, key=lambda year: (year.careful, year.seed))
 
     @property
     def longest_outage(self) -> float:
-        return max((outage.seconds for one in self.figures for outage in one.outages), default=0.0)
+        return max((outage.seconds for year in self.figures for outage in year.outages), default=0.0)
 
     @property
     def hours_by_cause(self) -> Counter[str]:
         hours: Counter[str] = Counter()
-        for one in self.figures:
-            for outage in one.outages:
+        for year in self.figures:
+            for outage in year.outages:
                 hours[outage.cause] += outage.seconds / HOUR  # type: ignore[assignment]
         return hours
 
@@ -95,62 +113,126 @@ class Row:
         broken: Counter[str] = self.total("broken")
         return broken
 
+    def describe_broken(self) -> list[str]:
+        """Say of each year which invariants it broke, and how to play it again."""
+        case = self.case
+        return [
+            describe_broken(year, replay_command(year.seed, case.setup, case.ablation))
+            for year in self.figures
+            if year.broken
+        ]
+
+
+def replay_command(seed: int, setup: Setup, ablation: str = "") -> str:
+    """Return the command that plays one year of a setup again. The setup's rates have to be those of one of SETUPS."""
+    name = next(name for name, known in SETUPS.items() if known.rates == setup.rates)
+    words = [
+        ".venv/bin/python -m local.simulate",
+        f"--seed {seed}",
+        f"--rates {name}",
+        f"--standby {_yes_or_no(setup.standby)}",
+        f"--probe {_yes_or_no(setup.probe)}",
+        f"--period {setup.period:g}",
+        f"--days {setup.days}",
+    ]
+    words += [f"--setting {setting}={value}" for setting, value in setup.settings.items()]
+    if ablation:
+        words.append(f"--without '{ablation}'")
+    return " ".join(words)
+
+
+def _yes_or_no(is_yes: object) -> str:
+    return "yes" if is_yes else "no"
+
 
 def cases(scale: float) -> Iterator[Case]:
-    """Yield what is played; `scale` is the part of the whole study's years."""
+    """Yield what is played. `scale` is the part of the whole study's years."""
+    yield from _headline_cases(scale)
+    yield from _schedule_cases(scale)
+    yield from _ablation_cases(scale)
+    yield from _setting_cases(scale)
+    yield from _invariant_cases(scale)
 
-    def years(number: int) -> int:
-        return max(2, round(number * scale))
 
-    yield Case("headline", "with a standby", REAL, years(1_000))
-    yield Case("headline", "without a standby", replace(REAL, standby=False), years(100))
-    yield Case("headline", "harsh rates, with a standby", HARD, years(20))
-    yield Case("headline", "harsh rates, without a standby", replace(HARD, standby=False), years(20))
+def _years(number: int, scale: float) -> int:
+    return max(2, round(number * scale))
+
+
+def _headline_cases(scale: float) -> Iterator[Case]:
+    for name, setup, number in (
+        ("with a standby", REAL, 1_000),
+        ("without a standby", replace(REAL, standby=False), 100),
+        ("harsh rates, with a standby", HARD, 20),
+        ("harsh rates, without a standby", replace(HARD, standby=False), 20),
+    ):
+        yield Case(table="headline", name=name, setup=setup, years=_years(number, scale))
+
+
+def _schedule_cases(scale: float) -> Iterator[Case]:
+    years = _years(8, scale)
     for name, period in PERIODS.items():
-        for with_standby in (True, False):
-            setup = replace(COMPARED, period=period, standby=with_standby)
-            yield Case("schedules", f"{name}{'' if with_standby else ', no standby'}", setup, years(8))
-    yield Case("ablations", "the product", COMPARED, years(8))
+        setup = replace(COMPARED, period=period)
+        yield Case(table="schedules", name=name, setup=setup, years=years)
+        alone = replace(setup, standby=False)
+        yield Case(table="schedules", name=f"{name}, no standby", setup=alone, years=years)
+
+
+def _ablation_cases(scale: float) -> Iterator[Case]:
+    years = _years(8, scale)
+    yield Case(table="ablations", name="the product", setup=COMPARED, years=years)
     for name, ablation in ABLATIONS.items():
         if ablation.is_studied:
-            yield Case("ablations", name, COMPARED, years(8), name)
+            yield Case(table="ablations", name=name, setup=COMPARED, years=years, ablation=name)
+
+
+def _setting_cases(scale: float) -> Iterator[Case]:
+    years = _years(8, scale)
     for setting, values in SETTINGS.items():
         for value in values:
             setup = replace(COMPARED, settings={setting: value})
-            yield Case("settings", f"{setting} = {value}", setup, years(8))
-    yield Case("settings", "with a probe", replace(COMPARED, probe=True), years(8))
+            yield Case(table="settings", name=f"{setting} = {value}", setup=setup, years=years)
+    yield Case(table="settings", name="with a probe", setup=replace(COMPARED, probe=True), years=years)
+
+
+def _invariant_cases(scale: float) -> Iterator[Case]:
     for standby, probe in itertools.product((True, False), (True, False)):
-        yield Case("invariants", "the product", replace(TORTURED, standby=standby, probe=probe), years(10))
+        setup = replace(TORTURED, standby=standby, probe=probe)
+        yield Case(table="invariants", name="the product", setup=setup, years=_years(10, scale))
     for name in ABLATIONS:
-        yield Case("invariants", name, TORTURED, years(3), name)
+        yield Case(table="invariants", name=name, setup=TORTURED, years=_years(3, scale), ablation=name)
 
 
-def play(planned: Iterable[Case], workers: int) -> list[Row]:
-    """Play all years, showing how far it is on standard error; the result does not depend on `workers`."""
+def play_all(planned: Iterable[Case], workers: int) -> list[Row]:
+    """Play all years, and show the progress on standard error. The result does not depend on `workers`."""
     rows = [Row(case) for case in planned]
-    jobs = [(number, seed) for number, row in enumerate(rows) for seed in range(row.case.years)]
+    years = [(row, seed) for row in rows for seed in range(row.case.years)]
     with ProcessPoolExecutor(workers) as pool:
-        waiting = {pool.submit(rows[number].case.play, seed): number for number, seed in jobs}
-        for done, future in enumerate(as_completed(waiting), 1):
-            rows[waiting[future]].figures.append(future.result())
-            _progress(done, len(jobs))
+        row_of = {pool.submit(row.case.play_year, seed): row for row, seed in years}
+        for number, future in enumerate(as_completed(row_of), 1):
+            row_of[future].figures.append(future.result())
+            _show_progress(number, len(years))
     for row in rows:
-        row.figures.sort(key=lambda one: one.seed)
+        row.figures.sort(key=lambda year: year.seed)
     return rows
 
 
-def trace(rows: Iterable[Row]) -> str:
+def trace_of(rows: Iterable[Row]) -> str:
     """Return one hash over the traces of all years: the same seeds, the same hash."""
-    return hashlib.sha256("".join(one.trace for row in rows for one in row.figures).encode()).hexdigest()[:16]
+    traces = "".join(year.trace for row in rows for year in row.figures)
+    return hashlib.sha256(traces.encode()).hexdigest()[:16]
 
 
-def workers() -> int:
+def default_workers() -> int:
     return os.cpu_count() or 1
 
 
-def _progress(done: int, of: int) -> None:
+def _show_progress(done: int, total: int) -> None:
+    text = f"{done} of {total} years"
     if sys.stderr.isatty():
-        bar = "#" * (40 * done // of)
-        print(f"\r[{bar:<40}] {done} of {of} years", end="\n" if done == of else "", file=sys.stderr, flush=True)
-    elif done == of or done % max(1, of // 20) == 0:
-        print(f"{done} of {of} years", file=sys.stderr, flush=True)
+        bar = "#" * (40 * done // total)
+        end = "\n" if done == total else ""
+        print(f"\r[{bar:<40}] {text}", end=end, file=sys.stderr, flush=True)
+        return
+    reports_every = max(1, total // 20)
+    if done == total or done % reports_every == 0:
+        print(text, file=sys.stderr, flush=True)

@@ -6,9 +6,9 @@ import signal
 import sys
 from pathlib import Path
 
-from local.clock import Clock
-from local.vendor import Vendor
-from local.world import CLIENTS
+from local.emulators.clock import Clock
+from local.emulators.token_endpoint import Vendor
+from local.emulators.world import CLIENTS
 from scripts import ROOT
 from scripts.deploy_local.check_list import CheckList
 from scripts.deploy_local.emulator import PROGRAM, Aws

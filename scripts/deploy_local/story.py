@@ -8,8 +8,8 @@ from typing import Any
 
 import requests
 
-from local.vendor import Vendor
-from local.world import CLIENTS
+from local.emulators.token_endpoint import Vendor
+from local.emulators.world import CLIENTS
 from scripts import ROOT
 from scripts.deploy_local import shortfalls
 from scripts.deploy_local.check_list import CheckList

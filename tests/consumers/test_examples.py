@@ -19,9 +19,9 @@ import pytest
 import yaml
 from botocore.validate import ParamValidator
 
-from local.clock import Clock
-from local.loopback import Loopback, LoopbackServer
-from local.world import World
+from local.emulators.clock import Clock
+from local.emulators.loopback import Loopback, LoopbackServer
+from local.emulators.world import World
 from tests.conftest import secrets_in
 from tests.integration.test_local_commands import free_ports, served
 

@@ -27,9 +27,9 @@ from tango_token import (
     for_requests,
 )
 
-from local.clock import Clock
-from local.secrets_manager import CUT, AwsFault
-from local.world import TOKEN_SECRET, World, environment
+from local.emulators.clock import Clock
+from local.emulators.secrets_manager import CUT, AwsFault
+from local.emulators.world import TOKEN_SECRET, World, environment
 
 START = 1_772_409_600.0
 DAY, HOUR = 86_400, 3_600

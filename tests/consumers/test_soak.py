@@ -1,6 +1,6 @@
 """The soak's short version: no call fails that a correct consumer could have got through."""
 
-from local.soak import CYCLE_HOURS, soak
+from local.commands.soak import CYCLE_HOURS, soak
 
 
 def test_a_crowd_of_consumers_never_fails() -> None:

@@ -15,8 +15,8 @@ import pytest
 
 from bench.meter import Meter
 from handler import settings
-from local.clock import Clock
-from local.world import World
+from local.emulators.clock import Clock
+from local.emulators.world import World
 from scripts.prune import SERVICES, UNREACHABLE, prune_endpoints
 from tests.conftest import secrets_in
 from tests.deployment.test_runtime import python_path  # noqa: F401 - the fixture that makes the package, once

@@ -26,9 +26,9 @@ import requests
 
 from bench.processes import INVOKE, children, free_addresses
 from bench.tools import CACHE, RIE_RUNS_ON, SAM_CLI, cached, fetch_rie, runtime_client
-from local.clock import Clock
-from local.faults import Fault
-from local.world import TOKEN_SECRET, World
+from local.emulators.clock import Clock
+from local.emulators.faults import Fault
+from local.emulators.world import TOKEN_SECRET, World
 from scripts import LOCK, ROOT
 from scripts.bytecode import full_version, target_python
 from scripts.package import fill

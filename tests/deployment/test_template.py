@@ -17,10 +17,11 @@ from handler import secrets_manager
 from handler.errors import CredentialsError, CredentialsRefused, OutcomeUnknown, RefreshError, StoreError
 from handler.policy import CLOCK_DIFFERENCE_SECONDS
 from handler.settings import Settings, service_name
-from local.clock import Clock
-from local.faults import Fault
-from local.secrets_manager import LOST_ANSWER, AwsFault
-from local.world import CREDENTIALS_SECRET, TIMEOUT_SECONDS, TOKEN_SECRET, World, environment
+from local.aws_lambda import TIMEOUT_SECONDS
+from local.emulators.clock import Clock
+from local.emulators.faults import Fault
+from local.emulators.secrets_manager import LOST_ANSWER, AwsFault
+from local.emulators.world import CREDENTIALS_SECRET, TOKEN_SECRET, World, environment
 from tests.deployment.stack import ACCOUNT, NAME, REGION, ROOT, TEMPLATE, Json, Stack, arn
 
 if TYPE_CHECKING:

@@ -15,12 +15,12 @@ import pytest
 
 from handler.errors import StoreError
 from handler.refresh import Keeper
-from local.clock import Clock
-from local.faults import Fault
-from local.loopback import Loopback, LoopbackServer
-from local.secrets_manager import AwsFault, Call
-from local.vendor import TokenRequest
-from local.world import CREDENTIALS_SECRET, TOKEN_SECRET, World
+from local.emulators.clock import Clock
+from local.emulators.faults import Fault
+from local.emulators.loopback import Loopback, LoopbackServer
+from local.emulators.secrets_manager import AwsFault, Call
+from local.emulators.token_endpoint import TokenRequest
+from local.emulators.world import CREDENTIALS_SECRET, TOKEN_SECRET, World
 from tests.conftest import secrets_in
 
 MINUTE, HOUR, DAY = 60, 3_600, 86_400

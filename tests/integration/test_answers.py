@@ -19,10 +19,10 @@ from handler.errors import (
     VendorError,
     VendorUnreachable,
 )
-from local.clock import Clock
-from local.faults import Fault
-from local.vendor import OMITTED
-from local.world import World
+from local.emulators.clock import Clock
+from local.emulators.faults import Fault
+from local.emulators.token_endpoint import OMITTED
+from local.emulators.world import World
 from tests.integration.helpers import (
     DAY,
     DOWN,

@@ -27,10 +27,10 @@ from handler.errors import (
     VendorError,
     VendorUnreachable,
 )
-from local.clock import Clock
-from local.faults import Fault
-from local.secrets_manager import CUT, AwsFault
-from local.world import CREDENTIALS_SECRET, TOKEN_SECRET, World, environment
+from local.emulators.clock import Clock
+from local.emulators.faults import Fault
+from local.emulators.secrets_manager import CUT, AwsFault
+from local.emulators.world import CREDENTIALS_SECRET, TOKEN_SECRET, World, environment
 from tests.conftest import secrets_in
 from tests.integration.helpers import (
     CURRENT,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from local.play import Played, play
+from local.commands.two_days import Played, play_two_days
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +37,7 @@ def run(*arguments: str, env: dict[str, str] | None = None) -> subprocess.Comple
 
 def test_with_a_standby_no_call_of_the_played_consumer_fails() -> None:
     """From the first token on every hourly call goes through, though one token is lost and the vendor is down."""
-    played = Played(list(play(standby=True)))
+    played = Played(list(play_two_days(standby=True)))
     assert all(played.calls)
     assert len(played.calls) == 49
     assert played.lost == 1
@@ -48,7 +48,7 @@ def test_with_a_standby_no_call_of_the_played_consumer_fails() -> None:
 
 def test_without_a_standby_the_same_days_show_what_a_lost_token_costs() -> None:
     """The consumer is without a token from the old one's end until the vendor's interval is over and it is up again."""
-    played = Played(list(play(standby=False)))
+    played = Played(list(play_two_days(standby=False)))
     down = [tick.at for tick in played.ticks if tick.consumer != 200 and not tick.is_retry]
     assert len(down) == 20
     assert played.calls[-1]
@@ -56,7 +56,7 @@ def test_without_a_standby_the_same_days_show_what_a_lost_token_costs() -> None:
 
 def test_every_vendor_request_of_the_played_days_has_its_reason() -> None:
     """The summary can name each request with why it was made."""
-    for tick in play(standby=True):
+    for tick in play_two_days(standby=True):
         assert len(tick.why) == len(tick.requests)
 
 

@@ -22,8 +22,8 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionClosedError
 
-from local.clock import Clock
-from local.secrets_manager import CUT, LOST_ANSWER, AwsFault, SecretsManager, Stored, _attach
+from local.emulators.clock import Clock
+from local.emulators.secrets_manager import CUT, LOST_ANSWER, AwsFault, SecretsManager, Stored, _attach
 
 NOW = 1_700_000_000
 DAY = 86_400
@@ -256,7 +256,7 @@ def test_a_move_is_checked_and_made_in_one_step(aws: Aws) -> None:
         _attach(*arguments)
 
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(2) as threads:
-        patch.setattr("local.secrets_manager._attach", attach)
+        patch.setattr("local.emulators.secrets_manager._attach", attach)
         refusals = list(threads.map(lambda version_id: aws.move(secret, LEDGER, None, version_id), mine))
     assert sorted(refusals) == ["", INVALID_PARAMETER]
 

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from handler.errors import OutcomeUnknown
-from local.clock import Clock
-from local.faults import Fault
-from local.secrets_manager import CUT
-from local.world import World
+from local.emulators.clock import Clock
+from local.emulators.faults import Fault
+from local.emulators.secrets_manager import CUT
+from local.emulators.world import World
 from tests.conftest import secrets_in
 
 if TYPE_CHECKING:

@@ -21,9 +21,9 @@ from handler.errors import (
 )
 from handler.model import Client
 from handler.secrets_manager import SecretStore
-from local.faults import Fault
-from local.secrets_manager import REGION, AwsFault
-from local.world import AWS, World
+from local.emulators.faults import Fault
+from local.emulators.secrets_manager import REGION, AwsFault
+from local.emulators.world import AWS, World
 from tests.integration.helpers import (
     HOUR,
     INTERVAL,
@@ -41,7 +41,7 @@ from tests.integration.helpers import (
 )
 
 if TYPE_CHECKING:
-    from local.clock import Clock
+    from local.emulators.clock import Clock
 
 NAME, OTHER_NAME = "tango/credentials", "tango/other"
 ARN = f"arn:aws:secretsmanager:us-east-1:123456789012:secret:{NAME}-AbCdEf"

@@ -22,10 +22,10 @@ from handler.errors import (
     VendorUnreachable,
 )
 from handler.model import utc
-from local.clock import Clock
-from local.faults import Fault
-from local.secrets_manager import CUT, LOST_ANSWER, AwsFault
-from local.world import CREDENTIALS_SECRET, TOKEN_SECRET, World
+from local.emulators.clock import Clock
+from local.emulators.faults import Fault
+from local.emulators.secrets_manager import CUT, LOST_ANSWER, AwsFault
+from local.emulators.world import CREDENTIALS_SECRET, TOKEN_SECRET, World
 from tests.conftest import secrets_in
 from tests.integration.helpers import (
     CURRENT,

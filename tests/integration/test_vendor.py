@@ -15,9 +15,9 @@ from urllib.parse import quote_plus, urlencode, urlsplit
 import pytest
 import requests
 
-from local.clock import Clock
-from local.faults import Fault
-from local.vendor import OMITTED, Vendor
+from local.emulators.clock import Clock
+from local.emulators.faults import Fault
+from local.emulators.token_endpoint import OMITTED, Vendor
 
 NOW = 1_700_000_000
 INTERVAL, LIFETIME = 72_000, 86_400

@@ -20,9 +20,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from handler.errors import OutcomeUnknown, VendorError, VendorUnreachable
-from local.clock import Clock
-from local.faults import Fault
-from local.world import World
+from local.emulators.clock import Clock
+from local.emulators.faults import Fault
+from local.emulators.world import World
 from tests.integration.helpers import DAY, HOUR, MINUTE, Received, Recorder, ledger, now, traffic, world_of
 
 ROOT = Path(__file__).parents[2]

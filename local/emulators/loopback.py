@@ -1,4 +1,4 @@
-"""An HTTP server on 127.0.0.1, for the time of a block."""
+"""An HTTP server on 127.0.0.1, for the length of a block."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import Self
 
 class LoopbackServer(ThreadingHTTPServer):
     def server_bind(self) -> None:
-        # HTTPServer asks the resolver for our name, which can take seconds on a machine without a network.
+        # HTTPServer asks the resolver for this machine's name, which can take seconds without a network.
         socketserver.TCPServer.server_bind(self)
-        self.server_name, self.server_port = "127.0.0.1", self.socket.getsockname()[1]
+        self.server_name = "127.0.0.1"
+        self.server_port = self.socket.getsockname()[1]
 
 
 class Loopback:

@@ -7,22 +7,21 @@ import signal
 import sys
 import threading
 
-from local.clock import Clock
-from local.world import World
+from local.emulators.clock import Clock
+from local.emulators.world import World
 
-VENDOR_PORT, SECRETS_PORT = 8701, 8702
+VENDOR_PORT = 8701
+SECRETS_PORT = 8702
 
 
 def serve(vendor_port: int, secrets_port: int) -> int:
-    """Return the exit code; a port that is taken is one clear line."""
+    """Return the exit code. If a port is taken, one line says so."""
     stopped = threading.Event()
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, lambda *_: stopped.set())
     try:
         with World(Clock(), ports=(vendor_port, secrets_port)) as world:
-            more = {"API_URL": world.vendor.api_url, "TANGO_EMULATOR": world.vendor.url}
-            for name, value in (world.environment() | more).items():
-                print(f"export {name}={shlex.quote(value)}", flush=True)
+            _print_exports(world)
             print("# Both servers are up; Ctrl-C stops them.", file=sys.stderr, flush=True)
             stopped.wait()
     except OSError as error:
@@ -30,3 +29,12 @@ def serve(vendor_port: int, secrets_port: int) -> int:
         return 1
     print("# Stopped.", file=sys.stderr)
     return 0
+
+
+def _print_exports(world: World) -> None:
+    variables = world.environment() | {
+        "API_URL": world.vendor.api_url,
+        "TANGO_EMULATOR": world.vendor.url,
+    }
+    for name, value in variables.items():
+        print(f"export {name}={shlex.quote(value)}", flush=True)

@@ -17,38 +17,39 @@ from handler import app
 from handler.refresh import Keeper
 from handler.secrets_manager import SecretStore
 from handler.settings import Settings, service_name
-from local.secrets_manager import SecretsManager
-from local.vendor import Vendor
+from local.aws_lambda import TIMEOUT_SECONDS
+from local.emulators.secrets_manager import SecretsManager
+from local.emulators.token_endpoint import Vendor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from local.clock import Clock
+    from local.emulators.clock import Clock
 
-CREDENTIALS_SECRET, TOKEN_SECRET = "tango/credentials", "tango/token"
+CREDENTIALS_SECRET = "tango/credentials"
+TOKEN_SECRET = "tango/token"
 CLIENTS = {"client-blue": "blue-secret-of-the-emulator", "client-green": "green-secret-of-the-emulator"}
-TIMEOUT_SECONDS = 420.0  # the function's, as in template.yaml
-# boto3 needs some; the emulator looks at none of them.
+# boto3 needs credentials and a region; the emulator does not look at them.
 AWS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "AWS_DEFAULT_REGION": "us-east-1"}
 
 
 @dataclass
 class Context:
-    """What Lambda hands to the handler, by a clock that can be moved."""
+    """What Lambda passes to the handler, by a clock that can be moved."""
 
     clock: Clock
-    ends: float
+    deadline: float
     function_name: str = "token-refresh"
     memory_limit_in_mb: int = 256
     invoked_function_arn: str = "arn:aws:lambda:us-east-1:123456789012:function:token-refresh"
     aws_request_id: str = "local"
 
     def get_remaining_time_in_millis(self) -> int:
-        return int((self.ends - self.clock.now()) * 1_000)
+        return int((self.deadline - self.clock.now()) * 1_000)
 
 
 class World:
-    """Starts both servers and creates both secrets; the token secret has no value yet, as after a deployment."""
+    """Starts both servers and creates both secrets. The token secret has no value yet, as after a deployment."""
 
     def __init__(
         self,
@@ -59,13 +60,14 @@ class World:
         vendor: Mapping[str, Any] | None = None,
     ) -> None:
         self.clock = clock
-        self.vendor = Vendor(clock, CLIENTS, port=ports[0], **(vendor or {}))
-        self.secrets = SecretsManager(clock, port=ports[1])
+        vendor_port, secrets_port = ports
+        self.vendor = Vendor(clock, CLIENTS, port=vendor_port, **(vendor or {}))
+        self.secrets = SecretsManager(clock, port=secrets_port)
         self.client_secrets = dict(CLIENTS)
         self.primary, self.standby = CLIENTS
         self._with_standby = standby
-        self.output = ""  # all that the handler ever let out: results, errors, log, metrics
-        self.lines: list[dict[str, Any]] = []  # the same of the last run, parsed
+        self.output = ""  # of all runs: results, errors, log and metrics
+        self.lines: list[dict[str, Any]] = []  # of the last run: log and metrics, parsed
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -76,14 +78,17 @@ class World:
         client = self.secrets.client()
         client.create_secret(Name=CREDENTIALS_SECRET)
         client.create_secret(Name=TOKEN_SECRET)
-        self.put_credentials(self.primary, self.standby if self._with_standby else None)
+        if self._with_standby:
+            self.put_credentials(self.primary, self.standby)
+        else:
+            self.put_credentials(self.primary)
         return self
 
     def __exit__(self, *exception: object) -> None:
         self._stack.close()
 
     def environment(self, **overrides: str) -> dict[str, str]:
-        """Return the handler's whole environment, AWS's part included."""
+        """Return the handler's whole environment, including AWS's part."""
         return AWS | {
             "AWS_ENDPOINT_URL_SECRETS_MANAGER": self.secrets.url,
             "CREDENTIALS_SECRET_ID": CREDENTIALS_SECRET,
@@ -93,7 +98,7 @@ class World:
         }
 
     def keeper(self, **overrides: str) -> Keeper:
-        """Return what a new process of the function would hold, by this world's clock."""
+        """Return what a new process of the function would have, by this world's clock."""
         with environment(self.environment(**overrides)) as env:
             settings = Settings.from_env(env)
             store = SecretStore.connect(settings.credentials_secret_id, settings.token_secret_id)
@@ -102,12 +107,13 @@ class World:
     def invoke(
         self, event: object = None, keeper: Keeper | None = None, timeout: float = TIMEOUT_SECONDS
     ) -> dict[str, Any]:
-        """Invoke the function as Lambda would, in a new process where no `keeper` is given."""
-        kept = keeper or self.keeper()
+        """Invoke the function as Lambda would, in a new process unless a `keeper` is given."""
+        process = keeper or self.keeper()
+        event = {} if event is None else event
         context = Context(self.clock, self.clock.now() + timeout)
         with captured() as output:
             try:
-                result = app.handle({} if event is None else event, context, lambda: kept)
+                result = app.handle(event, context, lambda: process)
                 self.output += json.dumps(result)
             except Exception as error:
                 self.output += "".join(traceback.format_exception(error)) + repr(error)
@@ -119,10 +125,14 @@ class World:
                 self.lines = [json.loads(line) for line in output.getvalue().splitlines()]
 
     def put_credentials(self, primary: str, standby: str | None = None) -> None:
-        """Write the credentials secret as an operator would, with what `client_secrets` has for these clients."""
-        pair = [{"client_id": one, "client_secret": self.client_secrets[one]} for one in (primary, standby) if one]
-        document = pair[0] | ({"standby": pair[1]} if standby else {})
+        """Write the credentials secret as an operator would, with these clients' secrets from `client_secrets`."""
+        document: dict[str, Any] = self._credential(primary)
+        if standby:
+            document["standby"] = self._credential(standby)
         self.secrets.client().put_secret_value(SecretId=CREDENTIALS_SECRET, SecretString=json.dumps(document))
+
+    def _credential(self, client_id: str) -> dict[str, str]:
+        return {"client_id": client_id, "client_secret": self.client_secrets[client_id]}
 
     def token(self) -> dict[str, Any]:
         """Return the token document that consumers read."""
@@ -131,7 +141,7 @@ class World:
         return document
 
     def consume(self) -> int:
-        """Do as a consumer does: read the secret, call the API; return the HTTP status, 0 where there is no token."""
+        """Read the secret and call the API, as a consumer does. Return the HTTP status, or 0 if there is no token."""
         access_token = self.token()["access_token"]
         if access_token is None:
             return 0
@@ -141,7 +151,7 @@ class World:
 
 @contextmanager
 def environment(values: Mapping[str, str]) -> Iterator[Mapping[str, str]]:
-    """Have exactly these variables beside the machine's own, for the time of the block: boto3 reads them there."""
+    """Add these variables to the machine's own for the length of the block, since boto3 reads them there."""
     before = dict(os.environ)
     os.environ.update(values)
     try:
@@ -153,10 +163,10 @@ def environment(values: Mapping[str, str]) -> Iterator[Mapping[str, str]]:
 
 @contextmanager
 def captured() -> Iterator[io.StringIO]:
-    """Have what the handler writes, log and metrics, instead of letting it go to standard output."""
+    """Catch what the handler writes, log and metrics, which otherwise goes to standard output."""
     output = io.StringIO()
     log = logging.getLogger(service_name()).handlers[0]
-    assert isinstance(log, logging.StreamHandler)  # noqa: S101 - Powertools', made when handler.app was imported
+    assert isinstance(log, logging.StreamHandler)  # noqa: S101 - Powertools made it when handler.app was imported
     before = log.setStream(output)
     try:
         with redirect_stdout(output):

@@ -1,4 +1,4 @@
-"""Time that can be moved: what the emulated world and the handler read instead of the machine's clock."""
+"""A clock that can be moved. The emulated world and the handler in it read this one, not the machine's."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 
 
 class Clock:
-    """Unix time in seconds, either the machine's plus an offset or, with `start`, standing still until moved."""
+    """Unix time in seconds: the machine's plus an offset or, with `start`, a time that stands still until moved."""
 
     def __init__(self, start: float | None = None) -> None:
         self._start = start
@@ -23,7 +23,7 @@ class Clock:
             self._offset += seconds
 
     def sleep(self, seconds: float) -> None:
-        """Let `seconds` pass: really where the clock runs, at once where it stands still."""
+        """Let `seconds` pass: in real time if the clock runs, at once if it stands still."""
         if self._start is None:
             time.sleep(seconds)
         else:

@@ -1,0 +1,135 @@
+"""Many consumers call the API while tokens change, a client is deactivated and Secrets Manager is down."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import requests
+
+from local.commands.two_days import START
+from local.durations import HOUR, MINUTE
+from local.emulators.clock import Clock
+from local.emulators.secrets_manager import CUT
+from local.emulators.world import TOKEN_SECRET, World, environment
+
+if TYPE_CHECKING:
+    from tango_token import TokenReader
+
+PYTHON_HELPER = Path(__file__).parents[2] / "consumers" / "python"
+CYCLE_HOURS = 54  # three changes of the token: the rotation, and two renewals 20 hours apart
+ROTATION_HOUR = 6  # of each cycle
+OUTAGE_HOURS = range(9, 12)  # of each cycle
+STEP_SECONDS = 5 * MINUTE  # by which the emulated clock moves
+CALL_PAUSE_SECONDS = 0.2  # real ones, between two calls of a thread
+STEP_PAUSE_SECONDS = CALL_PAUSE_SECONDS / 40  # real ones, between two moves of the clock
+
+
+@dataclass
+class Soaked:
+    """What the consumers met.
+
+    A call that failed was avoidable if the secret held a good token, and in this world it always does.
+    """
+
+    hours: int
+    threads: int
+    calls: int = 0
+    failures: Counter[str] = field(default_factory=Counter)
+    tokens: int = 0  # that the secret had, one after the other
+    reads: int = 0
+
+    def __str__(self) -> str:
+        kinds = f" {dict(self.failures)}" if self.failures else ""
+        return (
+            f"{self.threads} threads, {self.hours} hours, {self.tokens} tokens one after the other\n"
+            f"API calls: {self.calls}; avoidable failures: {self.failures.total()}{kinds}\n"
+            f"secret reads per hour per process: {self.reads / self.hours:.1f} ({self.reads} in all)"
+        )
+
+
+def token_reader() -> type[TokenReader]:
+    """Return the class of consumers/python, which is not installed here."""
+    sys.path.insert(0, str(PYTHON_HELPER))
+    from tango_token import TokenReader
+
+    return TokenReader
+
+
+def soak(hours: int = CYCLE_HOURS, threads: int = 50) -> Soaked:
+    """Play the hours of the emulated clock as fast as they go."""
+    clock = Clock(START)
+    soaked = Soaked(hours, threads)
+    stop = threading.Event()
+    with World(clock) as world, environment(world.environment()):
+        reader = token_reader()(TOKEN_SECRET, token_url=world.vendor.token_url, now=clock.now)
+        world.invoke()
+        callers = [
+            threading.Thread(target=_call_until_stopped, args=(world, reader, soaked, stop)) for _ in range(threads)
+        ]
+        for caller in callers:
+            caller.start()
+        try:
+            for hour in range(hours):
+                _play_hour(world, hour % CYCLE_HOURS)
+        finally:
+            stop.set()
+            for caller in callers:
+                caller.join()
+        soaked.calls = len(world.vendor.api_calls)
+        soaked.reads = reader.reads
+        soaked.tokens = len(world.vendor.issued)
+    return soaked
+
+
+def _play_hour(world: World, hour: int) -> None:
+    is_outage = hour in OUTAGE_HOURS
+    world.secrets.outage = CUT if is_outage else None
+    for _ in range(HOUR // STEP_SECONDS):
+        world.clock.advance(STEP_SECONDS)
+        threading.Event().wait(STEP_PAUSE_SECONDS)  # lets the callers call
+    if is_outage:
+        return  # the function's runs would fail, as the consumers' reads do
+    if hour == ROTATION_HOUR:
+        _rotate(world)
+    world.invoke()
+
+
+def _rotate(world: World) -> None:
+    """Make the standby the primary, deactivate the old primary, and make a new standby."""
+    old = world.primary
+    world.primary = world.standby
+    world.put_credentials(world.primary, old)
+    world.invoke()
+    world.vendor.deactivate(old)
+    number = len(world.client_secrets)
+    world.standby = f"client-{number}"
+    world.client_secrets[world.standby] = f"secret-{number}-of-the-emulator"
+    world.vendor.add_client(world.standby, world.client_secrets[world.standby])
+    world.put_credentials(world.primary, world.standby)
+
+
+def _call_until_stopped(world: World, reader: TokenReader, soaked: Soaked, stop: threading.Event) -> None:
+    from tango_token.for_requests import TangoAuth
+
+    with requests.Session() as session:
+        session.auth = TangoAuth(reader)
+        while not stop.wait(CALL_PAUSE_SECONDS):
+            failure = _failure_of_call(session, world.vendor.api_url)
+            if failure:
+                soaked.failures[failure] += 1
+
+
+def _failure_of_call(session: requests.Session, url: str) -> str:
+    """Call the API; return what went wrong, or an empty text."""
+    try:
+        answer = session.get(url, timeout=30)
+    except Exception as error:  # noqa: BLE001 - whatever a call ends with is counted
+        return type(error).__name__
+    if answer.ok:
+        return ""
+    return f"HTTP {answer.status_code}"

@@ -1,0 +1,164 @@
+"""Two days of the hourly schedule in seconds: the real handler, a vendor that fails now and then, and a consumer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import dropwhile
+from typing import TYPE_CHECKING
+
+from handler.errors import RefreshError
+from local.aws_lambda import RETRY_PAUSES_SECONDS
+from local.durations import HOUR
+from local.emulators.clock import Clock
+from local.emulators.faults import Fault
+from local.emulators.world import World
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from handler.refresh import Keeper
+    from local.emulators.token_endpoint import TokenRequest
+
+HOURS = 48
+START = datetime(2026, 3, 2, tzinfo=UTC).timestamp()
+OUTAGE = Fault.answer(503, {"error": "temporarily_unavailable"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tick:
+    """One invocation, and what a consumer met right after it. Times in Unix seconds."""
+
+    at: float
+    outcome: str  # the result's, or the error's name
+    reason: str
+    seconds_remaining: int
+    requests: tuple[TokenRequest, ...]
+    why: tuple[str, ...]  # the reason of each request
+    consumer: int  # the API's HTTP status, 0 if there was no token to call with
+    note: str
+
+    @property
+    def is_retry(self) -> bool:
+        return (self.at - START) % HOUR != 0
+
+
+@dataclass(frozen=True)
+class Played:
+    """All ticks, and what they add up to."""
+
+    ticks: list[Tick]
+
+    @property
+    def calls(self) -> list[bool]:
+        """Whether the consumer's call of each hour was successful, from the first token on."""
+        statuses = [tick.consumer for tick in self.ticks if not tick.is_retry]
+        from_first_token = dropwhile(lambda status: status == 0, statuses)
+        return [status == 200 for status in from_first_token]
+
+    @property
+    def lost(self) -> int:
+        """How many tokens the vendor issued that nobody received."""
+        requests = [request for tick in self.ticks for request in tick.requests]
+        return len([request for request in requests if request.issued and request.status == 0])
+
+
+def play_two_days(*, standby: bool) -> Iterator[Tick]:
+    """Yield each tick as it happens. The same things happen with and without a standby credential."""
+    clock = Clock(START)
+    with World(clock, standby=standby) as world:
+        keeper = world.keeper()
+        story = _story(world, standby=standby)
+        for hour in range(HOURS + 1):
+            note = story[hour]() if hour in story else ""
+            yield from _invocations(world, keeper, note)
+            next_hour_at = START + (hour + 1) * HOUR
+            clock.advance(next_hour_at - clock.now())
+
+
+def _invocations(world: World, keeper: Keeper, note: str) -> Iterator[Tick]:
+    """Invoke the function, and repeat it as Lambda does if it fails."""
+    tick = _tick(world, keeper, note)
+    yield tick
+    for pause in RETRY_PAUSES_SECONDS:
+        if tick.outcome not in _error_names():
+            return
+        world.clock.advance(pause)
+        tick = _tick(world, keeper, note="")
+        yield tick
+
+
+def _story(world: World, *, standby: bool) -> dict[int, Callable[[], str]]:
+    """Return what happens right before the tick of an hour, each as a function that returns what it did in words."""
+
+    def rotate() -> str:
+        if standby:
+            world.put_credentials("client-green", "client-blue")
+        else:
+            world.put_credentials("client-green")
+        return "operator puts the new credential in"
+
+    def retire() -> str:
+        world.vendor.deactivate("client-blue")
+        if not standby:
+            return "operator deactivates the old one"
+        world.client_secrets["client-red"] = "red-secret-of-the-emulator"
+        world.vendor.add_client("client-red", world.client_secrets["client-red"])
+        world.put_credentials("client-green", "client-red")
+        return "operator deactivates the old one, and makes a new standby"
+
+    def lose_answer() -> str:
+        world.vendor.script(Fault.cut(issues=True))
+        return "the vendor issues a token, and its answer is lost"
+
+    def begin_outage() -> str:
+        world.vendor.outage = OUTAGE
+        return "the vendor is down"
+
+    def end_outage() -> str:
+        world.vendor.outage = None
+        return "the vendor is back"
+
+    return {3: rotate, 5: retire, 24: lose_answer, 45: begin_outage, 47: end_outage}
+
+
+def _tick(world: World, keeper: Keeper, note: str) -> Tick:
+    at = world.clock.now()
+    requests_before = len(world.vendor.requests)
+    try:
+        result = world.invoke({"action": "refresh"}, keeper)
+    except RefreshError as error:
+        outcome = type(error).__name__
+        reason = ""
+        seconds_remaining = _seconds_remaining(world)
+    else:
+        outcome = result["outcome"]
+        reason = result["reason"]
+        seconds_remaining = result["seconds_remaining"]
+    why = _request_reasons(world)
+    if not reason and why:
+        reason = why[0]
+    return Tick(
+        at=at,
+        outcome=outcome,
+        reason=reason,
+        seconds_remaining=seconds_remaining,
+        requests=tuple(world.vendor.requests[requests_before:]),
+        why=why,
+        consumer=world.consume(),
+        note=note,
+    )
+
+
+def _request_reasons(world: World) -> tuple[str, ...]:
+    """Return the reasons that the last run's log gives for its claims to acquire."""
+    claims = [line for line in world.lines if line.get("message") == "Claimed"]
+    return tuple(line["reason"] for line in claims if line["client_id"])
+
+
+def _seconds_remaining(world: World) -> int:
+    return max(0, int(world.token()["expires_at"] - world.clock.now()))
+
+
+def _error_names() -> set[str]:
+    return {error.__name__ for error in RefreshError.__subclasses__()}

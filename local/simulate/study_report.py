@@ -1,0 +1,270 @@
+"""The study in print: `docs/RELIABILITY.md` and its plots, the same for the same seeds."""
+
+from __future__ import annotations
+
+import statistics
+from typing import TYPE_CHECKING
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+import matplotlib.pyplot as plt
+
+from local.durations import HOUR
+from local.markdown import table
+from local.simulate.ablations import ABLATIONS
+from local.simulate.causes import CAUSES, OTHERWISE
+from local.simulate.invariants import INVARIANTS
+from local.simulate.rates import HARSH, REALISTIC
+from local.simulate.study import trace_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from local.simulate.study import Row
+
+YEAR_DAYS = 365
+YEAR_HOURS = YEAR_DAYS * 24
+NOISE = "Each line has few years: a difference that lies within the intervals means nothing."
+COMPARED = "Harsh rates, so that differences show, but without outages of a whole day, which no variant can bridge."
+PRODUCT_COLOR = "#1f5fa8"
+ALTERNATIVE_COLOR = "#c0392b"
+ABLATION_COLOR = "#8a8f98"
+ALTERNATIVES = {"refreshes at every run", "refreshes when expiring", "each service its own"}
+MIN_PLOTTED_HOURS = 1e-2  # a log scale has no zero
+FOUR_NINES = 1e-4
+
+INTRODUCTION = """# Reliability: how often consumers hold a good token
+
+Every table and plot here comes from `make study`; the same seeds give the same figures. It plays years of the real
+handler: its code decides, claims, asks and publishes. Clock, schedule, Lambda, vendor, Secrets Manager, people and
+consumers are simulated, and all that happens in a year comes from its one seed. Stand-ins take the place of the AWS
+client and the HTTP exchange; a test shows that a year leaves the very same trace with botocore and requests themselves.
+
+*Availability* is the part of the time, from the first token on, in which a consumer has a token that the vendor's API
+takes, if it reads the secret again on a 401. A *plain* consumer caches the secret for an hour, whatever happens.
+These are simulated figures under stated rates, not a promise: a vendor with other habits gives other figures.
+`.venv/bin/python -m local.simulate --seed 7` prints all that happened in one year; `--help` says how to choose others.
+"""
+
+
+def write(rows: Sequence[Row], folder: Path) -> Path:
+    """Write the report and its plots into the folder; return the report's path."""
+    tables: dict[str, list[Row]] = {}
+    for row in rows:
+        tables.setdefault(row.case.table, []).append(row)
+    folder.mkdir(parents=True, exist_ok=True)
+    mpl.rcParams["svg.hashsalt"] = "reliability"  # the same plot is the same file
+    _plot_years(tables["headline"], folder / "reliability-years.svg")
+    _plot_bars(tables["schedules"], folder / "reliability-schedules.svg")
+    _plot_bars(tables["ablations"], folder / "reliability-ablations.svg")
+    path = folder / "RELIABILITY.md"
+    closing = f"\nTrace of all years: `{trace_of(rows)}`."
+    path.write_text("\n".join([INTRODUCTION, *_sections(tables), closing]) + "\n")
+    return path
+
+
+def _sections(tables: dict[str, list[Row]]) -> Iterable[str]:
+    headline = tables["headline"]
+    yield "## The figures\n"
+    yield _headline(headline)
+    yield "\n![Years by their hours without a token](reliability-years.svg)\n"
+    yield (
+        "Hours without a token in 100 years, by cause. "
+        "An outage counts for the first cause in this order that happened since the last token was acquired.\n"
+    )
+    yield _causes(headline)
+    yield "\nTokens that were issued and lost, per 1,000 refreshes; `vendor_…` is the fault that the answer met.\n"
+    yield _lost(headline)
+    yield "\n## How often to look\n"
+    yield f"{COMPARED} A check of a fresh token is one call.\n"
+    yield _comparison(tables["schedules"], "schedule")
+    yield "\n![Hours without a token by schedule](reliability-schedules.svg)\n"
+    yield "## What each mechanism is for\n"
+    yield f"{COMPARED} The first line is the product.\n"
+    yield _comparison(tables["ablations"], "without")
+    yield "\n![Hours without a token, by what is taken out](reliability-ablations.svg)\n"
+    yield _ablations()
+    yield "\n## Settings\n"
+    yield f"{COMPARED}\n"
+    yield _comparison(tables["settings"], "setting")
+    yield "\n## What holds at every step\n"
+    yield _invariants(tables["invariants"])
+    yield "\n## The rates\n"
+    yield "The realistic rates with their reasons. With the harsh ones clocks are up to five minutes apart.\n"
+    yield _rates()
+
+
+def _percent(part: float) -> str:
+    return f"{100 * part:.4f} %"
+
+
+def _hours(seconds: float) -> str:
+    return f"{seconds / HOUR:.1f} h"
+
+
+def _hours_without_token(row: Row) -> float:
+    return (1 - row.mean) * YEAR_HOURS
+
+
+def _headline(rows: Sequence[Row]) -> str:
+    cells: dict[str, Callable[[Row], str]] = {
+        "years": lambda row: str(len(row.figures)),
+        "availability, mean": lambda row: _percent(row.mean),
+        "its 95 % interval": lambda row: " to ".join(map(_percent, row.interval)),
+        "years without any outage": lambda row: str(sum(not year.outages for year in row.figures)),
+        "worst year": lambda row: f"{_percent(row.worst.careful)} (seed {row.worst.seed})",
+        "longest outage": lambda row: _hours(row.longest_outage),
+        "a plain consumer, mean": lambda row: _percent(statistics.fmean(year.plain for year in row.figures)),
+        "tokens published": lambda row: f"{row.total('published'):,}",
+        "tokens lost": lambda row: str(row.total("lost").total()),
+        "refused by the limit": lambda row: str(row.total("refusals")),
+        "requests to the vendor a day": lambda row: f"{_per_day(row, 'requests'):.2f}",
+        "AWS calls a day": lambda row: f"{_per_day(row, 'calls'):.1f}",
+        "most versions in 24 h": _max_versions,
+        "invariants broken": lambda row: str(row.broken.total()),
+    }
+    heads = ["", *(row.case.name for row in rows)]
+    return table(heads, [[name, *map(cell, rows)] for name, cell in cells.items()])
+
+
+def _per_day(row: Row, figure: str) -> float:
+    """Return the figure's mean per day of whole years."""
+    mean: float = row.total(figure) / len(row.figures) / YEAR_DAYS
+    return mean
+
+
+def _max_versions(row: Row) -> str:
+    return str(max(year.max_versions_per_day for year in row.figures))
+
+
+def _causes(rows: Sequence[Row]) -> str:
+    causes = [cause for cause in (*CAUSES, OTHERWISE) if any(row.hours_by_cause[cause] for row in rows)]
+
+    def hours_in_100_years(row: Row, cause: str) -> str:
+        return f"{row.hours_by_cause[cause] * 100 / len(row.figures):.1f}"
+
+    return _by_cause(rows, causes, hours_in_100_years)
+
+
+def _lost(rows: Sequence[Row]) -> str:
+    causes = sorted({cause for row in rows for cause in row.total("lost")})
+
+    def lost_in_1000(row: Row, cause: str) -> str:
+        return f"{row.total('lost')[cause] * 1_000 / row.total('published'):.3f}"
+
+    return _by_cause(rows, causes, lost_in_1000)
+
+
+def _by_cause(rows: Sequence[Row], causes: Iterable[str], cell: Callable[[Row, str], str]) -> str:
+    heads = ["cause", *(row.case.name for row in rows)]
+    return table(heads, [[cause, *(cell(row, cause) for row in rows)] for cause in causes])
+
+
+def _comparison(rows: Sequence[Row], head: str) -> str:
+    heads = [
+        head,
+        "availability",
+        "its 95 % interval",
+        "h a year without",
+        "longest",
+        "lost",
+        "refused",
+        "requests a day",
+        "most versions",
+    ]
+    return table(heads, map(_comparison_cells, rows)) + f"\n\nLost and refused are per year. {NOISE}"
+
+
+def _comparison_cells(row: Row) -> list[str]:
+    years = sum(year.days for year in row.figures) / YEAR_DAYS
+    return [
+        row.case.name,
+        _percent(row.mean),
+        " to ".join(f"{100 * part:.2f}" for part in row.interval),
+        f"{_hours_without_token(row):.1f}",
+        _hours(row.longest_outage),
+        f"{row.total('lost').total() / years:.1f}",
+        f"{row.total('refusals') / years:.1f}",
+        f"{row.total('requests') / years / YEAR_DAYS:.2f}",
+        _max_versions(row),
+    ]
+
+
+def _ablations() -> str:
+    studied = {name: ablation for name, ablation in ABLATIONS.items() if ablation.is_studied}
+    return "\n".join(f"- *{name}*: {ablation.words}." for name, ablation in studied.items())
+
+
+def _invariants(rows: Sequence[Row]) -> str:
+    whole = [row for row in rows if not row.case.ablation]
+    ablated = [row for row in rows if row.case.ablation]
+    days = sum(year.days for row in whole for year in row.figures)
+    runs = sum(row.total("runs").total() for row in whole)
+    broken = sum(row.broken.total() for row in whole)
+    introduction = (
+        f"Checked at every write, request and end of a run. In {days:,} days ({runs:,} runs) of rates far beyond the\n"
+        f"harsh ones, with and without a standby and a probe, {broken} were broken. The second column names what\n"
+        "breaks each, which shows that each can fail:\n"
+    )
+    lines = []
+    for name, sentence in INVARIANTS.items():
+        breakers = [f"*{row.case.name}* ({row.broken[name]})" for row in ablated if row.broken[name]]
+        lines.append([sentence, ", ".join(breakers) or "nothing here"])
+    return introduction + "\n" + table(["what holds", "broken by (times)"], lines)
+
+
+def _rates() -> str:
+    harsh = {name: value for name, value, _, _ in HARSH.table()}
+    lines = [[name, f"{value:g}", f"{harsh[name]:g}", per, why] for name, value, per, why in REALISTIC.table()]
+    return table(["rate", "realistic", "harsh", "per", "why"], lines)
+
+
+def _plot_years(rows: Sequence[Row], path: Path) -> None:
+    """Draw how many years in a hundred are worse than so many hours without a token."""
+    figure, axes = plt.subplots(figsize=(8, 4), layout="constrained")
+    colors = (PRODUCT_COLOR, ALTERNATIVE_COLOR, PRODUCT_COLOR, ALTERNATIVE_COLOR)
+    styles = ("-", "-", ":", ":")
+    for row, color, style in zip(rows, colors, styles, strict=True):
+        hours = sorted((1 - part) * YEAR_HOURS for part in row.availabilities)
+        share = [100 * (len(hours) - index) / len(hours) for index in range(len(hours))]
+        plotted_hours = [max(hour, MIN_PLOTTED_HOURS) for hour in hours]
+        axes.step(plotted_hours, share, where="post", color=color, ls=style, label=row.case.name)
+    axes.set(
+        xscale="log",
+        xlabel="hours of a year without a token",
+        ylabel="years as bad or worse, %",
+        xlim=(MIN_PLOTTED_HOURS, None),
+    )
+    axes.axvline(YEAR_HOURS * FOUR_NINES, color="#bbb", lw=0.8)
+    axes.text(YEAR_HOURS * FOUR_NINES, 101, "99.99 %", fontsize=8, color="#555", ha="center")
+    axes.legend(frameon=False, fontsize=8)
+    _finish(figure, axes, path)
+
+
+def _plot_bars(rows: Sequence[Row], path: Path) -> None:
+    figure, axes = plt.subplots(figsize=(8, 0.7 + 0.27 * len(rows)), layout="constrained")
+    names = [row.case.name for row in rows]
+    hours = [max(_hours_without_token(row), MIN_PLOTTED_HOURS) for row in rows]
+    axes.barh(names, hours, color=[_bar_color(name) for name in names])
+    axes.set(xscale="log", xlabel="hours of a year without a token (log scale)")
+    axes.invert_yaxis()
+    _finish(figure, axes, path)
+
+
+def _bar_color(name: str) -> str:
+    if name in ALTERNATIVES:
+        return ALTERNATIVE_COLOR
+    if name in ABLATIONS or name.endswith("no standby"):
+        return ABLATION_COLOR
+    return PRODUCT_COLOR
+
+
+def _finish(figure: Figure, axes: Axes, path: Path) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, metadata={"Date": None})
+    plt.close(figure)
