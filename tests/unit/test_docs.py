@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from handler.app import COUNTED, parse_event
+from handler.app import parse_event
 from handler.errors import ConfigurationError, RefreshError
 from handler.settings import Settings, service_name
+from handler.telemetry import COUNTED
 from tests.deployment.stack import ROOT, TEMPLATE
 
 Row = list[str]
@@ -30,7 +31,12 @@ READ_BY_LIBRARIES = {
 def markdown_files() -> list[Path]:
     """Return every document of the repository, relative to its root."""
     paths = (path.relative_to(ROOT) for path in ROOT.rglob("*.md"))
-    return sorted(path for path in paths if not any(part in MADE or part.startswith(".") for part in path.parts))
+    return sorted(path for path in paths if not any(is_made(part) for part in path.parts))
+
+
+def is_made(part: str) -> bool:
+    """Say whether a folder of this name is a tool's own or a command's output."""
+    return part in MADE or part.startswith(".")
 
 
 def section(document: str, heading: str) -> str:
@@ -48,15 +54,20 @@ def first_table(text: str) -> list[Row]:
     for line in lines:
         if not line.startswith("|"):
             break
-        rows.append([cell.strip().replace("`", "") for cell in line.strip().strip("|").split("|")])
+        cells = line.strip().strip("|").split("|")
+        rows.append([cell.strip().replace("`", "") for cell in cells])
     return rows
 
 
-def differing(documented: dict[str, str], actual: dict[str, str]) -> dict[str, tuple[str | None, str | None]]:
-    """Return each name whose two values differ, or that only one side has, with both values."""
-    names = sorted(documented.keys() | actual.keys())
-    both = {name: (documented.get(name), actual.get(name)) for name in names}
-    return {name: values for name, values in both.items() if values[0] != values[1]}
+def assert_same(documented: dict[str, str], actual: dict[str, str]) -> None:
+    """Fail with each name whose two values differ, or that only one side has."""
+    differing = []
+    for name in sorted(documented.keys() | actual.keys()):
+        in_document = documented.get(name, "nothing")
+        in_code = actual.get(name, "nothing")
+        if in_document != in_code:
+            differing.append(f"{name} is documented as {in_document}, but is {in_code}")
+    assert not differing, "; ".join(differing)
 
 
 def shown(default: object) -> str:
@@ -78,11 +89,12 @@ def required_variables() -> set[str]:
 def parameters_in(value: object) -> set[str]:
     """Return the template's parameters that this value refers to, however deep."""
     references = set(re.findall(r'"Ref": "(\w+)"', json.dumps(value)))
-    return references & TEMPLATE["Parameters"].keys()
+    return references & set(TEMPLATE["Parameters"])
 
 
 def template_variables() -> dict[str, object]:
-    variables: dict[str, object] = TEMPLATE["Resources"]["RefreshFunction"]["Properties"]["Environment"]["Variables"]
+    properties = TEMPLATE["Resources"]["RefreshFunction"]["Properties"]
+    variables: dict[str, object] = properties["Environment"]["Variables"]
     return variables
 
 
@@ -92,9 +104,9 @@ def test_each_variable_of_the_table_is_a_setting_with_its_default() -> None:
     required = required_variables()
     actual = dict(READ_BY_LIBRARIES)
     for field in fields(Settings):
-        variable = field.name.upper()
-        actual[variable] = "required" if variable in required else shown(field.default)
-    assert differing(documented, actual) == {}
+        actual[field.name.upper()] = shown(field.default)
+    actual |= dict.fromkeys(required, "required")
+    assert_same(documented, actual)
 
 
 def test_service_name_has_the_default_of_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,7 +119,7 @@ def test_each_parameter_of_the_table_is_the_template_s_with_its_default() -> Non
     """A new parameter, or another default, shows in docs/CONFIGURATION.md."""
     documented = {parameter: default for _, _, parameter, default, _ in configuration() if parameter}
     actual = {name: shown(about["Default"]) for name, about in TEMPLATE["Parameters"].items()}
-    assert differing(documented, actual) == {}
+    assert_same(documented, actual)
 
 
 def test_each_parameter_sets_the_variable_of_its_row() -> None:
@@ -116,22 +128,24 @@ def test_each_parameter_sets_the_variable_of_its_row() -> None:
     rows = {variable: parameter for variable, _, parameter, _, _ in configuration() if variable}
     assert variables.keys() - rows.keys() == set()
     passed = {name: parameters_in(variables.get(name)) - {"Environment"} for name in rows}
-    documented = {name: {parameter} if parameter else set() for name, parameter in rows.items()}
-    assert {name: passed[name] for name in rows if passed[name] != documented[name]} == {}
+    assert_same(rows, {name: ", ".join(sorted(parameters)) for name, parameters in passed.items()})
 
 
 def test_template_and_code_have_the_same_default() -> None:
     """A variable does not change its value because a template passes it."""
     rows = [row for row in configuration() if row[0] and row[2] and row[1] != "required"]
-    assert {row[0]: row[3] for row in rows if row[1] != row[3]} == {}
+    assert rows
+    assert_same({row[0]: row[1] for row in rows}, {row[0]: row[3] for row in rows})
 
 
 def test_each_error_of_the_table_is_one_of_the_code_s() -> None:
     """A new error, or another `retryable`, shows in docs/REFERENCE.md."""
     table = first_table(section("docs/REFERENCE.md", "## Errors"))
     documented = {error: re.split(r"\W", retryable)[0] for error, retryable, *_ in table}
-    actual = {one.__name__: "yes" if one("x").retryable else "no" for one in RefreshError.__subclasses__()}
-    assert differing(documented, actual) == {}
+    yes_or_no = {True: "yes", False: "no"}
+    classes = RefreshError.__subclasses__()
+    actual = {one.__name__: yes_or_no[one("x").retryable] for one in classes}
+    assert_same(documented, actual)
 
 
 def test_the_table_of_errors_stands_once() -> None:
@@ -153,13 +167,14 @@ def test_each_event_key_of_the_table_is_one_that_the_code_reads() -> None:
     table = first_table(section("docs/REFERENCE.md", "## Events"))
     documented = {key: default for key, default, _ in table}
     actual = {key: json.dumps(default) for key, default in parse_event({}).items()}
-    assert differing(documented, actual) == {}
+    assert_same(documented, actual)
 
 
 def test_each_sample_event_is_in_the_reference() -> None:
     """An event that is added to events/ is told of."""
     text = section("docs/REFERENCE.md", "## Events")
-    assert [path.name for path in (ROOT / "events").iterdir() if f"../events/{path.name}" not in text] == []
+    names = [path.name for path in (ROOT / "events").iterdir()]
+    assert [name for name in names if f"../events/{name}" not in text] == []
 
 
 def anchors(path: Path) -> set[str]:
@@ -179,18 +194,21 @@ def anchors(path: Path) -> set[str]:
 
 def broken_links(path: Path) -> list[str]:
     """Return the relative links of a document that lead nowhere."""
-    broken = []
     text = CODE_SPAN.sub("", FENCE.sub("", path.read_text()))
-    for link in LINK.findall(text):
-        if re.match(r"[a-z]+:", link):  # another site
-            continue
-        name, _, anchor = link.partition("#")
-        target = (path.parent / name).resolve() if name else path
-        is_inside = target.is_relative_to(ROOT)
-        has_anchor = not anchor or (target.suffix == ".md" and target.is_file() and anchor in anchors(target))
-        if not is_inside or not target.exists() or not has_anchor:
-            broken.append(link)
-    return broken
+    relative = [link for link in LINK.findall(text) if not re.match("[a-z]+:", link)]
+    return [link for link in relative if not leads_somewhere(link, path)]
+
+
+def leads_somewhere(link: str, path: Path) -> bool:
+    name, _, anchor = link.partition("#")
+    target = path
+    if name:
+        target = (path.parent / name).resolve()
+    if not target.is_relative_to(ROOT) or not target.exists():
+        return False
+    if not anchor:
+        return True
+    return target.suffix == ".md" and anchor in anchors(target)
 
 
 @pytest.mark.parametrize("path", markdown_files(), ids=str)
