@@ -1,4 +1,7 @@
-"""The same function from a shell: `python -m handler [events/FILE.json]`; only the result goes to standard output."""
+"""The same function from a shell: `python -m handler [events/FILE.json]`.
+
+Only the result goes to standard output.
+"""
 
 import argparse
 import json
@@ -8,34 +11,62 @@ import time
 from contextlib import redirect_stdout, suppress
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 from handler.errors import EventError, RefreshError
 
+TIMEOUT_SECONDS = 420  # the function's, as in template.yaml
+
 
 def main(*arguments: str) -> int:
-    """Return the exit code: 0 with the result as JSON, or 1 with one clear line on standard error."""
-    ends = time.monotonic() + 420  # seconds: the function's timeout in template.yaml
-    identity = dict.fromkeys(("function_name", "memory_limit_in_mb", "invoked_function_arn", "aws_request_id"), "shell")
-    context = SimpleNamespace(**identity, get_remaining_time_in_millis=lambda: (ends - time.monotonic()) * 1_000)
+    """Return the exit code: 0 and the result as JSON, or 1 and one clear line on standard error."""
+    context = _context(deadline=time.monotonic() + TIMEOUT_SECONDS)
     parser = argparse.ArgumentParser(prog="python -m handler", description=__doc__)
-    parser.add_argument("event", nargs="?", type=Path, help="a file of events/; without one: refresh if due")
+    parser.add_argument(
+        "event",
+        nargs="?",
+        type=Path,
+        help="a file of events/; without one: refresh if due",
+    )
     file = parser.parse_args(arguments).event
     logging.disable()
     try:
-        try:
-            event = json.loads(file.read_text()) if file else {}
-        except (ValueError, RecursionError):  # not JSON, not Unicode; nested too deeply
-            raise EventError(f"{file} is not JSON") from None
-        with redirect_stdout(None):  # Powertools writes the metrics there
-            from handler.app import lambda_handler
-
-            result = lambda_handler(event, context)
-        with suppress(BrokenPipeError), sys.stdout:  # `| head` may have read enough; closed, it is not flushed again
+        result = _invoke(_read_event(file), context)
+        # `| head` may have read enough. The closed output is not flushed again.
+        with suppress(BrokenPipeError), sys.stdout:
             print(json.dumps(result, indent=2))
     except (RefreshError, OSError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _context(deadline: float) -> Any:
+    """Return what Lambda would hand to the handler. `deadline` goes by time.monotonic()."""
+    return SimpleNamespace(
+        function_name="shell",
+        memory_limit_in_mb="shell",
+        invoked_function_arn="shell",
+        aws_request_id="shell",
+        get_remaining_time_in_millis=lambda: (deadline - time.monotonic()) * 1_000,
+    )
+
+
+def _read_event(file: Path | None) -> Any:
+    if file is None:
+        return {}
+    try:
+        return json.loads(file.read_text())
+    except (ValueError, RecursionError):  # not JSON, not Unicode, or nested too deeply
+        raise EventError(f"{file} is not JSON") from None
+
+
+def _invoke(event: Any, context: Any) -> dict[str, Any]:
+    with redirect_stdout(None):  # Powertools writes the metrics there
+        from handler.app import lambda_handler
+
+        result: dict[str, Any] = lambda_handler(event, context)
+    return result
 
 
 if __name__ == "__main__":

@@ -1,32 +1,51 @@
-"""What can go wrong; `retryable` says whether running again, unchanged, can help."""
+"""What can go wrong in a run."""
 
 
 class RefreshError(Exception):
-    """Root of all. `suspicious`: a token may have been granted unheard; `retry_after`: seconds; `code`: AWS's own."""
+    """The root of all errors of this package.
 
-    retryable = suspicious = False
-    retry_after: int | None = None
-    code = ""
+    `retryable`: the same run, repeated without a change, can succeed.
+    `possibly_granted`: the vendor may have issued a token that nobody received.
+    `retry_after`: seconds that the vendor asks for before the next request; None if it does not say.
+    `code`: AWS's own error code; empty if the error does not come from AWS.
+    """
 
-    def __init__(self, message: str, **facts: bool | int | str) -> None:
+    retryable = False
+    possibly_granted = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retryable: bool | None = None,
+        possibly_granted: bool | None = None,
+        retry_after: int | None = None,
+        code: str = "",
+    ) -> None:
+        """`retryable` and `possibly_granted` are those of the class if they are not given."""
         super().__init__(message)
-        self.__dict__.update(facts)
+        if retryable is not None:
+            self.retryable = retryable
+        if possibly_granted is not None:
+            self.possibly_granted = possibly_granted
+        self.retry_after = retry_after
+        self.code = code
 
 
 class ConfigurationError(RefreshError):
-    """An environment variable, or the function's timeout, is unfit: the message names each one."""
+    """An environment variable or the function's timeout is wrong. The message names each one."""
 
 
 class EventError(RefreshError):
-    """The event asks for nothing that this function does; nothing was read."""
+    """The event asks for something that this function does not do. Nothing was read."""
 
 
 class CredentialsError(RefreshError):
-    """The credentials secret is missing, without a value, or not the JSON that it should be."""
+    """The credentials secret is missing, has no value, or is not the JSON that it must be."""
 
 
 class StoreError(RefreshError):
-    """Secrets Manager did not do as asked; retryable but for denied access and a missing secret."""
+    """Secrets Manager failed or refused. Retryable, except for denied access and a missing secret."""
 
     retryable = True
 
@@ -38,7 +57,7 @@ class Busy(RefreshError):
 
 
 class RateLimited(RefreshError):
-    """The client has had its token for this interval, as the vendor says or as the ledger knows."""
+    """The client has had its token for this interval. The vendor or the ledger says so."""
 
 
 class CredentialsRefused(RefreshError):
@@ -46,16 +65,17 @@ class CredentialsRefused(RefreshError):
 
 
 class VendorError(RefreshError):
-    """The vendor answered with no token, or keeps failing so that nobody asks it for now."""
+    """The vendor answered without a token, or it failed so often that nobody asks it for now."""
 
 
 class VendorUnreachable(RefreshError):
-    """The request was never sent whole (DNS, connect, TLS): no slot can have been spent."""
+    """The request was never sent (DNS, connect, TLS), so it cannot have spent a slot."""
 
     retryable = True
 
 
 class OutcomeUnknown(RefreshError):
-    """The request was sent and no whole answer came: a token may have been issued unheard."""
+    """The request was sent and no whole answer came. The vendor may have issued a token."""
 
-    retryable = suspicious = True
+    retryable = True
+    possibly_granted = True

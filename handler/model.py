@@ -1,61 +1,90 @@
-"""The values that the refresh works with, and their JSON; a repr never shows a secret. Times are Unix seconds."""
+"""The documents that the refresh works with. A repr never shows a secret. Times are Unix seconds."""
 
 import json
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any
 
 from handler.errors import CredentialsError
 
-SEED = '{"access_token": null, "expires_at": 0, "schema": 1}'  # before any token was issued
+# The first document of the token secret: no token has been issued yet.
+SEED = '{"access_token": null, "expires_at": 0, "schema": 1}'
+SCHEMA = 1
+# int() refuses a number of more digits than this, and that must not cost the token next to it.
+_MAX_INT_DIGITS = 4_000
 
 
 def utc(unix_seconds: float) -> str:
-    """ISO 8601 with `Z`, to the second, for people."""
+    """Return ISO 8601 with `Z`, to the second, for people."""
     return datetime.fromtimestamp(unix_seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def json_object(text: str | bytes | None, *, is_lenient: bool = False) -> dict[str, Any]:
-    """Return the JSON object in `text`; an empty one where it is none, however it manages not to be one.
+def json_object(text: str | bytes | None, *, ignore_trailing: bool = False) -> dict[str, Any]:
+    """Return the JSON object in `text`. Returns {} if the text is not a JSON object, for any reason.
 
-    `is_lenient`: whatever stands behind the object does not matter.
+    `ignore_trailing`: anything may follow the object.
     """
-    # int() raises at thousands of digits, which must not cost the token that stands beside the number.
-    decoder = json.JSONDecoder(parse_int=lambda digits: (int if len(digits) < 4_000 else float)(digits))
-    try:
-        decoded = text.decode() if isinstance(text, bytes) else text or ""
-        return _object(decoder.raw_decode(decoded.lstrip())[0] if is_lenient else decoder.decode(decoded))
-    except (ValueError, RecursionError):  # not JSON, not Unicode; nested too deeply
+    if text is None:
         return {}
+    decoder = json.JSONDecoder(parse_int=_parse_int)
+    try:
+        if isinstance(text, bytes):
+            text = text.decode()
+        if ignore_trailing:
+            value, _ = decoder.raw_decode(text.lstrip())
+        else:
+            value = decoder.decode(text)
+    except (ValueError, RecursionError):  # not JSON, not Unicode, or nested too deeply
+        return {}
+    return as_object(value)
 
 
-def _object(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
+def as_object(value: Any) -> dict[str, Any]:
+    """Return a JSON value if it is an object, else {}."""
+    if isinstance(value, dict):
+        return value
+    return {}
 
 
-def _fits(value: Any, kind: Any) -> bool:
-    """Say whether a JSON value is of the kind; a number must be whole, from 0, and no `true`."""
-    return isinstance(value, kind) and not isinstance(value, bool) and not (isinstance(value, int) and value < 0)
+def read_fields(cls: Any, value: Any) -> dict[str, Any] | None:
+    """Return the fields of the dataclass from a JSON object. Returns None if one has another type."""
+    document = as_object(value)
+    found = {}
+    for one in fields(cls):
+        found[one.name] = document.get(one.name)
+        if not has_type(found[one.name], one.type):
+            return None
+    return found
 
 
-def _fields(cls: Any, value: Any) -> dict[str, Any] | None:
-    """Return the dataclass's fields as a JSON object has them; None where one is of another kind."""
-    found = {one.name: _object(value).get(one.name) for one in fields(cls)}
-    return found if all(_fits(found[one.name], one.type) for one in fields(cls)) else None
+def has_type(value: Any, expected: Any) -> bool:
+    """Say whether a JSON value has the type. A number is whole and not negative; `true` is not one."""
+    if isinstance(value, bool):
+        return False
+    if isinstance(value, int) and value < 0:
+        return False
+    return isinstance(value, expected)
+
+
+def _parse_int(digits: str) -> int | float:
+    if len(digits) < _MAX_INT_DIGITS:
+        return int(digits)
+    return float(digits)
 
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """An OAuth 2.0 client (RFC 6749 section 2): who asks the vendor for a token."""
+    """An OAuth 2.0 client (RFC 6749 section 2), which asks the vendor for a token."""
 
     client_id: str
     client_secret: str = field(repr=False)
 
     @classmethod
     def parse(cls, document: dict[str, Any], prefix: str = "") -> "Client":
-        """Raise CredentialsError that names the field at fault, and never repeats what it holds."""
-        for value, name in ((document.get(name), name) for name in ("client_id", "client_secret")):
-            # A pasted line break would cost an hour's refusal.
+        """Raise CredentialsError, which names the field at fault and never repeats its value."""
+        for name in ("client_id", "client_secret"):
+            value = document.get(name)
+            # A line break that was pasted along would cost an hour: the vendor refuses the secret.
             if not isinstance(value, str) or not value.strip() or not value.isprintable():
                 raise CredentialsError(f"the credentials secret: {prefix}{name} is missing, empty or not plain text")
         return cls(document["client_id"], document["client_secret"])
@@ -63,7 +92,7 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """The credentials secret; its version tells a secret that was corrected from the one that was refused."""
+    """The credentials secret. Its version tells a corrected secret from the one that was refused."""
 
     primary: Client
     standby: Client | None
@@ -75,21 +104,29 @@ class Credentials:
         document = json_object(text)
         if not document:
             raise CredentialsError("the credentials secret is not a JSON object with client_id and client_secret")
-        primary, standby = Client.parse(document), document.get("standby")
-        if standby is None:
-            return cls(primary, None, version_id)
-        if _object(standby).get("client_id") == primary.client_id:
-            raise CredentialsError("the credentials secret: standby has the primary's client_id")
-        return cls(primary, Client.parse(_object(standby), "standby."), version_id)
+        primary = Client.parse(document)
+        standby = _parse_standby(document.get("standby"), primary)
+        return cls(primary, standby, version_id)
 
     @property
     def client_ids(self) -> set[str]:
-        return {client.client_id for client in (self.primary, self.standby) if client}
+        if self.standby is None:
+            return {self.primary.client_id}
+        return {self.primary.client_id, self.standby.client_id}
 
 
-@dataclass(frozen=True, slots=True)
+def _parse_standby(value: Any, primary: Client) -> Client | None:
+    if value is None:
+        return None
+    document = as_object(value)
+    if document.get("client_id") == primary.client_id:
+        raise CredentialsError("the credentials secret: standby has the primary's client_id")
+    return Client.parse(document, prefix="standby.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Token:
-    """An access token and where it came from."""
+    """An access token and where it comes from: the public part of the token secret's document."""
 
     access_token: str = field(repr=False)
     token_type: str
@@ -100,86 +137,41 @@ class Token:
     audience: str
     token_url: str
 
-    def to_json(self, ledger: "Ledger") -> str:
-        """Return the token secret's document, whose keys every consumer relies on."""
-        more = {"expires_at_utc": utc(self.expires_at), "schema": 1, "ledger": asdict(ledger)}
-        return json.dumps(asdict(self) | more)
+    def document(self) -> dict[str, Any]:
+        """Return the keys of the token secret's document that every consumer relies on."""
+        return asdict(self) | {"expires_at_utc": utc(self.expires_at), "schema": SCHEMA}
 
-    def is_superseded(self, current: "Token | None") -> bool:
-        """Say whether the current token is of the same client, and as new or newer."""
-        return current is not None and current.client_id == self.client_id and current.acquired_at >= self.acquired_at
+    def is_superseded_by(self, current: "Token | None") -> bool:
+        """Say whether the current token belongs to the same client and is as new or newer."""
+        if current is None or current.client_id != self.client_id:
+            return False
+        return current.acquired_at >= self.acquired_at
 
     @classmethod
-    def parse(cls, text: str | None, now: float, max_lifetime: int, margin: int) -> "Token | None":
-        """Return what the document says as far as it can be true; None where it is no token.
+    def parse(
+        cls,
+        text: str | None,
+        *,
+        now: float,
+        max_lifetime_seconds: int,
+        clock_margin_seconds: int,
+    ) -> "Token | None":
+        """Return the token in a document, or None if the document is not a token.
 
-        It ends `max_lifetime` seconds after it was acquired at the latest, and one acquired more than `margin`
-        seconds ahead of `now` is no token: no slip of a hand makes a token that is never renewed.
+        The document is believed only as far as it can be true, so that no mistake of a person makes a
+        token that is never renewed. A token ends `max_lifetime_seconds` after it was acquired, at the
+        latest. A document that was acquired more than `clock_margin_seconds` ahead of `now` is not a
+        token.
         """
-        found = _fields(cls, json_object(text))
-        if not found or not found["access_token"].strip() or found["acquired_at"] > now + margin:
+        found = read_fields(cls, json_object(text))
+        if found is None:
             return None
-        if not (found["access_token"] + found["client_id"]).isprintable():
-            return None  # half a surrogate pair can neither be sent nor told of in a result
-        return cls(**found | {"expires_at": min(found["expires_at"], found["acquired_at"] + max_lifetime)})
-
-
-@dataclass(frozen=True, slots=True)
-class Lock:
-    """One run's claim. Without a client it publishes a token that is at hand already."""
-
-    run_id: str
-    client_id: str | None
-    claimed_at: int
-    until: int
-
-
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """When one client may ask next, and why not before."""
-
-    not_before: int = 0
-    reason: str | None = None
-    suspicions: int = 0
-    credentials_version: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Ledger:
-    """What is known of locks and slots; `retry_at` is 0 where nobody backs off."""
-
-    lock: Lock | None = None
-    failures: int = 0
-    retry_at: int = 0
-    slots: dict[str, Slot] = field(default_factory=dict)
-
-    def slot(self, client_id: str) -> Slot:
-        return self.slots.get(client_id, Slot())
-
-    def with_slot(self, client_id: str, slot: Slot) -> "Ledger":
-        return replace(self, slots=self.slots | {client_id: slot})
-
-    def suspected(self, client_id: str) -> "Ledger":
-        slot = self.slot(client_id)
-        return self.with_slot(client_id, replace(slot, suspicions=slot.suspicions + 1))
-
-    def closed(self, client_id: str, closed: Slot) -> "Ledger":
-        """Close the slot; no answer opens one earlier than it was, so the later of the two stands."""
-        slot = self.slot(client_id)
-        later = closed if closed.not_before >= slot.not_before else slot
-        return self.with_slot(client_id, replace(later, suspicions=slot.suspicions))
-
-    def to_json(self) -> str:
-        """Return the document of a claim; it holds no token, so it must never become AWSCURRENT."""
-        return json.dumps({"schema": 1, "ledger": asdict(self)})
-
-    @classmethod
-    def parse(cls, text: str | None) -> "Ledger":
-        """Return what the document says; a lock or a slot that makes no sense is absent, and so is a whole ledger."""
-        document = _object(json_object(text).get("ledger"))
-        lock = _fields(Lock, document.get("lock"))
-        slots = {client_id: _fields(Slot, slot) for client_id, slot in _object(document.get("slots")).items()}
-        known = {client_id: Slot(**slot) for client_id, slot in slots.items() if slot}
-        if not all(_fits(document.get(name), int) for name in ("failures", "retry_at")):
-            return cls()
-        return cls(Lock(**lock) if lock else None, document["failures"], document["retry_at"], known)
+        if not found["access_token"].strip():
+            return None
+        if found["acquired_at"] > now + clock_margin_seconds:
+            return None
+        if not found["access_token"].isprintable() or not found["client_id"].isprintable():
+            return None  # half a surrogate pair can neither be sent nor shown in a result
+        latest_end = found["acquired_at"] + max_lifetime_seconds
+        found["expires_at"] = min(found["expires_at"], latest_end)
+        return cls(**found)

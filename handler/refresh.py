@@ -1,235 +1,365 @@
-"""The refresh, step by step as in the README: claim, acquire, publish. `policy` decides; this does it."""
+"""The refresh: read, decide, then claim, acquire, publish. The steps are explained in docs/PROTOCOL.md."""
 
-import time
-import uuid
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import assert_never
 
 from handler import oauth2
-from handler.errors import Busy, ConfigurationError, CredentialsRefused, RateLimited, RefreshError, StoreError
-from handler.model import Client, Credentials, Ledger, Token, utc
-from handler.policy import CLOCK_DIFFERENCE_SECONDS, ERRORS, Action, Decision, Request, Situation, failed, settle
-from handler.secrets_manager import CURRENT, LEDGER, PREVIOUS, SecretStore, Version
-from handler.settings import Settings
+from handler.errors import (
+    Busy,
+    ConfigurationError,
+    CredentialsRefused,
+    RateLimited,
+    RefreshError,
+    StoreError,
+    VendorError,
+)
+from handler.ledger import CREDENTIALS_REFUSED, RATE_LIMITED, Ledger
+from handler.model import Client, Token, utc
+from handler.policy import (
+    BACKING_OFF,
+    Acquire,
+    Decision,
+    Keep,
+    Publish,
+    Request,
+    Restore,
+    State,
+    Wait,
+    WaitForLock,
+    decide,
+)
+from handler.reader import Reader, Snapshot, UnsavedToken, WarmProcess
+from handler.secrets_manager import CURRENT, LEDGER
+from handler.settings import CLOCK_DIFFERENCE_SECONDS
 
-POLL_SECONDS, MOST_RACES = 3, 5
-# An acquire with less time than this is not worth a slot; and Lambda kills a run at its end, so writes end before it.
-SHORTEST_ACQUIRE_SECONDS, RUN_END_SECONDS = 10, 2
-FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 8
-Result = dict[str, Any]
+# How often a run looks whether another run's lock is gone.
+POLL_SECONDS = 3
+MAX_LOST_RACES = 5
+# Lambda kills a run at its end, so writes end this much earlier.
+RUN_END_SECONDS = 2
+# Between two attempts to publish; doubled each time.
+FIRST_PAUSE_SECONDS = 0.5
+MAX_PAUSE_SECONDS = 8
+# What a run without a good token raises if it must wait for one of these reasons.
+_ERROR_OF_REASON: dict[str, type[RefreshError]] = {
+    RATE_LIMITED: RateLimited,
+    CREDENTIALS_REFUSED: CredentialsRefused,
+    BACKING_OFF: VendorError,
+}
+
+Observe = Callable[..., None]
 
 
-@dataclass(slots=True)
-class Keeper:
-    """What outlives one run of a warm process; `unsaved` has a token per client, with the run that last claimed it."""
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended: the result's words `outcome` and `reason`, and what the run knows by then."""
 
-    settings: Settings
-    store: SecretStore
-    now: Callable[[], float] = time.time
-    sleep: Callable[[float], None] = time.sleep
-    new_id: Callable[[], str] = lambda: str(uuid.uuid4())
-    unsaved: dict[str, tuple[Token, str]] = field(default_factory=dict, repr=False)
+    name: str
+    reason: str
+    snapshot: Snapshot
 
 
-class Run:
-    """One invocation: `remaining` gives the seconds until it is killed; `observe` gets what happens, safe to log."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A claim that was written. All that follows counts from `claimed_at` (Unix seconds)."""
+
+    version_id: str
+    ledger: Ledger
+    claimed_at: float
+
+
+class Refresh:
+    """One refresh.
+
+    `remaining` gives the seconds until Lambda kills the run. `observe(happening, **facts)` is told
+    what happens; it never gets a secret.
+    """
 
     def __init__(
-        self, keeper: Keeper, request: Request, remaining: Callable[[], float], observe: Callable[..., None]
+        self,
+        process: WarmProcess,
+        request: Request,
+        *,
+        remaining: Callable[[], float],
+        observe: Observe,
     ) -> None:
-        self._keeper, self._settings, self._store = keeper, keeper.settings, keeper.store
-        self._request, self._remaining, self._observe = request, remaining, observe
-        self._run_id, self._races, self._restored = keeper.new_id(), 0, False
-        shortest = min(SHORTEST_ACQUIRE_SECONDS, self._settings.acquire_timeout_seconds)
-        self._needed, self._probed = shortest + self._settings.write_reserve_seconds, dict[str, bool]()
+        self._process = process
+        self._settings = process.settings
+        self._store = process.store
+        self._request = request
+        self._remaining = remaining
+        self._observe = observe
+        self._run_id = process.new_id()
+        self._lost_races = 0
+        self._is_restored = False
+        self._tried: frozenset[str] = frozenset()  # the ids of the clients that this run has asked
         self._refusal: RefreshError | None = None
-        self.seconds_remaining = 0  # of the token that consumers have, as far as this run knows
+        self.reader = Reader(process, run_id=self._run_id, may_probe=True)
 
-    def refresh(self) -> Result:
-        """Refresh if due. Raises any RefreshError; a token that was acquired is published, or stays in the Keeper."""
-        result = None
-        while result is None:
-            seen = self._look()
-            decision = seen.decide()
-            if decision.action is Action.KEEP:
-                result = self._result("kept", decision.reason, seen)
-            elif decision.action is Action.WAIT:
-                result = self._do_without(decision.reason, seen)
-            elif self._refusal and self._remaining() < self._needed:
-                result = self._do_without(str(seen.slot(seen.credentials.primary, seen.current).reason), seen)
-            elif decision.action is Action.LOCKED:
-                self._wait_for_the_other_run()
-            elif decision.action is Action.RESTORE:
-                self._restored |= self._store.move(CURRENT, seen.previous_version_id, seen.version_id)
-                self._count_race()
-            else:
-                result = self._claim_and_publish(decision, seen)
-        return result
+    def run(self) -> Outcome:
+        """Refresh if a refresh is due.
 
-    def inspect(self, *, status: bool) -> Result:
-        """Say what a refresh would do, and for `status` what comes next: no write, no probe, no word to the vendor."""
-        seen = self._read(with_ledger=True, may_probe=False)
-        decision = seen.decide()
-        outcome = {Action.KEEP: "kept", Action.WAIT: "waiting", Action.LOCKED: "waiting"}.get(decision.action, "due")
-        result = self._result(outcome, decision.reason, seen)
-        if not status:
-            return result | {"dry_run": True}
-        ledger, previous = (self._store.read_stage(stage) for stage in (LEDGER, PREVIOUS))
-        return result | {
-            "next_due_at": seen.next_due_at(),
-            "ledger": asdict(Ledger.parse(ledger.text)),  # as it was written, lapsed lock and all
-            "safe_to_deactivate": seen.safe_to_deactivate(self._token(previous, seen.now), self._store.last_changed()),
-        }
+        Raises any RefreshError. A token that was acquired is published, or the process keeps it.
+        """
+        while True:
+            snapshot = self._read()
+            outcome = self._act(snapshot)
+            if outcome is not None:
+                return outcome
 
-    def _look(self) -> Situation:
-        seen = self._read(with_ledger=False)
-        if not seen.version_id:
-            # No version, hence no ledger: should another run write one from here on, our claim is refused.
-            return replace(seen, version_id=self._store.put_seed())
-        return self._read(with_ledger=True) if self._keeper.unsaved or seen.due(seen.current) else seen
+    def _read(self) -> Snapshot:
+        """Read as much as the decision needs: mostly the two secrets are enough."""
+        snapshot = self.reader.read_secrets()
+        if not snapshot.token_version_id:
+            # Without a version there is no ledger. If another run writes one from here on, AWS refuses our
+            # claim.
+            return replace(snapshot, token_version_id=self._store.put_seed())
+        is_due = snapshot.state.due_reason(snapshot.state.current, self._request)
+        if is_due or self._process.unsaved:
+            return self.reader.read_ledger_and_secrets()
+        return snapshot
 
-    def _read(self, *, with_ledger: bool, may_probe: bool = True) -> Situation:
-        """Read the ledger before the secrets: then a claim's compare-and-set covers all that was seen."""
-        version = self._store.read_stage(LEDGER) if with_ledger else Version()
-        secret, token = self._store.read()
-        now, unsaved = self._keeper.now(), self._keeper.unsaved
-        current = self._token(token, now)
-        self.seconds_remaining = max(0, int(current.expires_at - now)) if current else 0  # should the next line raise
-        credentials = Credentials.parse(secret.text, secret.version_id)
-        own_runs = {self._run_id, *(run_id for _, run_id in unsaved.values())}
-        for held in [held for held, _ in unsaved.values() if held.expires_at <= now or held.is_superseded(current)]:
-            del unsaved[held.client_id]
-        ledger = settle(Ledger.parse(version.text), now, own_runs, credentials, self._settings)
-        tokens = current, None, tuple(held for held, _ in unsaved.values())
-        seen = Situation(now, *tokens, ledger, credentials, self._settings, self._request)
-        seen = replace(seen, version_id=token.version_id, ledger_version_id=version.version_id)
-        if with_ledger and not seen.is_ours(current):
-            previous = self._store.read_stage(PREVIOUS)
-            seen = replace(seen, previous=self._token(previous, now), previous_version_id=previous.version_id)
-        seen = replace(seen, is_revoked=may_probe and self._is_revoked(seen))
-        self.seconds_remaining = seen.seconds_left(current)
-        return seen
+    def _act(self, snapshot: Snapshot) -> Outcome | None:
+        """Do what is decided. Returns None if the run must read and decide again."""
+        decision = self._decide(snapshot.state)
+        match decision:
+            case Keep():
+                return self._outcome("kept", "fresh", snapshot)
+            case Wait(reason):
+                return self._end_without_asking(reason, snapshot)
+            case WaitForLock():
+                self._wait_for_other_run()
+                return None
+            case Restore():
+                self._restore(snapshot)
+                return None
+            case Publish(token):
+                return self._publish_at_hand(token, snapshot)
+            case Acquire(reason, client):
+                return self._acquire_and_publish(reason, client, snapshot)
+            case _:
+                assert_never(decision)
 
-    def _token(self, version: Version, now: float) -> Token | None:
-        margin = max(self._settings.limit_margin_seconds, CLOCK_DIFFERENCE_SECONDS)
-        return Token.parse(version.text, now, self._settings.max_lifetime_seconds, margin)
+    def _decide(self, state: State) -> Decision:
+        decision = decide(state, self._request, self._tried)
+        is_at_end = isinstance(decision, Keep | Wait)
+        if not is_at_end and self._refusal and self._remaining() < self._settings.min_claim_seconds:
+            # One client was refused, and no time is left to claim for another one.
+            return Wait(str(state.primary_slot().reason))
+        return decision
 
-    def _is_revoked(self, seen: Situation) -> bool:
-        """Probe a token that is good as far as we know, once in a run; any other has no life to lose."""
-        token, probe_url = seen.current, self._settings.probe_url
-        if token and probe_url and seen.seconds_left(token) and token.access_token not in self._probed:
-            self._probed[token.access_token] = oauth2.is_revoked(token, probe_url)
-        return token is not None and self._probed.get(token.access_token, False)
-
-    def _wait_for_the_other_run(self) -> None:
-        settings, left = self._settings, self._remaining() - POLL_SECONDS
-        if left < settings.acquire_timeout_seconds + settings.write_reserve_seconds:
-            raise Busy("another run holds the lock, and no time is left to wait for it and then acquire")
-        self._observe("Locked")
-        self._keeper.sleep(POLL_SECONDS)
-
-    def _count_race(self) -> None:
-        self._races += 1
-        if self._races >= MOST_RACES:
-            raise Busy(f"other runs were faster {MOST_RACES} times")
-
-    def _result(self, outcome: str, reason: str, seen: Situation) -> Result:
-        """Return the result with the keys that the README lists; `not_before` is when the primary may next ask."""
-        token, is_restored = seen.current, self._restored and outcome in {"kept", "waiting"}
-        return {
-            "outcome": "recovered" if is_restored else outcome,
-            "reason": "previous" if is_restored else reason,
-            "expires_at": token.expires_at if token else None,
-            "expires_at_utc": utc(token.expires_at) if token else None,
-            "seconds_remaining": seen.seconds_left(token),
-            "client_id": token.client_id if token else None,
-            "not_before": seen.opens_at(token) or None,
-            "version_id": seen.version_id or None,
-            "dry_run": False,
-        }
-
-    def _do_without(self, reason: str, seen: Situation) -> Result:
-        """No slot: `waiting` while the token is good, else the error that says what is waited for."""
-        slot = seen.slot(seen.credentials.primary, seen.current)
-        if slot.reason in ERRORS and slot.not_before > seen.now:
-            self._observe(ERRORS[slot.reason].__name__, not_before=slot.not_before)
-        if self.seconds_remaining and not isinstance(self._refusal, CredentialsRefused):
-            return self._result("waiting", reason, seen)
-        message = f"no good token, and none may be asked for before {utc(seen.opens_at(seen.current))} ({reason})"
-        raise self._refusal or ERRORS.get(reason, RateLimited)(message, retryable=reason == "backing_off")
-
-    def _claim_and_publish(self, decision: Decision, seen: Situation) -> Result | None:
-        """None where the race was lost or the client was refused: then the run looks again."""
-        seen, claim_id, client = replace(seen, now=self._keeper.now()), self._keeper.new_id(), decision.client
-        claim = seen.claimed(self._run_id, decision)
-        if not self._claim(claim, claim_id, seen):
+    def _acquire_and_publish(self, reason: str, client: Client, snapshot: Snapshot) -> Outcome | None:
+        claim = self._claim(snapshot, reason, client=client)
+        if claim is None:
             return None
-        self._observe("Claimed", reason=decision.reason, client_id=client.client_id if client else None)
-        token = self._acquire(client, claim, claim_id, seen) if client else decision.token
+        token = self._acquire(client, claim, snapshot.state)
         if token is None:
             return None
-        # From here on the token is held, whatever happens: nothing else in this process is as scarce.
-        self._keeper.unsaved[token.client_id] = (token, self._run_id)
-        version_id = self._publish(token.to_json(seen.published(claim, token)), claim)
-        del self._keeper.unsaved[token.client_id]
-        seen = replace(seen, now=self._keeper.now(), current=token, is_revoked=False, version_id=version_id)
-        self.seconds_remaining = seen.seconds_left(token)
-        return self._result("refreshed" if client else "recovered", decision.reason, seen)
+        published = self._publish(token, claim, snapshot)
+        return self._outcome("refreshed", reason, published)
 
-    def _claim(self, claim: Ledger, claim_id: str, seen: Situation) -> bool:
-        """Step 7: False where another run was faster."""
-        if self._remaining() < self._needed:
-            remedy = "raise the function's timeout, or lower ACQUIRE_TIMEOUT_SECONDS and WRITE_RESERVE_SECONDS"
-            raise ConfigurationError(f"it takes {self._needed} s to acquire and save, and less are left: {remedy}")
-        if not self._store.write_ledger(claim.to_json(), claim_id, seen.ledger_version_id):
-            self._count_race()
-            return False
-        if self._keeper.now() - seen.now > self._settings.acquire_timeout_seconds / 2:
-            self._release(failed(claim, self._keeper.now()), claim_id)
+    def _publish_at_hand(self, token: Token, snapshot: Snapshot) -> Outcome | None:
+        """Publish a token that this process could not save before. Costs no slot."""
+        reason = "unsaved"
+        claim = self._claim(snapshot, reason, token_at_hand=token)
+        if claim is None:
+            return None
+        published = self._publish(token, claim, snapshot)
+        return self._outcome("recovered", reason, published)
+
+    def _claim(
+        self,
+        snapshot: Snapshot,
+        reason: str,
+        *,
+        client: Client | None = None,
+        token_at_hand: Token | None = None,
+    ) -> Claim | None:
+        """Write the ledger with a lock. Returns None if another run was faster."""
+        claim = self._plan_claim(snapshot.state.ledger, client, token_at_hand)
+        needed = self._settings.min_claim_seconds
+        if self._remaining() < needed:
+            raise ConfigurationError(
+                f"it takes {needed} s to acquire and save, and less are left: raise the function's "
+                "timeout, or lower ACQUIRE_TIMEOUT_SECONDS and WRITE_RESERVE_SECONDS"
+            )
+        is_won = self._store.compare_and_set_ledger(
+            claim.ledger.to_json(),
+            version_id=claim.version_id,
+            expected_version_id=snapshot.ledger_version_id,
+        )
+        if not is_won:
+            self._count_lost_race()
+            return None
+        if self._process.now() - claim.claimed_at > self._settings.acquire_timeout_seconds / 2:
+            self._release(claim.ledger.after_failure(self._process.now()), claim)
             raise StoreError("Secrets Manager took too long over the claim", code="SlowClaim")
-        return True
+        self._observe("Claimed", reason=reason, client_id=client.client_id if client else None)
+        return claim
 
-    def _acquire(self, client: Client, claim: Ledger, claim_id: str, seen: Situation) -> Token | None:
-        """Step 8, and 10 where no token comes; None after a refusal, when another client may be asked."""
-        now, ends = self._keeper.now, seen.now + self._settings.acquire_timeout_seconds
-        budget = min(ends - now(), self._remaining() - self._settings.write_reserve_seconds)
-        overridden = self._request.override_limit and not seen.is_open(client)
-        self._request = replace(self._request, override_limit=False, asked=self._request.asked | {client.client_id})
+    def _plan_claim(self, ledger: Ledger, client: Client | None, at_hand: Token | None) -> Claim:
+        claimed_at = self._process.now()
+        client_id = None
+        if client is not None:
+            client_id = client.client_id
+        if at_hand is not None:
+            ledger = ledger.with_spent_slot(at_hand, self._settings)
+        locked = ledger.with_lock(
+            run_id=self._run_id,
+            client_id=client_id,
+            claimed_at=claimed_at,
+            settings=self._settings,
+        )
+        return Claim(version_id=self._process.new_id(), ledger=locked, claimed_at=claimed_at)
+
+    def _acquire(self, client: Client, claim: Claim, state: State) -> Token | None:
+        """Ask the vendor once. Returns None after a refusal, if another client may be asked."""
+        is_override = self._is_override(client, claim, state)
+        self._tried |= {client.client_id}
+        deadline = claim.claimed_at + self._settings.acquire_timeout_seconds
+        budget_seconds = min(
+            deadline - self._process.now(),
+            self._remaining() - self._settings.write_reserve_seconds,
+        )
         try:
-            token, oddities = oauth2.acquire(client, self._settings, budget, now, self._keeper.sleep)
+            answer = oauth2.acquire(
+                client,
+                self._settings,
+                budget_seconds=budget_seconds,
+                now=self._process.now,
+                sleep=self._process.sleep,
+            )
         except RefreshError as error:
             self._observe(type(error).__name__, error=str(error), client_id=client.client_id)
-            is_written = self._release(seen.refused(claim, error, client, now(), overridden=overridden), claim_id)
-            if not is_written or not isinstance(error, RateLimited | CredentialsRefused):
+            ledger = claim.ledger.after_error(
+                error,
+                client_id=client.client_id,
+                now=self._process.now(),
+                is_override=is_override,
+                credentials_version=state.credentials.version_id,
+                settings=self._settings,
+            )
+            is_released = self._release(ledger, claim)
+            if not is_released or not isinstance(error, RateLimited | CredentialsRefused):
                 raise
-            self._refusal = self._refusal if isinstance(self._refusal, CredentialsRefused) else error
+            self._note_refusal(error)
             return None
-        for oddity in oddities:
+        for oddity in answer.oddities:
             self._observe("OddLifetime", oddity=oddity)
-        if client is not seen.credentials.primary:
+        if client is not state.credentials.primary:
             self._observe("StandbyUsed", client_id=client.client_id)
-        return token
+        return answer.token
 
-    def _publish(self, document: str, claim: Ledger) -> str:
-        """Step 9: return the version that is current now. A write never outlives its lock, nor the run."""
-        version_id, pause, error = self._keeper.new_id(), 0.0, StoreError("no time is left for it", code="TooLate")
-        ends = claim.lock.until - CLOCK_DIFFERENCE_SECONDS if claim.lock else 0
-        while self._keeper.now() + pause < ends and self._remaining() - pause > RUN_END_SECONDS:
-            self._keeper.sleep(pause)
+    def _is_override(self, client: Client, claim: Claim, state: State) -> bool:
+        """Say whether the vendor is asked although the client's slot is closed."""
+        if not self._request.override_limit or self._tried:
+            return False
+        return not replace(state, now=claim.claimed_at).may_ask(client)
+
+    def _note_refusal(self, error: RefreshError) -> None:
+        """Keep the refusal that the run raises if no other client helps. Wrong credentials come first."""
+        if not isinstance(self._refusal, CredentialsRefused):
+            self._refusal = error
+
+    def _publish(self, token: Token, claim: Claim, snapshot: Snapshot) -> Snapshot:
+        """Put the token out, release the lock and note the slot, in one write.
+
+        The process holds the token before that, whatever happens: nothing else in it is as scarce.
+        Returns what is known then. Raises StoreError if every attempt fails; the process keeps the
+        token.
+        """
+        self._process.unsaved[token.client_id] = UnsavedToken(token, self._run_id)
+        ledger = claim.ledger.after_publish(token, self._settings)
+        version_id = self._put_until_it_succeeds(ledger.to_json(token), claim)
+        del self._process.unsaved[token.client_id]
+        state = replace(
+            snapshot.state,
+            now=self._process.now(),
+            current=token,
+            is_revoked=False,
+        )
+        self.reader.seconds_remaining = state.seconds_remaining(token)
+        return replace(snapshot, state=state, token_version_id=version_id)
+
+    def _put_until_it_succeeds(self, document: str, claim: Claim) -> str:
+        """Return the version that is current now. A write ends before its lock and before the run."""
+        version_id = self._process.new_id()
+        pause = 0.0
+        error = StoreError("no time is left for it", code="TooLate")
+        while self._may_still_write(claim, pause):
+            self._process.sleep(pause)
             try:
-                self._store.put(version_id, document, CURRENT, LEDGER)
+                self._store.put_version(version_id, document, stages=[CURRENT, LEDGER])
             except StoreError as failure:
                 self._observe("PublishFailed", error=str(failure))
-                error, pause = failure, min(max(2 * pause, FIRST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
+                error = failure
+                pause = min(max(2 * pause, FIRST_PAUSE_SECONDS), MAX_PAUSE_SECONDS)
             else:
                 return version_id
         raise error
 
-    def _release(self, ledger: Ledger, claim_id: str) -> bool:
-        """Say whether the ledger was written, its lock released; if not, the lock lapses, and counts then."""
+    def _may_still_write(self, claim: Claim, pause: float) -> bool:
+        if claim.ledger.lock is None:
+            return False
+        latest = claim.ledger.lock.until - CLOCK_DIFFERENCE_SECONDS
+        if self._process.now() + pause >= latest:
+            return False
+        return self._remaining() - pause > RUN_END_SECONDS
+
+    def _release(self, ledger: Ledger, claim: Claim) -> bool:
+        """Write the ledger without the lock. If this returns False, the lock lapses, and counts then."""
         try:
-            return self._store.write_ledger(ledger.to_json(), self._keeper.new_id(), claim_id)
+            return self._store.compare_and_set_ledger(
+                ledger.to_json(),
+                version_id=self._process.new_id(),
+                expected_version_id=claim.version_id,
+            )
         except StoreError as error:
             self._observe("ReleaseFailed", error=str(error))
             return False
+
+    def _restore(self, snapshot: Snapshot) -> None:
+        """Bring AWSPREVIOUS back, and count it as a race: the next read shows who won."""
+        is_moved = self._store.move_stage(
+            CURRENT,
+            to_version_id=snapshot.previous_version_id,
+            expected_version_id=snapshot.token_version_id,
+        )
+        if is_moved:
+            self._is_restored = True
+        self._count_lost_race()
+
+    def _wait_for_other_run(self) -> None:
+        if self._remaining() - POLL_SECONDS < self._settings.min_wait_seconds:
+            raise Busy("another run holds the lock, and no time is left to wait for it and then acquire")
+        self._observe("Locked")
+        self._process.sleep(POLL_SECONDS)
+
+    def _count_lost_race(self) -> None:
+        self._lost_races += 1
+        if self._lost_races >= MAX_LOST_RACES:
+            raise Busy(f"other runs were faster {MAX_LOST_RACES} times")
+
+    def _end_without_asking(self, reason: str, snapshot: Snapshot) -> Outcome:
+        """Nobody may ask: `waiting` while the token is good, else the error of what is waited for."""
+        state = snapshot.state
+        slot = state.primary_slot()
+        if slot.reason in _ERROR_OF_REASON and slot.not_before > state.now:
+            self._observe(_ERROR_OF_REASON[slot.reason].__name__, not_before=slot.not_before)
+        is_refused = isinstance(self._refusal, CredentialsRefused)
+        if self.reader.seconds_remaining and not is_refused:
+            return self._outcome("waiting", reason, snapshot)
+        if self._refusal:
+            raise self._refusal
+        may_ask_at = utc(state.primary_may_ask_at(state.current))
+        error_class = _ERROR_OF_REASON.get(reason, RateLimited)
+        raise error_class(
+            f"no good token, and none may be asked for before {may_ask_at} ({reason})",
+            retryable=reason == BACKING_OFF,
+        )
+
+    def _outcome(self, name: str, reason: str, snapshot: Snapshot) -> Outcome:
+        if self._is_restored and name in {"kept", "waiting"}:
+            return Outcome("recovered", "previous", snapshot)
+        return Outcome(name, reason, snapshot)

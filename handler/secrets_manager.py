@@ -1,6 +1,6 @@
-"""The two secrets and the ledger in AWS Secrets Manager, as text and version ids; maps AWS's errors to ours.
+"""The two secrets in AWS Secrets Manager: read, put, compare and set. Maps AWS's errors to ours.
 
-The client is boto3's, made by botocore: boto3's own imports would be a fifth of a cold start.
+The client comes from botocore, because boto3's own imports would take a fifth of a cold start.
 """
 
 import logging
@@ -17,146 +17,206 @@ from botocore.exceptions import BotoCoreError, ClientError
 from handler.errors import ConfigurationError, CredentialsError, StoreError
 from handler.model import SEED
 
-CURRENT, PREVIOUS, LEDGER, PENDING = "AWSCURRENT", "AWSPREVIOUS", "REFRESH_LEDGER", "REFRESH_PENDING"
-# Three tries end within about 20 s, inside the 30 s by which a write ends before its lock does.
-CLIENT_CONFIG = {"connect_timeout": 2, "read_timeout": 4, "retries": {"mode": "standard", "total_max_attempts": 3}}
-_MISSING, _DELETED, _MOVE_REFUSED = "ResourceNotFoundException", "InvalidRequestException", "InvalidParameterException"
-_DENIED = ("AccessDeniedException", "AccessDenied")
-_SUFFIX = len("-AbCdEf")  # what AWS appends to a secret's name in its ARN
+# Stage labels of the token secret's versions: AWS's own, and ours.
+CURRENT = "AWSCURRENT"
+PREVIOUS = "AWSPREVIOUS"
+LEDGER = "REFRESH_LEDGER"
+PENDING = "REFRESH_PENDING"
 
-logging.getLogger("botocore").setLevel(logging.WARNING)  # at DEBUG it would log all that is read and written
+# Three attempts end within about 20 s. A write must end 30 s before its lock does.
+CLIENT_CONFIG = {
+    "connect_timeout": 2,
+    "read_timeout": 4,
+    "retries": {"mode": "standard", "total_max_attempts": 3},
+}
+_MISSING = "ResourceNotFoundException"
+_DELETED = "InvalidRequestException"
+_MOVE_REFUSED = "InvalidParameterException"
+_DENIED = {"AccessDeniedException", "AccessDenied"}
+_NOT_RETRYABLE = {_MISSING, _DELETED} | _DENIED
+# AWS appends this many characters to a secret's name in its ARN.
+_ARN_SUFFIX_LENGTH = len("-AbCdEf")
+
+# At DEBUG it would log all that is read and written.
+logging.getLogger("botocore").setLevel(logging.WARNING)
 
 
 @cache
 def session() -> Any:
-    """Return the one session of this process: to read AWS's models takes longer than to make a client of them."""
+    """Return the one session of this process. AWS's service models take long to read, so read once."""
     return botocore.session.get_session()
 
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One version of a secret, or with an empty id the lack of one; `text` is None where it holds bytes."""
+    """One version of a secret. `version_id` is empty if there is no such version.
+
+    `text` is None if the version holds bytes.
+    """
 
     version_id: str = ""
     text: str | None = field(default=None, repr=False)
 
 
+NO_VERSION = Version()
+
+
 class SecretStore:
-    """Reads both secrets, writes the token secret. Every method raises StoreError where AWS fails or refuses."""
+    """Reads both secrets and writes the token secret.
+
+    Every method raises StoreError if AWS fails or refuses.
+    """
 
     def __init__(self, client: Any, credentials_secret_id: str, token_secret_id: str) -> None:
-        self._client, self._credentials_id, self._token_id = client, credentials_secret_id, token_secret_id
+        self._client = client
+        self._credentials_id = credentials_secret_id
+        self._token_id = token_secret_id
 
     @classmethod
     def connect(cls, credentials_secret_id: str, token_secret_id: str) -> "SecretStore":
-        """Raises ConfigurationError where boto3 finds no region, or cannot use what the environment tells it."""
+        """Raise ConfigurationError if boto3 finds no region or can't use the environment."""
         try:
             client = session().create_client("secretsmanager", config=Config(**CLIENT_CONFIG))
         except (BotoCoreError, ValueError) as error:
             raise ConfigurationError(f"environment: boto3 makes no client of it ({type(error).__name__})") from None
         return cls(client, credentials_secret_id, token_secret_id)
 
-    def read(self) -> tuple[Version, Version]:
-        """Return both secrets by one call. Raises CredentialsError where the credentials secret has no value."""
-        answer = self._call("batch_get_secret_value", SecretIdList=[self._credentials_id, self._token_id])
-        (secret, refusal), (token, code) = _entry(answer, self._credentials_id), _entry(answer, self._token_id)
-        if refusal in {_MISSING, _DELETED}:
-            raise CredentialsError(f"the credentials secret is missing or has no value ({refusal})")
-        if refusal or code not in {"", _MISSING}:
-            which = self._credentials_id if refusal else self._token_id
-            raise _store_error(f"batch_get_secret_value of {which}", refusal or code)
-        if secret == token:
-            raise ConfigurationError("environment: TOKEN_SECRET_ID and CREDENTIALS_SECRET_ID name the same secret")
-        return secret, token
+    def get_both(self) -> tuple[Version, Version]:
+        """Return the current versions of the credentials secret and the token secret, by one call.
 
-    def last_changed(self) -> float:
-        """Return the Unix time at which the token secret was last written, labels included."""
+        Raises CredentialsError if the credentials secret is missing or has no value. A token secret
+        without a value is NO_VERSION.
+        """
+        answer = self._call(
+            "batch_get_secret_value",
+            SecretIdList=[self._credentials_id, self._token_id],
+        )
+        credentials, credentials_error = _batch_entry(answer, self._credentials_id)
+        token, token_error = _batch_entry(answer, self._token_id)
+        if credentials_error in {_MISSING, _DELETED}:
+            raise CredentialsError(f"the credentials secret is missing or has no value ({credentials_error})")
+        if credentials_error:
+            raise _store_error(f"batch_get_secret_value of {self._credentials_id}", credentials_error)
+        if token_error not in {"", _MISSING}:
+            raise _store_error(f"batch_get_secret_value of {self._token_id}", token_error)
+        if credentials == token:
+            raise ConfigurationError("environment: TOKEN_SECRET_ID and CREDENTIALS_SECRET_ID name the same secret")
+        return credentials, token
+
+    def get_version(self, stage: str) -> Version:
+        """Return the token secret's version under this stage label; NO_VERSION if there is none."""
+        try:
+            answer = self._call("get_secret_value", SecretId=self._token_id, VersionStage=stage)
+        except StoreError as error:
+            if error.code == _MISSING:
+                return NO_VERSION
+            raise
+        return Version(answer.get("VersionId", ""), answer.get("SecretString"))
+
+    def last_changed_at(self) -> float:
+        """Return the Unix time at which the token secret, labels included, was last written."""
         answer = self._call("describe_secret", SecretId=self._token_id)
         changed: datetime = answer.get("LastChangedDate") or answer["CreatedDate"]
         return changed.timestamp()
 
     def put_seed(self) -> str:
-        """Give the secret its first version. Late or repeated it covers nothing: its id is always the same."""
-        version_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"token-refresh:seed:{_name(self._token_id)}"))
-        self.put(version_id, SEED, PENDING)
+        """Give the token secret its first version, and return the version's id.
+
+        The id is always the same, so a late or repeated call writes over nothing.
+        """
+        name = f"token-refresh:seed:{_name_in_arn(self._token_id)}"
+        version_id = str(uuid.uuid5(uuid.NAMESPACE_URL, name))
+        self.put_version(version_id, SEED, stages=[PENDING])
         return version_id
 
-    def write_ledger(self, document: str, version_id: str, replaces: str) -> bool:
-        """Compare and set: put the ledger, then move the label to it; False where it is no longer on `replaces`."""
-        self.put(version_id, document, PENDING)
-        return self.move(LEDGER, version_id, replaces)
-
-    def put(self, version_id: str, text: str, *stages: str) -> None:
-        """Put a version under these labels; safe to repeat with the same arguments."""
-        secret = {"SecretId": self._token_id, "SecretString": text}
-        answer = self._call("put_secret_value", ClientRequestToken=version_id, VersionStages=[*stages], **secret)
-        if answer.get("VersionId") != version_id:  # somebody between us and AWS answered
+    def put_version(self, version_id: str, document: str, *, stages: list[str]) -> None:
+        """Put a version under these stage labels. It is safe to repeat with the same arguments."""
+        answer = self._call(
+            "put_secret_value",
+            SecretId=self._token_id,
+            ClientRequestToken=version_id,
+            SecretString=document,
+            VersionStages=stages,
+        )
+        if answer.get("VersionId") != version_id:  # something between us and AWS has answered
             raise _store_error("put_secret_value", "OtherAnswer")
 
-    def move(self, stage: str, to: str, replaces: str) -> bool:
-        """Move the label to the version `to`; False where it is no longer on `replaces` (empty: on no version)."""
-        move = {"SecretId": self._token_id, "VersionStage": stage, "MoveToVersionId": to}
+    def compare_and_set_ledger(self, document: str, *, version_id: str, expected_version_id: str) -> bool:
+        """Put the ledger under `version_id` and move the label REFRESH_LEDGER to it.
+
+        Returns False if the label is no longer on `expected_version_id` (empty: on no version).
+        """
+        self.put_version(version_id, document, stages=[PENDING])
+        return self.move_stage(
+            LEDGER,
+            to_version_id=version_id,
+            expected_version_id=expected_version_id,
+        )
+
+    def move_stage(self, stage: str, *, to_version_id: str, expected_version_id: str) -> bool:
+        """Move a stage label. Returns False if it is no longer on `expected_version_id`.
+
+        An empty `expected_version_id` means that no version has the label.
+        """
+        move = {
+            "SecretId": self._token_id,
+            "VersionStage": stage,
+            "MoveToVersionId": to_version_id,
+        }
+        if expected_version_id:
+            move["RemoveFromVersionId"] = expected_version_id
         try:
-            self._call("update_secret_version_stage", **move, **({"RemoveFromVersionId": replaces} if replaces else {}))
+            self._call("update_secret_version_stage", **move)
         except StoreError as error:
             if error.code != _MOVE_REFUSED:
                 raise
-            # A move whose answer was lost is refused when botocore repeats it: then the label is where we want it.
-            return self.read_stage(stage).version_id == to
+            # If the answer to a move is lost, botocore repeats the move and AWS refuses it: then the
+            # label is already where it should be.
+            return self.get_version(stage).version_id == to_version_id
         return True
-
-    def read_stage(self, stage: str) -> Version:
-        """Return the token secret's version under this label."""
-        try:
-            answer = self._call("get_secret_value", SecretId=self._token_id, VersionStage=stage)
-        except StoreError as error:
-            if error.code == _MISSING:
-                return Version()
-            raise
-        return Version(answer.get("VersionId", ""), answer.get("SecretString"))
 
     def _call(self, operation: str, **parameters: Any) -> dict[str, Any]:
         try:
             answer: dict[str, Any] = getattr(self._client, operation)(**parameters)
         except ClientError as error:
-            code, message = (str(error.response.get("Error", {}).get(key)) for key in ("Code", "Message"))
-            # Only a denial is quoted, for the permission that it names: another text may repeat what was sent.
-            raise _store_error(operation, code, message if code in _DENIED else "") from None
-        except Exception as error:  # noqa: BLE001 - botocore's own, or what it stumbles over in an answer not AWS's
+            raise _client_error(operation, error) from None
+        except Exception as error:  # noqa: BLE001 - botocore's own, or what it meets in a foreign answer
             raise _store_error(operation, type(error).__name__) from None
         if not answer.keys() - {"ResponseMetadata"}:
             raise _store_error(operation, "EmptyAnswer")
         return answer
 
 
-def put_event(bus: str, detail_type: str, detail: str) -> str:
-    """Put one event on the bus; return why it failed, empty where it did not: it must never fail a refresh."""
-    import boto3
-
-    entry = {"Source": "token.refresh", "DetailType": detail_type, "Detail": detail, "EventBusName": bus}
-    once = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 1})
-    try:
-        return str(boto3.client("events", config=once).put_events(Entries=[entry])["Entries"][0].get("ErrorCode", ""))
-    except Exception as error:  # noqa: BLE001 - whatever the bus does: the token is out already
-        return type(error).__name__
+def _client_error(operation: str, error: ClientError) -> StoreError:
+    details = error.response.get("Error", {})
+    code = str(details.get("Code"))
+    if code in _DENIED:
+        # A denial names the missing permission. Other messages may repeat what was sent.
+        return _store_error(operation, code, str(details.get("Message")))
+    return _store_error(operation, code)
 
 
 def _store_error(what: str, code: str, message: str = "") -> StoreError:
-    is_retryable = code not in (_MISSING, _DELETED, *_DENIED)
-    return StoreError(f"Secrets Manager, {what}: {code} {message}".rstrip(), code=code, retryable=is_retryable)
+    text = f"Secrets Manager, {what}: {code} {message}"
+    return StoreError(text.rstrip(), code=code, retryable=code not in _NOT_RETRYABLE)
 
 
-def _entry(answer: dict[str, Any], secret_id: str) -> tuple[Version, str]:
-    """Return a batch's version of a secret, or else the error's code, whether AWS names it by name or by ARN."""
+def _batch_entry(answer: dict[str, Any], secret_id: str) -> tuple[Version, str]:
+    """Return a secret's version from a batch, or NO_VERSION and the error's code.
+
+    AWS names a secret by its name or by its ARN.
+    """
     for value in answer.get("SecretValues", []):
-        if secret_id in {value.get("Name"), arn := value.get("ARN", ""), arn[:-_SUFFIX]}:
+        arn = value.get("ARN", "")
+        if secret_id in {value.get("Name"), arn, arn[:-_ARN_SUFFIX_LENGTH]}:
             return Version(value.get("VersionId", ""), value.get("SecretString")), ""
     for error in answer.get("Errors", []):
-        if _name(secret_id) in {_name(error["SecretId"]), _name(error["SecretId"])[:-_SUFFIX]}:
-            return Version(), error["ErrorCode"]
-    return Version(), "NoAnswer"
+        name = _name_in_arn(error["SecretId"])
+        if _name_in_arn(secret_id) in {name, name[:-_ARN_SUFFIX_LENGTH]}:
+            return NO_VERSION, error["ErrorCode"]
+    return NO_VERSION, "NoAnswer"
 
 
-def _name(secret_id: str) -> str:
-    """Return the part of an ARN that is the name, with its suffix; a name as it is."""
+def _name_in_arn(secret_id: str) -> str:
+    """Return the name in an ARN, with the suffix that AWS appends; a plain name as it is."""
     return secret_id.rpartition(":secret:")[2]

@@ -1,4 +1,4 @@
-"""The environment as one frozen, validated value; nothing else reads it."""
+"""The environment as one frozen, validated value. Nothing else reads the environment."""
 
 import ipaddress
 import os
@@ -6,20 +6,40 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from handler.errors import ConfigurationError
 
-# Ten years: beyond it a figure is a slip of the hand (milliseconds, say), and far below what a date can hold.
-LONGEST_SECONDS = 315_360_000
-# Lambda ends a run after 900 s; a minute is left for the reads around both.
-LONGEST_ACQUIRE_AND_WRITE_SECONDS = 840
-MAY_BE_ZERO = {"limit_interval_seconds", "limit_margin_seconds", "standby_below_seconds", "consumer_cache_seconds"}
+# Ten years. A larger number is a mistake (milliseconds, say), and a date can hold ten years easily.
+MAX_SECONDS = 315_360_000
+# Lambda ends a run after 900 s. One minute is left for the reads before and after.
+MAX_ACQUIRE_AND_WRITE_SECONDS = 840
+# The clocks of two machines may differ by this much.
+CLOCK_DIFFERENCE_SECONDS = 30
+# The keeper's own pauses close a slot for no longer than this.
+MAX_PAUSE_SECONDS = 7_200
+# A request with less time than this for its answer is not worth a slot.
+MIN_ACQUIRE_SECONDS = 10
+
+_REQUIRED = ("credentials_secret_id", "token_secret_id", "token_url")
+_MAY_BE_ZERO = {
+    "limit_interval_seconds",
+    "limit_margin_seconds",
+    "standby_below_seconds",
+    "consumer_cache_seconds",
+}
+# An empty value is a choice here: the field is left out of the token request.
+_MAY_BE_EMPTY = {"audience", "scope"}
+_NOT_A_NUMBER = -1  # stands for a text that is not a whole number; every range refuses it
+_NOT_HTTPS = "must be an https URL (http is for a loopback host only)"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """One field a variable, named as it is in the environment but for the case; an empty text is off or left out."""
+    """One field per variable, in lower case. Durations are in seconds.
+
+    An empty text switches a feature off, or leaves the field out of the token request.
+    """
 
     credentials_secret_id: str = ""
     token_secret_id: str = ""
@@ -40,42 +60,95 @@ class Settings:
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> "Settings":
-        """Raise ConfigurationError with all problems in one message, without values: a URL can hold a password."""
+        """Read and check all variables.
+
+        Raises ConfigurationError with all problems in one message. The message shows no values,
+        because a URL can hold a password.
+        """
         values: dict[str, Any] = {}
-        for name, default in ((one.name, one.default) for one in fields(cls)):
-            text = env.get(name.upper(), str(default)).strip()
-            if name not in {"audience", "scope"}:  # where empty is a choice: the field is left out of the request
-                text = text or str(default)
-            is_number = isinstance(default, int)
-            values[name] = text if not is_number else int(text) if re.fullmatch("[0-9]{1,9}", text) else -1
+        for field in fields(cls):
+            values[field.name] = _value_of(field.name, field.default, env)
         problems = "; ".join(_problems(values))
         if problems:
             raise ConfigurationError(f"environment: {problems}")
         return cls(**values)
 
+    @property
+    def slot_seconds(self) -> int:
+        """How long a client's slot stays closed after a token: the vendor's interval and our margin."""
+        return self.limit_interval_seconds + self.limit_margin_seconds
+
+    @property
+    def max_closed_seconds(self) -> int:
+        """How far ahead the end of a closed slot can be true, whichever machine's clock wrote it."""
+        longest_spent = self.limit_interval_seconds + 2 * self.clock_margin_seconds
+        return max(MAX_PAUSE_SECONDS, longest_spent)
+
+    @property
+    def lock_seconds(self) -> int:
+        """How long a claim locks other runs out: the time to acquire and to save, for any clock."""
+        return self.acquire_timeout_seconds + self.write_reserve_seconds + CLOCK_DIFFERENCE_SECONDS
+
+    @property
+    def clock_margin_seconds(self) -> int:
+        """How far a stored time may be ahead of the present because clocks differ."""
+        return max(self.limit_margin_seconds, CLOCK_DIFFERENCE_SECONDS)
+
+    @property
+    def min_claim_seconds(self) -> int:
+        """How much time a run must have left before it may claim: a short acquire, and saving."""
+        shortest_acquire = min(MIN_ACQUIRE_SECONDS, self.acquire_timeout_seconds)
+        return shortest_acquire + self.write_reserve_seconds
+
+    @property
+    def min_wait_seconds(self) -> int:
+        """How much time a run must have left to wait for another run's lock: a whole acquire, and saving."""
+        return self.acquire_timeout_seconds + self.write_reserve_seconds
+
 
 def service_name() -> str:
-    """Return the `service` dimension of the metrics; Powertools reads the same variable."""
+    """Return the `service` dimension of the metrics. Powertools reads the same variable."""
     return os.environ.get("POWERTOOLS_SERVICE_NAME") or "token-refresh"
 
 
+def _value_of(name: str, default: Any, env: Mapping[str, str]) -> str | int:
+    text = env.get(name.upper(), str(default)).strip()
+    if not text and name not in _MAY_BE_EMPTY:
+        text = str(default)
+    if not isinstance(default, int):
+        return text
+    if not re.fullmatch("[0-9]{1,9}", text):
+        return _NOT_A_NUMBER
+    return int(text)
+
+
 def _problems(values: Mapping[str, Any]) -> Iterator[str]:
-    for name in ("credentials_secret_id", "token_secret_id", "token_url"):
+    for name in _REQUIRED:
         if not values[name]:
             yield f"{name.upper()} is not set"
-    if values["credentials_secret_id"] == values["token_secret_id"] != "":
+    if values["credentials_secret_id"] and values["credentials_secret_id"] == values["token_secret_id"]:
         yield "TOKEN_SECRET_ID must name another secret than CREDENTIALS_SECRET_ID"
-    yield from (f"TOKEN_URL {fault}" for fault in _url_faults(values["token_url"], query_allowed=False))
-    yield from (f"PROBE_URL {fault}" for fault in _url_faults(values["probe_url"], query_allowed=True))
+    for fault in _url_faults(values["token_url"], query_allowed=False):
+        yield f"TOKEN_URL {fault}"
+    for fault in _url_faults(values["probe_url"], query_allowed=True):
+        yield f"PROBE_URL {fault}"
     if values["client_auth"] not in {"client_secret_post", "client_secret_basic"}:
         yield "CLIENT_AUTH must be client_secret_post or client_secret_basic"
+    yield from _number_faults(values)
+
+
+def _number_faults(values: Mapping[str, Any]) -> Iterator[str]:
     for name, value in values.items():
-        smallest = 0 if name in MAY_BE_ZERO else 1
-        if isinstance(value, int) and not smallest <= value <= LONGEST_SECONDS:
-            yield f"{name.upper()} must be a whole number of seconds from {smallest} to {LONGEST_SECONDS}"
-    if values["acquire_timeout_seconds"] + values["write_reserve_seconds"] > LONGEST_ACQUIRE_AND_WRITE_SECONDS:
-        most = LONGEST_ACQUIRE_AND_WRITE_SECONDS
-        yield f"ACQUIRE_TIMEOUT_SECONDS and WRITE_RESERVE_SECONDS may be {most} together at most"
+        if not isinstance(value, int):
+            continue
+        smallest = 0 if name in _MAY_BE_ZERO else 1
+        if not smallest <= value <= MAX_SECONDS:
+            yield f"{name.upper()} must be a whole number of seconds from {smallest} to {MAX_SECONDS}"
+    together = values["acquire_timeout_seconds"] + values["write_reserve_seconds"]
+    if together > MAX_ACQUIRE_AND_WRITE_SECONDS:
+        yield (
+            f"ACQUIRE_TIMEOUT_SECONDS and WRITE_RESERVE_SECONDS may be {MAX_ACQUIRE_AND_WRITE_SECONDS} together at most"
+        )
 
 
 def _url_faults(url: str, *, query_allowed: bool) -> Iterator[str]:
@@ -83,15 +156,25 @@ def _url_faults(url: str, *, query_allowed: bool) -> Iterator[str]:
         return
     try:
         parts = urlsplit(url)
-        host, _ = parts.hostname or "", parts.port  # a port that is none raises only when it is asked for
-        is_local = parts.scheme == "http" and (host == "localhost" or ipaddress.ip_address(host).is_loopback)
-    except ValueError:  # also a host that is no address, which is all that http may name
-        yield "must be an https URL (http is for a loopback host only)"
+        is_safe = _is_https_or_loopback(parts)
+    except ValueError:  # a port that is not a number, or an IPv6 address that is not closed
+        yield _NOT_HTTPS
         return
-    is_host = re.fullmatch("[A-Za-z0-9._-]+|[0-9a-fA-F:.]+", host)
-    if not is_host or not (is_local or parts.scheme == "https") or not url.isprintable():
-        yield "must be an https URL (http is for a loopback host only)"
+    if not is_safe or not url.isprintable():
+        yield _NOT_HTTPS
     if "@" in parts.netloc:
         yield "must not carry user info"
     if parts.fragment or (parts.query and not query_allowed):
         yield "must not carry a query or a fragment"
+
+
+def _is_https_or_loopback(parts: SplitResult) -> bool:
+    """Raise ValueError if the port is not a number, or if http names a host that is not an address."""
+    host = parts.hostname or ""
+    _ = parts.port  # urlsplit checks the port only when it is read
+    if parts.scheme == "http":
+        is_safe = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    else:
+        is_safe = parts.scheme == "https"
+    is_host = re.fullmatch("[A-Za-z0-9._-]+|[0-9a-fA-F:.]+", host)
+    return is_safe and is_host is not None

@@ -1,0 +1,113 @@
+"""Log, metrics and the event bus. The only file that knows Powertools."""
+
+import json
+from typing import Any
+
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+
+from handler.errors import RefreshError
+from handler.reader import Reader
+from handler.settings import service_name
+
+# Lambda's log levels are read from entries whose time has the form of RFC 3339.
+logger = Logger(service=service_name(), use_rfc3339=True)
+metrics = Metrics(namespace="TokenRefresh", service=service_name())
+
+COUNTED_OUTCOMES = {"Kept", "Refreshed", "Recovered", "Waiting", "Failed"}
+COUNTED_HAPPENINGS = {
+    "RateLimited",
+    "CredentialsRefused",
+    "OutcomeUnknown",
+    "StandbyUsed",
+    "OddLifetime",
+}
+COUNTED = COUNTED_OUTCOMES | COUNTED_HAPPENINGS
+EVENT_SOURCE = "token.refresh"
+
+Facts = dict[str, Any]
+
+
+class RunTelemetry:
+    """What one run tells.
+
+    `event_bus_name` is empty if the bus is told nothing of this run. `reader` knows how long the
+    consumers' token lives; it is None if nothing was read.
+    """
+
+    def __init__(self) -> None:
+        self.event_bus_name = ""
+        self.reader: Reader | None = None
+        self._happened: set[str] = set()
+        self._event_type = ""
+        self._event_detail: Facts = {}
+
+    def observe(self, happening: str, **facts: object) -> None:
+        """Log something that happens in the run, and count it if it has a metric."""
+        self._happened.add(happening)
+        if happening in COUNTED:
+            logger.warning(happening, extra=facts)
+        else:
+            logger.info(happening, extra=facts)
+
+    def refreshed(self, result: Facts) -> None:
+        """Note how a refresh ended."""
+        self._happened.add(result["outcome"].capitalize())
+        if result["outcome"] in {"refreshed", "recovered"}:
+            self._event_type = "Token Refreshed"
+            self._event_detail = result
+
+    def answered(self, result: Facts, options: Facts) -> None:
+        """Log the result of the run."""
+        logger.info(result["outcome"], extra={"result": result, "asked": options})
+
+    def failed(self, error: Exception) -> None:
+        """Log the error that is being handled, with its trace.
+
+        The text of a foreign error is left out, because it may hold a secret.
+        """
+        name = type(error).__name__
+        message = "unexpected error"
+        if isinstance(error, RefreshError):
+            message = str(error)
+        facts: Facts = {"error": name, "retryable": getattr(error, "retryable", False)}
+        self._happened |= {"Failed", name}
+        logger.exception(message, extra=facts)  # noqa: LOG004 - app calls this while it handles the error
+        self._event_type = "Token Refresh Failed"
+        self._event_detail = facts | {"message": message}
+
+    def flush(self) -> None:
+        """Write the metrics, then tell the event bus."""
+        seconds_remaining = 0
+        if self.reader is not None:
+            seconds_remaining = self.reader.seconds_remaining
+        metrics.add_metric("TokenSecondsRemaining", MetricUnit.Seconds, seconds_remaining)
+        for name in sorted(self._happened & COUNTED):
+            metrics.add_metric(name, MetricUnit.Count, 1)
+        # First the metrics: a hanging event bus must not delay them.
+        metrics.flush_metrics()
+        if not self.event_bus_name or not self._event_type:
+            return
+        failure = put_event(self.event_bus_name, self._event_type, json.dumps(self._event_detail))
+        if failure:
+            logger.warning("event not put", extra={"error": failure})
+
+
+def put_event(bus: str, detail_type: str, detail: str) -> str:
+    """Put one event on the bus. Returns why it failed, or an empty text: it never fails a refresh."""
+    import boto3
+    from botocore.config import Config
+
+    entry = {
+        "Source": EVENT_SOURCE,
+        "DetailType": detail_type,
+        "Detail": detail,
+        "EventBusName": bus,
+    }
+    once = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 1})
+    try:
+        client = boto3.client("events", config=once)
+        answer = client.put_events(Entries=[entry])
+        return str(answer["Entries"][0].get("ErrorCode", ""))
+    except Exception as error:  # noqa: BLE001 - whatever the bus does, the token is out already
+        return type(error).__name__
