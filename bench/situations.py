@@ -32,7 +32,7 @@ def acquire_token_for(kind: str, world: World, **settings: str) -> None:
     """Let our function, with these settings, acquire the token long enough ago for a tick of this kind."""
     age = DUE_AFTER_SECONDS if kind == DUE else 0
     world.clock.advance(-age)
-    world.invoke(keeper=world.keeper(**settings))
+    world.invoke(process=world.process(**settings))
     world.clock.advance(age)
     world.secrets.calls.clear()
     world.vendor.requests.clear()

@@ -17,7 +17,7 @@ from local.emulators.world import World
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from handler.refresh import Keeper
+    from handler.reader import WarmProcess
     from local.emulators.token_endpoint import TokenRequest
 
 HOURS = 48
@@ -67,24 +67,24 @@ def play_two_days(*, standby: bool) -> Iterator[Tick]:
     """Yield each tick as it happens. The same things happen with and without a standby credential."""
     clock = Clock(START)
     with World(clock, standby=standby) as world:
-        keeper = world.keeper()
+        process = world.process()
         story = _story(world, standby=standby)
         for hour in range(HOURS + 1):
             note = story[hour]() if hour in story else ""
-            yield from _invocations(world, keeper, note)
+            yield from _invocations(world, process, note)
             next_hour_at = START + (hour + 1) * HOUR
             clock.advance(next_hour_at - clock.now())
 
 
-def _invocations(world: World, keeper: Keeper, note: str) -> Iterator[Tick]:
+def _invocations(world: World, process: WarmProcess, note: str) -> Iterator[Tick]:
     """Invoke the function, and repeat it as Lambda does if it fails."""
-    tick = _tick(world, keeper, note)
+    tick = _tick(world, process, note)
     yield tick
     for pause in RETRY_PAUSES_SECONDS:
         if tick.outcome not in _error_names():
             return
         world.clock.advance(pause)
-        tick = _tick(world, keeper, note="")
+        tick = _tick(world, process, note="")
         yield tick
 
 
@@ -122,11 +122,11 @@ def _story(world: World, *, standby: bool) -> dict[int, Callable[[], str]]:
     return {3: rotate, 5: retire, 24: lose_answer, 45: begin_outage, 47: end_outage}
 
 
-def _tick(world: World, keeper: Keeper, note: str) -> Tick:
+def _tick(world: World, process: WarmProcess, note: str) -> Tick:
     at = world.clock.now()
     requests_before = len(world.vendor.requests)
     try:
-        result = world.invoke({"action": "refresh"}, keeper)
+        result = world.invoke({"action": "refresh"}, process)
     except RefreshError as error:
         outcome = type(error).__name__
         reason = ""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 import requests
 
 from handler import app
-from handler.refresh import Keeper
+from handler.reader import WarmProcess
 from handler.secrets_manager import SecretStore
 from handler.settings import Settings, service_name
 from local.aws_lambda import TIMEOUT_SECONDS
@@ -97,23 +97,23 @@ class World:
             **overrides,
         }
 
-    def keeper(self, **overrides: str) -> Keeper:
+    def process(self, **overrides: str) -> WarmProcess:
         """Return what a new process of the function would have, by this world's clock."""
         with environment(self.environment(**overrides)) as env:
             settings = Settings.from_env(env)
             store = SecretStore.connect(settings.credentials_secret_id, settings.token_secret_id)
-        return Keeper(settings, store, now=self.clock.now, sleep=self.clock.sleep)
+        return WarmProcess(settings=settings, store=store, now=self.clock.now, sleep=self.clock.sleep)
 
     def invoke(
-        self, event: object = None, keeper: Keeper | None = None, timeout: float = TIMEOUT_SECONDS
+        self, event: object = None, process: WarmProcess | None = None, timeout: float = TIMEOUT_SECONDS
     ) -> dict[str, Any]:
-        """Invoke the function as Lambda would, in a new process unless a `keeper` is given."""
-        process = keeper or self.keeper()
+        """Invoke the function as Lambda would, in a new process unless a `process` is given."""
+        used = process or self.process()
         event = {} if event is None else event
         context = Context(self.clock, self.clock.now() + timeout)
         with captured() as output:
             try:
-                result = app.handle(event, context, lambda: process)
+                result = app.handle(event, context, lambda: used)
                 self.output += json.dumps(result)
             except Exception as error:
                 self.output += "".join(traceback.format_exception(error)) + repr(error)

@@ -7,11 +7,14 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from handler import oauth2, policy, refresh
+from handler import ledger, oauth2, policy, refresh, status
 from handler.errors import Busy
-from handler.model import Ledger, Slot
-from handler.policy import Action, Decision, Situation
-from handler.secrets_manager import CURRENT, LEDGER, PENDING, PREVIOUS, SecretStore, Version
+from handler.ledger import Ledger, Slot
+from handler.policy import Decision, Restore, State, Wait
+from handler.reader import Reader, Snapshot
+from handler.refresh import Outcome, Refresh
+from handler.secrets_manager import CURRENT, LEDGER, NO_VERSION, PENDING, PREVIOUS, SecretStore, Version
+from local.simulate import runtime
 from local.simulate.naive import ServicesYear, every_run, nothing, when_expiring
 from local.simulate.stand_in import Change, stand_in
 from local.simulate.year import Year
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
+    from handler.status import Result
     from local.simulate.figures import Figures
     from local.simulate.plan import Setup
 
@@ -52,86 +56,113 @@ def _no_wait(_: Any) -> None:
 
 
 def _no_previous(self: SecretStore, stage: str) -> Version:
-    return Version() if stage == PREVIOUS else _read_stage(self, stage)
+    if stage == PREVIOUS:
+        return NO_VERSION
+    return _get_version(self, stage)
 
 
-def _unconditional(self: SecretStore, document: str, version_id: str, _: str) -> bool:
-    """Write the ledger wherever its label is: no compare, only set."""
-    self.put(version_id, document, LEDGER)
+def _always_won(self: SecretStore, document: str, *, version_id: str, expected_version_id: str) -> bool:
+    """Write no ledger, and say that it was written."""
+    del self, document, version_id, expected_version_id
     return True
 
 
-def _as_current(self: SecretStore, document: str, version_id: str, replaces: str) -> bool:
-    self.put(version_id, document, CURRENT, PENDING)
-    return self.move(LEDGER, version_id, replaces)
+def _without_compare(self: SecretStore, document: str, *, version_id: str, expected_version_id: str) -> bool:
+    """Write the ledger wherever its label is: no compare, only set."""
+    del expected_version_id
+    self.put_version(version_id, document, stages=[LEDGER])
+    return True
+
+
+def _as_current(self: SecretStore, document: str, *, version_id: str, expected_version_id: str) -> bool:
+    self.put_version(version_id, document, stages=[CURRENT, PENDING])
+    return self.move_stage(LEDGER, to_version_id=version_id, expected_version_id=expected_version_id)
 
 
 def _with_heartbeat(self: SecretStore) -> tuple[Version, Version]:
-    self.put(str(uuid.uuid4()), "{}", PENDING)
-    return _read(self)
+    self.put_version(str(uuid.uuid4()), "{}", stages=[PENDING])
+    return _get_both(self)
 
 
-def _with_token(self: refresh.Run, outcome: str, reason: str, seen: Situation) -> refresh.Result:
-    return _result(self, outcome, reason, seen) | {"access_token": seen.current and seen.current.access_token}
+def _with_token(outcome: Outcome) -> Result:
+    current = outcome.snapshot.state.current
+    shown = current.access_token if current else None
+    return _result_of(outcome) | {"access_token": shown}
 
 
-def _with_previous(self: refresh.Run, **how: Any) -> Situation:
-    previous = self._store.read_stage(PREVIOUS)
-    found = replace(_see(self, **how), previous_version_id=previous.version_id)
-    return replace(found, previous=self._token(previous, found.now))
+def _with_previous(self: Reader, *versions: Any, **options: Any) -> Snapshot:
+    previous = self._store.get_version(PREVIOUS)
+    snapshot = _read_secrets(self, *versions, **options)
+    token = self.parse_token(previous, snapshot.state.now)
+    state = replace(snapshot.state, previous=token)
+    return replace(snapshot, state=state, previous_version_id=previous.version_id)
 
 
-def _any_previous(self: Situation) -> Decision:
-    decision, is_dead = _decide(self), self.previous and not self.seconds_left(self.current)
-    return Decision(Action.RESTORE, "previous") if is_dead and decision.action is Action.WAIT else decision
+def _any_previous(state: State, *rest: Any) -> Decision:
+    decision = policy.decide(state, *rest)
+    is_dead = state.previous is not None and not state.seconds_remaining(state.current)
+    if is_dead and isinstance(decision, Wait):
+        return Restore()
+    return decision
 
 
-def _everlasting(ledger: Ledger, *rest: Any) -> Ledger:
+def _forgotten(*_: Any) -> Ledger:
+    return Ledger()
+
+
+def _unlocked(self: Ledger, *rest: Any) -> Ledger:
+    return replace(_as_of(self, *rest), lock=None)
+
+
+def _locked_for_ever(self: Ledger, now: float, own_runs: Any, *rest: Any) -> Ledger:
     """Keep every lock for ever, except those of its own run."""
-    lock, own_runs = ledger.lock, rest[1]
-    settled = _settle(ledger, *rest)
-    return replace(settled, lock=lock) if lock and lock.run_id not in own_runs else settled
+    counted = _as_of(self, now, own_runs, *rest)
+    if self.lock and self.lock.run_id not in own_runs:
+        return replace(counted, lock=self.lock)
+    return counted
 
 
-_settle, _read, _read_stage = policy.settle, SecretStore.read, SecretStore.read_stage
-_see, _result, _decide = refresh.Run._read, refresh.Run._result, Situation.decide
+# What the handler itself does, before anything is taken out.
+_as_of = Ledger.as_of
+_get_both = SecretStore.get_both
+_get_version = SecretStore.get_version
+_read_secrets = Reader._read_secrets
+_result_of = status.result_of
 
 ABLATIONS = {
     "no claim": _handler(
         "the ledger is not written before the request, nor after a failure",
-        (SecretStore, "write_ledger", lambda *_: True),
+        (SecretStore, "compare_and_set_ledger", _always_won),
     ),
     "no compare": _handler(
-        "the claim is written without compare and set", (SecretStore, "write_ledger", _unconditional)
+        "the claim is written without compare and set", (SecretStore, "compare_and_set_ledger", _without_compare)
     ),
-    "no ledger": _handler("nothing is remembered of locks and slots", (refresh, "settle", lambda *_: Ledger())),
-    "no lock": _handler(
-        "another run's lock is ignored", (refresh, "settle", lambda *a: replace(_settle(*a), lock=None))
-    ),
-    "no waiting": _handler("a run that finds a lock fails at once", (refresh.Run, "_wait_for_the_other_run", _no_wait)),
-    "no slots": _handler("a client is asked whatever its slot says", (Situation, "is_open", lambda *_: True)),
+    "no ledger": _handler("nothing is remembered of locks and slots", (Ledger, "as_of", _forgotten)),
+    "no lock": _handler("another run's lock is ignored", (Ledger, "as_of", _unlocked)),
+    "no waiting": _handler("a run that finds a lock fails at once", (Refresh, "_wait_for_other_run", _no_wait)),
+    "no slots": _handler("a client is asked whatever its slot says", (State, "may_ask", lambda *_: True)),
     "no suspicions": _handler(
         "a lost answer is not remembered, so each refusal is asked again soon",
-        (Ledger, "suspected", lambda self, _: self),
+        (Ledger, "with_suspicion", lambda self, _: self),
     ),
     "no pause after refused credentials": _handler(
-        "refused credentials are tried at every run", (policy, "CREDENTIALS_REFUSED_SECONDS", 0)
+        "refused credentials are tried at every run", (ledger, "CREDENTIALS_REFUSED_SECONDS", 0)
     ),
     "no backing off": _handler(
-        "no pause after failures", (policy, "BACK_OFF_SECONDS", 0), (policy, "LONGEST_RETRY_SECONDS", 0)
+        "no pause after failures", (ledger, "BACK_OFF_SECONDS", 0), (ledger, "MAX_RETRY_AFTER_SECONDS", 0)
     ),
     "no own slot": _handler(
         "a token that was acquired does not close its client's slot",
-        (Situation, "spent_slot", lambda *_: Slot()),
+        (Slot, "spent_by", lambda *_: Slot()),
     ),
-    "no AWSPREVIOUS": _handler("the token before is never brought back", (SecretStore, "read_stage", _no_previous)),
+    "no AWSPREVIOUS": _handler("the token before is never brought back", (SecretStore, "get_version", _no_previous)),
     "forgets": Ablation(
         "the warm process forgets what it could not save", setup=lambda setup: replace(setup, forgets=True)
     ),
     "no repeated publish": _handler(
         "a write that fails is not repeated",
         (refresh, "FIRST_PAUSE_SECONDS", 1_000),
-        (refresh, "LONGEST_PAUSE_SECONDS", 1_000),
+        (refresh, "MAX_PAUSE_SECONDS", 1_000),
     ),
     "no repeated request": _handler(
         "a request that was never sent is not repeated", (oauth2, "RESEND_PAUSES_SECONDS", ())
@@ -139,21 +170,23 @@ ABLATIONS = {
     "short read timeout": _settings("an answer is awaited for 10 s in place of 120", acquire_timeout_seconds=10),
     "claims are current": _handler(
         "a claim is put as AWSCURRENT, as a plain put would",
-        (SecretStore, "write_ledger", _as_current),
+        (SecretStore, "compare_and_set_ledger", _as_current),
         is_studied=False,
     ),
     "any AWSPREVIOUS": _handler(
         "AWSPREVIOUS is brought back, whatever it is, if there is no slot",
-        (refresh.Run, "_read", _with_previous),
-        (Situation, "decide", _any_previous),
+        (Reader, "_read_secrets", _with_previous),
+        (refresh, "decide", _any_previous),
         is_studied=False,
     ),
-    "heartbeat": _handler("each run writes that it was here", (SecretStore, "read", _with_heartbeat), is_studied=False),
+    "heartbeat": _handler(
+        "each run writes that it was here", (SecretStore, "get_both", _with_heartbeat), is_studied=False
+    ),
     "token in the result": _handler(
-        "the result shows the token", (refresh.Run, "_result", _with_token), is_studied=False
+        "the result shows the token", (runtime, "result_of", _with_token), is_studied=False
     ),
     "locks do not lapse": _handler(
-        "a lock holds until its own run releases it", (refresh, "settle", _everlasting), is_studied=False
+        "a lock holds until its own run releases it", (Ledger, "as_of", _locked_for_ever), is_studied=False
     ),
     "refreshes at every run": Ablation(
         "each run asks and puts: no check, no claim, no ledger", setup=lambda setup: replace(setup, job=every_run)

@@ -7,15 +7,14 @@ from collections import Counter, deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from handler.ledger import CREDENTIALS_REFUSED
 from handler.model import json_object
-from handler.policy import CLOCK_DIFFERENCE_SECONDS, CREDENTIALS_REFUSED
 from handler.secrets_manager import CURRENT, LEDGER
 from local.durations import DAY
 from local.simulate.aws_secrets import TOKEN_SECRET
 from local.simulate.runtime import KILLED
 
 if TYPE_CHECKING:
-    from handler.settings import Settings
     from local.simulate.aws_secrets import SimulatedSecretsManager
     from local.simulate.runtime import Process, RunEnd
 
@@ -48,11 +47,6 @@ INVARIANTS = {
     "the schedule and one lock, unless the vendor has no slot for us or refused us one at most an interval ago",
 }
 _Json = dict[str, Any]
-
-
-def lock_seconds(settings: Settings) -> int:
-    """Return for how long a claim locks the others out."""
-    return settings.acquire_timeout_seconds + settings.write_reserve_seconds + CLOCK_DIFFERENCE_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +150,7 @@ class Invariants:
         after = self._ledger_state
         lock = before.ledger.get("lock") or {}
         slot = _slot(after.ledger, document["client_id"])
-        closed_until = document["acquired_at"] + _interval(process.settings)
+        closed_until = document["acquired_at"] + process.settings.slot_seconds
         is_own_lock = before.writer is process and lock.get("until", 0) > now + process.skew
         is_released = after.version_id == version_id and after.ledger.get("lock") is None
         is_closed = slot.get("not_before", 0) >= closed_until and not slot.get("suspicions")
@@ -199,7 +193,7 @@ class Invariants:
         was_refused = slot.get("reason") == CREDENTIALS_REFUSED
         is_corrected = was_refused and slot["credentials_version"] != credentials_version
         not_before = 0 if is_corrected else slot.get("not_before", 0)
-        interval_ends_at = self.newest(client_id) + _interval(process.settings)
+        interval_ends_at = self.newest(client_id) + process.settings.slot_seconds
         earliest = max(not_before, ledger.get("retry_at", 0), interval_ends_at)
         return bool(earliest <= now + process.skew)
 
@@ -225,12 +219,8 @@ class Invariants:
         return "", {}
 
 
-def _interval(settings: Settings) -> int:
-    return settings.limit_interval_seconds + settings.limit_margin_seconds
-
-
 def _is_long_enough(lock: _Json, now: float, process: Process) -> bool:
-    needed_until = max(now + process.skew, lock["claimed_at"] + lock_seconds(process.settings))
+    needed_until = max(now + process.skew, lock["claimed_at"] + process.settings.lock_seconds)
     return bool(lock["until"] >= needed_until)
 
 

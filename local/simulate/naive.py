@@ -7,7 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from handler import oauth2
-from handler.model import Credentials, Ledger, Token
+from handler.ledger import Ledger
+from handler.model import Credentials, Token
 from handler.secrets_manager import CURRENT
 from local.durations import DAY, HOUR, MINUTE
 from local.simulate.consumers import Account
@@ -15,7 +16,9 @@ from local.simulate.network import TOKEN_LOSING_FAULTS
 from local.simulate.year import Year
 
 if TYPE_CHECKING:
-    from handler.refresh import Keeper, Result, Run
+    from handler.reader import WarmProcess
+    from handler.refresh import Refresh
+    from handler.status import Result
     from local.simulate.figures import Figures
 
 SERVICES = 3
@@ -29,26 +32,38 @@ def nothing(*_: object) -> Result:
     return {"outcome": "nothing", "reason": ""}
 
 
-def every_run(keeper: Keeper, _: Run) -> Result:
+def every_run(process: WarmProcess, _: Refresh) -> Result:
     """Ask for a token and put it, at each invocation."""
-    return _ask(keeper, below=float("inf"))
+    return _ask(process, below=float("inf"))
 
 
-def when_expiring(keeper: Keeper, _: Run) -> Result:
+def when_expiring(process: WarmProcess, _: Refresh) -> Result:
     """Do that only in the token's last four hours: what most people would write first."""
-    return _ask(keeper, below=keeper.settings.refresh_window_seconds)
+    return _ask(process, below=process.settings.refresh_window_seconds)
 
 
-def _ask(keeper: Keeper, below: float) -> Result:
-    settings = keeper.settings
-    now = keeper.now
-    secret, version = keeper.store.read()
-    token = Token.parse(version.text, now(), settings.max_lifetime_seconds, settings.limit_margin_seconds)
+def _ask(process: WarmProcess, below: float) -> Result:
+    settings = process.settings
+    now = process.now
+    secret, version = process.store.get_both()
+    token = Token.parse(
+        version.text,
+        now=now(),
+        max_lifetime_seconds=settings.max_lifetime_seconds,
+        clock_margin_seconds=settings.limit_margin_seconds,
+    )
     if token and token.expires_at - now() > below:
         return {"outcome": "kept", "reason": ""}
     client = Credentials.parse(secret.text, secret.version_id).primary
-    new, _ = oauth2.acquire(client, settings, settings.acquire_timeout_seconds, now, keeper.sleep)
-    keeper.store.put(keeper.new_id(), new.to_json(Ledger()), CURRENT)
+    answer = oauth2.acquire(
+        client,
+        settings,
+        budget_seconds=settings.acquire_timeout_seconds,
+        now=now,
+        sleep=process.sleep,
+    )
+    document = Ledger().to_json(answer.token)
+    process.store.put_version(process.new_id(), document, stages=[CURRENT])
     return {"outcome": "refreshed", "reason": "expiring"}
 
 

@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlencode
 from handler import oauth2
 from handler.model import json_object
 from handler.oauth2 import CONNECT_TIMEOUT_SECONDS
+from handler.token_response import HttpResponse
 from local.emulators.faults import refusal
 from local.simulate.rates import FaultSampler
 from local.simulate.stand_in import Change, stand_in
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Iterator
 
-    from handler.oauth2 import Answer, _Form
+    from handler.oauth2 import RequestBody
     from local.emulators.token_endpoint import Vendor
     from local.simulate.engine import Engine
     from local.simulate.rates import Rates
@@ -114,14 +115,16 @@ class Network:
         self._faults.stop()
         self._probe_faults.stop()
 
-    def exchange(self, method: str, url: str, headers: dict[str, str], form: _Form, timeout: float) -> Answer:
+    def exchange(
+        self, method: str, url: str, headers: dict[str, str], body: RequestBody, timeout: float
+    ) -> HttpResponse:
         """Take the place of the handler's own exchange by `requests`; `real_clients` keeps that one."""
         process: Process = self._engine.current_worker
         if method == "GET":
-            return self.probe(process, headers["Authorization"]), b"", ""
-        reply = self.post(process, url, form.read, timeout)
-        answer = reply.status, reply.body, reply.headers.get("Retry-After", "")
-        form.answer = answer
+            return HttpResponse(self.probe(process, headers["Authorization"]), b"")
+        reply = self.post(process, url, body.read, timeout)
+        answer = HttpResponse(reply.status, reply.body, reply.headers.get("Retry-After", ""))
+        body.partial = answer
         if reply.is_cut:
             raise ConnectionFailed
         self.note_arrival(process, reply.body)

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from handler.policy import Request
+from handler.status import Inspection
 from local.durations import DAY, HOUR, MINUTE
 from local.simulate.aws_secrets import CREDENTIALS_SECRET
 
@@ -14,19 +15,21 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Callable
 
-    from handler.refresh import Keeper, Result, Run
+    from handler.reader import WarmProcess
+    from handler.refresh import Refresh
+    from handler.status import Result
     from local.simulate.aws_secrets import SimulatedSecretsManager
     from local.simulate.engine import Engine
     from local.simulate.network import Network
     from local.simulate.runtime import Lambda, RunEnd
 
 
-def _status(_: Keeper, run: Run) -> Result:
-    return run.inspect(status=True)
+def _status(process: WarmProcess, _: Refresh) -> Result:
+    return Inspection(process, Request()).status()
 
 
-def _dry_run(_: Keeper, run: Run) -> Result:
-    return run.inspect(status=False)
+def _dry_run(process: WarmProcess, _: Refresh) -> Result:
+    return Inspection(process, Request(force=True)).dry_run()
 
 
 class Operator:

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from handler.errors import RefreshError
 from handler.policy import Request
-from handler.refresh import Keeper, Run
+from handler.reader import WarmProcess
+from handler.refresh import Refresh
 from handler.secrets_manager import SecretStore
+from handler.status import Result, result_of
 from local.aws_lambda import (
     MAX_EVENT_AGE_SECONDS,
     MAX_WARM_SECONDS,
@@ -28,12 +30,12 @@ if TYPE_CHECKING:
     from local.simulate.engine import Engine
 
 KILLED = "Killed"
-Job = Callable[[Keeper, Run], dict[str, Any]]  # what one invocation does; returns its result
+Job = Callable[[WarmProcess, Refresh], Result]  # what one invocation does; returns its result
 
 
-def refresh(_: Keeper, run: Run) -> dict[str, Any]:
+def refresh(_: WarmProcess, run: Refresh) -> Result:
     """Do what this product does."""
-    return run.refresh()
+    return result_of(run.run())
 
 
 class Killed(BaseException):
@@ -75,7 +77,13 @@ class Process:
         self._job = job
         self.skew = rng.uniform(-1, 1) * max_skew
         store = SecretStore(make_client(self), CREDENTIALS_SECRET, TOKEN_SECRET)
-        self._keeper = Keeper(settings, store, now=self._now, sleep=self.wait, new_id=self._new_id)
+        self._warm_process = WarmProcess(
+            settings=settings,
+            store=store,
+            now=self._now,
+            sleep=self.wait,
+            new_id=self._new_id,
+        )
         self.warm_until = 0.0
         self.is_busy = False
         self.is_retired = False
@@ -111,7 +119,8 @@ class Process:
             end.output += f"{happening} {facts}\n"
 
         try:
-            end.result = job(self._keeper, Run(self._keeper, request, self._remaining, observe))
+            run = Refresh(self._warm_process, request, remaining=self._remaining, observe=observe)
+            end.result = job(self._warm_process, run)
         except RefreshError as error:
             end.outcome = type(error).__name__
             end.reason = getattr(error, "code", "")
@@ -126,15 +135,15 @@ class Process:
 
     @property
     def settings(self) -> Settings:
-        return self._keeper.settings
+        return self._warm_process.settings
 
     @property
     def unsaved(self) -> set[str]:
         """The tokens that it keeps in memory because it could not save them."""
-        return {token.access_token for token, _ in self._keeper.unsaved.values()}
+        return {token.access_token for token in self._warm_process.unsaved_tokens()}
 
     def forget_unsaved(self) -> None:
-        self._keeper.unsaved.clear()
+        self._warm_process.unsaved.clear()
 
     @property
     def is_warm(self) -> bool:

@@ -7,7 +7,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from handler.policy import CREDENTIALS_REFUSED, RATE_LIMITED, Request
+from handler.ledger import CREDENTIALS_REFUSED, RATE_LIMITED
+from handler.policy import Request
 from handler.settings import Settings
 from local.aws_lambda import TIMEOUT_SECONDS
 from local.durations import HOUR
@@ -22,7 +23,7 @@ from local.simulate.aws_secrets import (
 from local.simulate.consumers import Consumers
 from local.simulate.engine import Engine
 from local.simulate.figures import Figures, TokenRecords, Trace
-from local.simulate.invariants import Invariants, lock_seconds
+from local.simulate.invariants import Invariants
 from local.simulate.network import (
     API_URL,
     AUDIENCE,
@@ -358,7 +359,7 @@ class Year:
         self._end_faults()
         ledger = self.invariants.ledger()
         first_tick_at = self._plan.end + self._remaining_pause(ledger)
-        until = first_tick_at + self.setup.period + lock_seconds(self._right_settings)
+        until = first_tick_at + self.setup.period + self._right_settings.lock_seconds
         has_no_slot: list[bool] = []  # at each tick: whether the vendor had no slot for any client
 
         def tick() -> None:
