@@ -45,7 +45,7 @@ def describe_broken(figures: Figures, command: str) -> str:
         return ""
     lines = [f"In the year of seed {figures.seed} this did not hold:"]
     for name, times in figures.broken.items():
-        lines.append(f"- {INVARIANTS[name]}: broken {times} times, first {figures.examples[name]}")
+        lines.append(f"- {INVARIANTS[name]} (times broken: {times}; first {figures.examples[name]})")
     lines.append(f"This plays it again: {command}")
     return "\n".join(lines)
 
