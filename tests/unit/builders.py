@@ -31,6 +31,8 @@ URL = "https://auth.example/oauth/token"
 OTHER_URL = "https://sandbox-auth.example/oauth/token"
 AUDIENCE = "https://api.tangocard.com/"
 OTHER_AUDIENCE = "https://other.example/"
+NESTED_TOO_DEEPLY = "[" * 100_000
+TOO_MANY_DIGITS = "9" * 5_000  # more than Python reads into an int
 LIMIT_TEXT = b"Client tango client-primary has exceeded the daily rate limit"
 
 PRIMARY = Client("client-primary", "canary-primary-secret")
@@ -118,6 +120,18 @@ FRESH = make_token()
 EXPIRING = make_token(age=INTERVAL, remaining=WINDOW)  # its client may ask again from this second on
 STANDBY_TOKEN = make_token(STANDBY)
 BACKING_OFF = Ledger(failures=3, retry_at=NOW + 60)
+FULL_LEDGER = Ledger(
+    lock=make_lock(),
+    failures=2,
+    retry_at=NOW + 60,
+    slots={
+        PRIMARY.client_id: make_slot(
+            ahead=5,
+            suspicions=1,
+            credentials_version="version-1",
+        ),
+    },
+)
 DEFAULT = Request()
 FORCE = Request(force=True)
 OVERRIDE = Request(force=True, override_limit=True)
@@ -154,3 +168,8 @@ def make_success_error(body: bytes) -> VendorError:
     with pytest.raises(VendorError) as caught:
         parse_token(body, PRIMARY, make_settings(), sent_at=NOW, arrived_at=LATER)
     return caught.value
+
+
+def shortened(text: str | None) -> str:
+    """Return a name for a case whose text can be long."""
+    return repr(text)[:24]

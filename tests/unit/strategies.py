@@ -49,6 +49,12 @@ NEAR_TIMES = [
     DAY,
 ]
 
+# Any value that a JSON document can hold.
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
 clients = st.sampled_from([PRIMARY, STANDBY, FORMER])
 client_ids = clients.map(lambda client: client.client_id)
 seconds_ahead = st.sampled_from(NEAR_TIMES) | st.integers(-100_000, 100_000)
@@ -92,9 +98,7 @@ credentials = st.builds(
     standby=st.none() | st.just(STANDBY),
     version_id=st.sampled_from(["version-1", "version-2"]),
 )
-settings = st.sampled_from(
-    [make_settings(), make_settings(limit_interval_seconds=60, standby_below_seconds=0)]
-)
+settings = st.sampled_from([make_settings(), make_settings(limit_interval_seconds=60, standby_below_seconds=0)])
 requests = st.builds(Request, force=st.booleans()) | st.just(OVERRIDE)
 # The ids of the clients that were asked in the run.
 tried_ids = st.frozensets(client_ids, max_size=2)

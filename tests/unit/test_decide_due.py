@@ -139,9 +139,7 @@ def test_fresh_token_is_kept(changes: dict[str, Any]) -> None:
     ("age", "is_satisfied"),
     [(-60, True), (0, True), (599, True), (600, False), (INTERVAL, False)],
 )
-def test_forced_is_satisfied_within_ten_minutes(
-    request_: Request, age: int, is_satisfied: bool
-) -> None:
+def test_forced_is_satisfied_within_ten_minutes(request_: Request, age: int, is_satisfied: bool) -> None:
     """A repeated event can't spend a second slot, even if it overrides the limit."""
     decision = decision_on(current=make_token(age=age, remaining=DAY), request=request_)
     assert (decision == Keep()) is is_satisfied
@@ -206,9 +204,7 @@ def test_another_run_that_holds_the_lock_is_waited_for(changes: dict[str, Any]) 
         pytest.param(make_lock(until=60), ("a-third-run",), WaitForLock(), id="not its own"),
     ],
 )
-def test_lock_keeps_others_out_until_it_lapses(
-    lock: Lock, own_runs: tuple[str, ...], expected: Decision
-) -> None:
+def test_lock_keeps_others_out_until_it_lapses(lock: Lock, own_runs: tuple[str, ...], expected: Decision) -> None:
     """A lock holds from its claim until it lapses. It never locks out the process that holds it."""
     ledger = Ledger(lock=lock).as_of(NOW, own_runs, make_credentials(), make_settings())
     assert decision_on(current=EXPIRING, ledger=ledger) == expected

@@ -293,9 +293,7 @@ def test_override_ignores_the_slot_rules(changes: dict[str, Any], reason: str) -
         pytest.param({"ledger": BACKING_OFF}, Wait("backing_off"), id="backing off"),
     ],
 )
-def test_override_counts_for_the_first_client_of_a_run(
-    changes: dict[str, Any], expected: Decision
-) -> None:
+def test_override_counts_for_the_first_client_of_a_run(changes: dict[str, Any], expected: Decision) -> None:
     """Once a client was asked in this run, the slot rules hold again."""
     state = {"current": None, "ledger": make_closed_ledger()} | changes
     tried = {PRIMARY.client_id}

@@ -60,9 +60,7 @@ def ledger_with_both_slots_closed(*, ahead: int) -> Ledger:
     [{}, {"ledger": BACKING_OFF}, {"ledger": make_closed_ledger()}, {"request": OVERRIDE}],
     ids=["open", "backing off", "closed", "override"],
 )
-def test_good_previous_token_is_brought_back(
-    current: Token | None, previous: Token, changes: dict[str, Any]
-) -> None:
+def test_good_previous_token_is_brought_back(current: Token | None, previous: Token, changes: dict[str, Any]) -> None:
     """If the current token is not ours, a good previous one comes back first, without a claim."""
     decision = decision_on(current=current, previous=previous, credentials=BOTH, **changes)
     assert decision == Restore()
@@ -226,9 +224,7 @@ def test_fresh_token_is_kept_if_the_unsaved_one_is_not_better(unsaved: Token) ->
         pytest.param(None, make_token(age=DAY, remaining=0), id="it has expired"),
     ],
 )
-def test_unsaved_token_that_is_not_better_costs_no_write(
-    current: Token | None, unsaved: Token
-) -> None:
+def test_unsaved_token_that_is_not_better_costs_no_write(current: Token | None, unsaved: Token) -> None:
     """A token that would help consumers less than the current one is not published."""
     decision = decision_on(
         current=current,

@@ -12,6 +12,7 @@ from handler.app import parse_event
 from handler.errors import EventError
 
 from .builders import BOUNDED
+from .strategies import json_values
 
 EVENTS = Path(__file__).parents[2] / "events"
 REFRESH = {
@@ -54,7 +55,9 @@ RULE = {
         pytest.param({"force": False, "override_limit": False}, {}, id="neither force nor override"),
         pytest.param({"action": "refresh", "dry_run": True}, {"dry_run": True}, id="dry run"),
         pytest.param(
-            {"action": "refresh", "dry_run": True, "force": True}, {"dry_run": True, "force": True}, id="dry, forced"
+            {"action": "refresh", "dry_run": True, "force": True},
+            {"dry_run": True, "force": True},
+            id="dry, forced",
         ),
         pytest.param({"action": "status"}, {"action": "status"}, id="status"),
     ],
@@ -164,11 +167,6 @@ def test_refusal_says_what_would_be_right(event: object, message: str) -> None:
     assert str(caught.value) == message
 
 
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-    max_leaves=6,
-)
 events_with_known_keys = st.dictionaries(
     st.sampled_from([*REFRESH]),
     json_values | st.sampled_from(["refresh", "status"]),

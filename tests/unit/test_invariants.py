@@ -1,4 +1,4 @@
-"""What holds in every state: of the decision, of the ledger, and of what is said of both."""
+"""What holds in every state, of the decision and of the ledger."""
 
 import json
 from collections.abc import Set as AbstractSet
@@ -12,7 +12,6 @@ from handler.ledger import Ledger
 from handler.model import Client, Credentials, Token
 from handler.policy import Acquire, Keep, Publish, Request, Restore, State, WaitForLock, decide
 from handler.settings import Settings
-from handler.status import safe_to_deactivate
 
 from .builders import (
     AUDIENCE,
@@ -24,7 +23,6 @@ from .builders import (
     STANDBY,
     URL,
     WINDOW,
-    make_credentials,
     make_lock,
     make_token,
 )
@@ -36,11 +34,9 @@ from .strategies import (
     requests,
     settings,
     states,
-    times,
     tokens,
     tried_ids,
 )
-from .test_status import next_due_at
 
 locked_ledgers = ledgers.map(lambda ledger: replace(ledger, lock=make_lock()))
 
@@ -66,18 +62,14 @@ def interval_of(state: State) -> int:
 
 @BOUNDED
 @given(states(locked_ledgers), requests, tried_ids)
-def test_nothing_is_done_under_another_runs_lock(
-    state: State, request: Request, tried: AbstractSet[str]
-) -> None:
+def test_nothing_is_done_under_another_runs_lock(state: State, request: Request, tried: AbstractSet[str]) -> None:
     """While another run's lock holds, a run keeps its token or waits, whatever was asked for."""
     assert isinstance(decide(state, request, tried), Keep | WaitForLock)
 
 
 @BOUNDED
 @given(states(), requests, tried_ids)
-def test_no_client_is_asked_without_a_slot(
-    state: State, request: Request, tried: AbstractSet[str]
-) -> None:
+def test_no_client_is_asked_without_a_slot(state: State, request: Request, tried: AbstractSet[str]) -> None:
     """Nobody is asked before `retry_at`, `not_before` and the current token's interval are over.
 
     An override counts for the first client that a run asks.
@@ -95,9 +87,7 @@ def test_no_client_is_asked_without_a_slot(
 
 @BOUNDED
 @given(states(), requests, tried_ids)
-def test_only_a_good_token_of_the_primary_is_kept(
-    state: State, request: Request, tried: AbstractSet[str]
-) -> None:
+def test_only_a_good_token_of_the_primary_is_kept(state: State, request: Request, tried: AbstractSet[str]) -> None:
     """A token that consumers can't use, or that is another client's, does not count as fresh."""
     if decide(state, request, tried) == Keep():
         assert state.current
@@ -120,9 +110,7 @@ def test_fresh_token_is_always_kept(state: State, tried: AbstractSet[str], remai
 
 @BOUNDED
 @given(states(), requests, tried_ids)
-def test_only_a_good_previous_token_is_brought_back(
-    state: State, request: Request, tried: AbstractSet[str]
-) -> None:
+def test_only_a_good_previous_token_is_brought_back(state: State, request: Request, tried: AbstractSet[str]) -> None:
     """The previous token is brought back only if it is good and the current one is not."""
     if decide(state, request, tried) == Restore():
         assert is_good(state, state.previous)
@@ -131,9 +119,7 @@ def test_only_a_good_previous_token_is_brought_back(
 
 @BOUNDED
 @given(states(), requests, tried_ids)
-def test_only_a_better_token_is_published(
-    state: State, request: Request, tried: AbstractSet[str]
-) -> None:
+def test_only_a_better_token_is_published(state: State, request: Request, tried: AbstractSet[str]) -> None:
     """A published token is good, and ends later than what it replaces unless it is fresh."""
     decision = decide(state, request, tried)
     if not isinstance(decision, Publish):
@@ -153,9 +139,7 @@ def test_only_a_better_token_is_published(
 
 @BOUNDED
 @given(states(), requests, tried_ids)
-def test_the_standby_is_only_asked_in_need(
-    state: State, request: Request, tried: AbstractSet[str]
-) -> None:
+def test_the_standby_is_only_asked_in_need(state: State, request: Request, tried: AbstractSet[str]) -> None:
     """The standby is asked if the current token is not good or nearly over, never by an override."""
     decision = decide(state, request, tried)
     if isinstance(decision, Acquire) and decision.client == STANDBY:
@@ -171,9 +155,7 @@ def test_the_standby_is_only_asked_in_need(
 
 @BOUNDED
 @given(ledgers, credentials, settings)
-def test_ledger_as_of_now_stays_the_same(
-    ledger: Ledger, known: Credentials, settings: Settings
-) -> None:
+def test_ledger_as_of_now_stays_the_same(ledger: Ledger, known: Credentials, settings: Settings) -> None:
     """Once a lapsed lock has counted, the ledger as of the same moment is the same ledger."""
     once = ledger.as_of(NOW, {"this-run"}, known, settings)
     twice = once.as_of(NOW, {"this-run"}, known, settings)
@@ -184,9 +166,7 @@ def test_ledger_as_of_now_stays_the_same(
 
 @BOUNDED
 @given(states(), requests, tried_ids)
-def test_ledger_as_of_now_decides_the_same(
-    state: State, request: Request, tried: AbstractSet[str]
-) -> None:
+def test_ledger_as_of_now_decides_the_same(state: State, request: Request, tried: AbstractSet[str]) -> None:
     """A run that reads the same ledger again at the same moment decides the same."""
     again = state.ledger.as_of(state.now, {"this-run"}, state.credentials, state.settings)
     decision = decide(state, request, tried)
@@ -195,9 +175,7 @@ def test_ledger_as_of_now_decides_the_same(
 
 @BOUNDED
 @given(ledgers, credentials, settings)
-def test_ledger_as_of_now_can_be_true(
-    ledger: Ledger, known: Credentials, settings: Settings
-) -> None:
+def test_ledger_as_of_now_can_be_true(ledger: Ledger, known: Credentials, settings: Settings) -> None:
     """Whatever was written, nothing keeps this function out for longer than can be true."""
     after = ledger.as_of(NOW, {"this-run"}, known, settings)
     interval = settings.limit_interval_seconds + 2 * settings.limit_margin_seconds
@@ -245,42 +223,3 @@ def test_what_is_written_opens_no_slot_earlier(
             assert json.loads(ledger.to_json())["schema"] == 1
         assert published.lock is None
         assert failed.lock is None
-
-
-# What `status` says
-
-
-@BOUNDED
-@given(states())
-def test_next_due_at_is_when_the_primary_is_asked(state: State) -> None:
-    """With no token at hand and no other run, the primary is asked at that second and not before."""
-    alone = replace(
-        state,
-        now=NOW,
-        previous=None,
-        unsaved=(),
-        credentials=make_credentials(),
-        ledger=replace(state.ledger, lock=None),
-        is_revoked=False,
-    )
-    due_at = next_due_at(alone)
-    assert due_at >= NOW
-    decision = decide(replace(alone, now=due_at), DEFAULT)
-    assert isinstance(decision, Acquire)
-    assert decision.client == PRIMARY
-    if due_at > NOW:
-        assert not isinstance(decide(alone, DEFAULT), Acquire)
-        assert not isinstance(decide(replace(alone, now=due_at - 1), DEFAULT), Acquire)
-
-
-@BOUNDED
-@given(states(), st.none() | tokens, times)
-def test_no_client_in_use_is_safe_to_deactivate(
-    state: State, previous: Token | None, changed_at: int
-) -> None:
-    """Neither the primary nor the client of the current token is ever named."""
-    named = safe_to_deactivate(state, previous, changed_at)
-    assert named != PRIMARY.client_id
-    if named is not None:
-        assert state.current
-        assert state.current.client_id == PRIMARY.client_id

@@ -42,9 +42,7 @@ def as_of_now(
 
 @pytest.mark.parametrize(("interval", "longest"), [(60, 7_200), (72_000, 72_600)])
 @pytest.mark.parametrize(("more", "is_believed"), [(0, True), (1, False)])
-def test_slot_closed_for_too_long_is_not_believed(
-    interval: int, longest: int, more: int, is_believed: bool
-) -> None:
+def test_slot_closed_for_too_long_is_not_believed(interval: int, longest: int, more: int, is_believed: bool) -> None:
     """A `not_before` beyond 2 h, or beyond the interval and two margins, counts as absent."""
     ledger = as_of_now(
         make_closed_ledger(ahead=longest + more, suspicions=2),

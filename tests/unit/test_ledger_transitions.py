@@ -42,9 +42,7 @@ from .builders import (
         pytest.param(None, True, id="publish"),
     ],
 )
-def test_claim_locks_for_the_acquire_and_the_write(
-    client_id: str | None, is_token_at_hand: bool
-) -> None:
+def test_claim_locks_for_the_acquire_and_the_write(client_id: str | None, is_token_at_hand: bool) -> None:
     """The lock covers the time to acquire, the reserve for the write, and 30 s between clocks."""
     before = Ledger(
         failures=2,
@@ -376,9 +374,7 @@ def test_refusal_closes_the_slot_of_the_client_that_asked() -> None:
     [LIMIT, answered(401)],
     ids=["rate limited", "credentials refused"],
 )
-def test_refused_override_against_a_closed_slot_changes_nothing(
-    reason: str, error: RefreshError
-) -> None:
+def test_refused_override_against_a_closed_slot_changes_nothing(reason: str, error: RefreshError) -> None:
     """The vendor had not reset the limit after all, so what was known before still counts."""
     closed = make_closed_ledger(reason=reason, suspicions=1)
     claim = replace(closed, lock=make_lock(), failures=2, retry_at=NOW + 60)

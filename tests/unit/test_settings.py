@@ -115,7 +115,10 @@ def test_seconds_are_read(name: str) -> None:
         ("CLIENT_AUTH", "client_secret_basic"),
         ("PROBE_URL", "https://integration-api.tangocard.com/raas/v2/customers?limit=1"),
         ("EVENT_BUS_NAME", "the-bus"),
-        ("TOKEN_SECRET_ID", "arn:aws:secretsmanager:us-east-1:123456789012:secret:the-token-AbCdEf"),
+        (
+            "TOKEN_SECRET_ID",
+            "arn:aws:secretsmanager:us-east-1:123456789012:secret:the-token-AbCdEf",
+        ),
     ],
 )
 def test_texts_are_read(name: str, value: str) -> None:
@@ -184,7 +187,19 @@ def test_unknown_client_authentication_is_variables_in(value: str) -> None:
 @pytest.mark.parametrize("name", SECONDS)
 @pytest.mark.parametrize(
     "value",
-    ["canary", "-987", "+987", "987.5", "987s", "9_87", "0x987", "9 87", "\u0669\u0668", "\u00b2", "9" * 5_000],
+    [
+        "canary",
+        "-987",
+        "+987",
+        "987.5",
+        "987s",
+        "9_87",
+        "0x987",
+        "9 87",
+        "\u0669\u0668",
+        "\u00b2",
+        "9" * 5_000,
+    ],
     ids=lambda value: ascii(value)[:12],
 )
 def test_bad_seconds_are_named_and_not_repeated(name: str, value: str) -> None:
@@ -197,23 +212,32 @@ def test_bad_seconds_are_named_and_not_repeated(name: str, value: str) -> None:
 def test_longest_time_is_ten_years() -> None:
     """A larger number is a mistake, such as milliseconds."""
     assert read(CONSUMER_CACHE_SECONDS="315360000").consumer_cache_seconds == 10 * 365 * 86_400
-    assert variables_in(problems(CONSUMER_CACHE_SECONDS="315360001")) == {"CONSUMER_CACHE_SECONDS"}
+    assert variables_in(problems_of(CONSUMER_CACHE_SECONDS="315360001")) == {"CONSUMER_CACHE_SECONDS"}
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"TOKEN_URL": None, "TOKEN_SECRET_ID": ""}, "TOKEN_SECRET_ID is not set; TOKEN_URL is not set"),
+        (
+            {"TOKEN_URL": None, "TOKEN_SECRET_ID": ""},
+            "TOKEN_SECRET_ID is not set; TOKEN_URL is not set",
+        ),
         (
             {"TOKEN_SECRET_ID": None, "CREDENTIALS_SECRET_ID": None},
             "CREDENTIALS_SECRET_ID is not set; TOKEN_SECRET_ID is not set",
         ),
-        ({"TOKEN_SECRET_ID": "the-credentials"}, "TOKEN_SECRET_ID must name another secret than CREDENTIALS_SECRET_ID"),
+        (
+            {"TOKEN_SECRET_ID": "the-credentials"},
+            "TOKEN_SECRET_ID must name another secret than CREDENTIALS_SECRET_ID",
+        ),
         ({"TOKEN_URL": "ftp://auth.example/"}, f"TOKEN_URL {HTTPS}"),
         ({"TOKEN_URL": "https://[auth"}, f"TOKEN_URL {HTTPS}"),
         ({"PROBE_URL": "http://api.example/"}, f"PROBE_URL {HTTPS}"),
         ({"PROBE_URL": "https://me@api.example/"}, "PROBE_URL must not carry user info"),
-        ({"TOKEN_URL": "https://auth.example/?a"}, "TOKEN_URL must not carry a query or a fragment"),
+        (
+            {"TOKEN_URL": "https://auth.example/?a"},
+            "TOKEN_URL must not carry a query or a fragment",
+        ),
         ({"PROBE_URL": "https://api.example/#a"}, "PROBE_URL must not carry a query or a fragment"),
         ({"CLIENT_AUTH": "post"}, "CLIENT_AUTH must be client_secret_post or client_secret_basic"),
         (
@@ -230,9 +254,7 @@ def test_longest_time_is_ten_years() -> None:
         ),
     ],
 )
-def test_problem_says_what_would_be_right(
-    changes: dict[str, str | None], message: str
-) -> None:
+def test_problem_says_what_would_be_right(changes: dict[str, str | None], message: str) -> None:
     """The message is enough to correct the environment."""
     assert problems_of(**changes) == f"environment: {message}"
 
@@ -297,9 +319,7 @@ def test_environment_is_read_when_it_is_asked_for(monkeypatch: pytest.MonkeyPatc
     ("interval", "margin", "seconds"),
     [(72_000, 300, 72_300), (60, 5, 65), (60, 0, 60), (0, 0, 0)],
 )
-def test_slot_lasts_for_the_interval_and_the_margin(
-    interval: int, margin: int, seconds: int
-) -> None:
+def test_slot_lasts_for_the_interval_and_the_margin(interval: int, margin: int, seconds: int) -> None:
     """From one token of a client to its next the vendor wants its interval, and we add a margin."""
     settings = make_settings(limit_interval_seconds=interval, limit_margin_seconds=margin)
     assert settings.slot_seconds == seconds
@@ -322,18 +342,14 @@ def test_clock_margin_is_at_least_half_a_minute(margin: int, seconds: int) -> No
     ("acquire", "write", "seconds"),
     [(120, 30, 40), (10, 30, 40), (9, 30, 39), (1, 20, 21)],
 )
-def test_claim_needs_time_for_a_short_acquire_and_the_write(
-    acquire: int, write: int, seconds: int
-) -> None:
+def test_claim_needs_time_for_a_short_acquire_and_the_write(acquire: int, write: int, seconds: int) -> None:
     """Ten seconds are enough for an acquire, or less if less is set."""
     settings = make_settings(acquire_timeout_seconds=acquire, write_reserve_seconds=write)
     assert settings.min_claim_seconds == seconds
 
 
 @pytest.mark.parametrize(("acquire", "write", "seconds"), [(120, 30, 150), (5, 20, 25)])
-def test_waiting_needs_time_for_a_whole_acquire_and_the_write(
-    acquire: int, write: int, seconds: int
-) -> None:
+def test_waiting_needs_time_for_a_whole_acquire_and_the_write(acquire: int, write: int, seconds: int) -> None:
     """A run waits for another run's lock only if it could still do all of it afterwards."""
     settings = make_settings(acquire_timeout_seconds=acquire, write_reserve_seconds=write)
     assert settings.min_wait_seconds == seconds
@@ -350,9 +366,7 @@ def test_waiting_needs_time_for_a_whole_acquire_and_the_write(
         (0, 0, 7_200),
     ],
 )
-def test_slot_is_believed_to_be_closed_for_two_hours_or_the_interval(
-    interval: int, margin: int, seconds: int
-) -> None:
+def test_slot_is_believed_to_be_closed_for_two_hours_or_the_interval(interval: int, margin: int, seconds: int) -> None:
     """The end of a closed slot is at most 2 h ahead, or the interval and two clock margins."""
     settings = make_settings(limit_interval_seconds=interval, limit_margin_seconds=margin)
     assert settings.max_closed_seconds == seconds

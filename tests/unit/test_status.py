@@ -1,12 +1,15 @@
 """What `status` and a dry run answer: the outcome of a refresh now, and what comes next."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from handler.ledger import Ledger
 from handler.model import Token
-from handler.policy import Request, State
+from handler.policy import Acquire, Request, State, decide
 from handler.reader import Snapshot, WarmProcess
 from handler.secrets_manager import SecretStore
 from handler.status import Inspection, safe_to_deactivate
@@ -14,6 +17,7 @@ from handler.status import Inspection, safe_to_deactivate
 from .builders import (
     BACKING_OFF,
     BOTH,
+    BOUNDED,
     DAY,
     DEFAULT,
     EXPIRING,
@@ -23,15 +27,18 @@ from .builders import (
     HOUR,
     INTERVAL,
     NOW,
+    PRIMARY,
     STANDBY,
     STANDBY_TOKEN,
     WINDOW,
     make_closed_ledger,
+    make_credentials,
     make_lock,
     make_settings,
     make_state,
     make_token,
 )
+from .strategies import states, times, tokens
 
 
 def make_inspection(state: State, request: Request = DEFAULT) -> Inspection:
@@ -88,9 +95,7 @@ def next_due_at(state: State) -> int:
         ),
     ],
 )
-def test_outcome_and_reason(
-    changes: dict[str, Any], request_: Request, outcome: str, reason: str
-) -> None:
+def test_outcome_and_reason(changes: dict[str, Any], request_: Request, outcome: str, reason: str) -> None:
     """Each decision has its own words in the answer."""
     state = make_state(**changes)
     snapshot = Snapshot(state=state, token_version_id="version-of-the-token")
@@ -245,3 +250,38 @@ def test_safe_to_deactivate(
     assert safe_to_deactivate(state, previous, changed_at) == expected
 
 
+# What always holds
+
+
+@BOUNDED
+@given(states())
+def test_next_due_at_is_when_the_primary_is_asked(state: State) -> None:
+    """With no token at hand and no other run, the primary is asked at that second and not before."""
+    alone = replace(
+        state,
+        now=NOW,
+        previous=None,
+        unsaved=(),
+        credentials=make_credentials(),
+        ledger=replace(state.ledger, lock=None),
+        is_revoked=False,
+    )
+    due_at = next_due_at(alone)
+    assert due_at >= NOW
+    decision = decide(replace(alone, now=due_at), DEFAULT)
+    assert isinstance(decision, Acquire)
+    assert decision.client == PRIMARY
+    if due_at > NOW:
+        assert not isinstance(decide(alone, DEFAULT), Acquire)
+        assert not isinstance(decide(replace(alone, now=due_at - 1), DEFAULT), Acquire)
+
+
+@BOUNDED
+@given(states(), st.none() | tokens, times)
+def test_no_client_in_use_is_safe_to_deactivate(state: State, previous: Token | None, changed_at: int) -> None:
+    """Neither the primary nor the client of the current token is ever named."""
+    named = safe_to_deactivate(state, previous, changed_at)
+    assert named != PRIMARY.client_id
+    if named is not None:
+        assert state.current
+        assert state.current.client_id == PRIMARY.client_id
