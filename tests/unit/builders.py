@@ -92,7 +92,7 @@ def make_token(
 
 
 def make_lock(*, client: Client | None = PRIMARY, age: int = 60, until: int = 60) -> Lock:
-    """Return another run's lock, claimed `age` seconds ago and valid until `until` seconds ahead."""
+    """Return another run's lock: claimed `age` seconds ago, valid until `until` seconds ahead."""
     client_id = None
     if client is not None:
         client_id = client.client_id
@@ -117,7 +117,8 @@ def make_closed_ledger(client: Client = PRIMARY, *, ahead: int = HOUR, **changes
 
 BOTH = make_credentials(STANDBY)
 FRESH = make_token()
-EXPIRING = make_token(age=INTERVAL, remaining=WINDOW)  # its client may ask again from this second on
+# Its client may ask again from this second on.
+EXPIRING = make_token(age=INTERVAL, remaining=WINDOW)
 STANDBY_TOKEN = make_token(STANDBY)
 BACKING_OFF = Ledger(failures=3, retry_at=NOW + 60)
 FULL_LEDGER = Ledger(

@@ -95,8 +95,11 @@ def imported(tree: ast.AST) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports are absolute here"
             module = node.module or ""
+            if module != "handler":
+                yield module
+                continue
             for alias in node.names:
-                yield f"{module}.{alias.name}" if module == "handler" else module
+                yield f"handler.{alias.name}"
 
 
 def names_in(tree: ast.AST) -> Iterator[str]:

@@ -131,8 +131,16 @@ def test_event_that_is_not_an_object_is_refused(event: object) -> None:
         *[pytest.param({"reason": value}, "reason", id=f"reason: {value!r}") for value in NOT_TEXTS],
         *[pytest.param({"action": value}, "action", id=f"action: {value!r}") for value in NOT_TEXTS],
         pytest.param({"override_limit": True}, "override_limit", id="override without force"),
-        pytest.param({"override_limit": True, "force": False}, "override_limit", id="override, force false"),
-        pytest.param({"override_limit": True, "dry_run": True}, "override_limit", id="override, a dry run"),
+        pytest.param(
+            {"override_limit": True, "force": False},
+            "override_limit",
+            id="override, force false",
+        ),
+        pytest.param(
+            {"override_limit": True, "dry_run": True},
+            "override_limit",
+            id="override, a dry run",
+        ),
         pytest.param({"action": "status", "force": True}, "status", id="status with force"),
         pytest.param({"action": "status", "dry_run": True}, "status", id="status with dry_run"),
         pytest.param({"action": "status", "reason": "x"}, "status", id="status with a reason"),

@@ -1,4 +1,4 @@
-"""The ledger as it stands in a version's document, and what is left out because it makes no sense."""
+"""The ledger in a version's document. Parts that make no sense are left out."""
 
 import json
 import math

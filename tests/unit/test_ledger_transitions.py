@@ -83,7 +83,7 @@ def test_claim_for_a_token_at_hand_closes_its_slot() -> None:
 
 
 def test_publishing_releases_the_lock_and_closes_the_slot() -> None:
-    """The one write that puts the token out also ends the claim, and clears failures and suspicions."""
+    """The write that puts the token out also ends the claim, and clears what spoke against asking."""
     others = make_slot(
         reason="credentials_refused",
         suspicions=1,
@@ -414,6 +414,9 @@ def test_override_does_not_shorten_the_backing_off(error: RefreshError) -> None:
 
 def test_slot_is_closed_for_the_newer_reason() -> None:
     """Of two reasons that close a slot until the same moment, the newer one is told."""
-    older = Ledger().with_closed_slot(PRIMARY.client_id, make_slot(reason="limit_interval"))
-    newer = older.with_closed_slot(PRIMARY.client_id, make_slot(reason="rate_limited"))
-    assert newer.slot(PRIMARY.client_id).reason == "rate_limited"
+    limited = make_slot(ahead=5, reason="limit_interval")
+    refused = make_slot(ahead=5, reason="rate_limited")
+    ledger = Ledger()
+    for slot in (limited, refused):
+        ledger = ledger.with_closed_slot(PRIMARY.client_id, slot)
+    assert ledger.slot(PRIMARY.client_id).reason == "rate_limited"

@@ -128,7 +128,7 @@ def test_texts_are_read(name: str, value: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(REQUIRED))
 @pytest.mark.parametrize("value", [None, "", "  "])
-def test_missing_required_variable_is_variables_in(name: str, value: str | None) -> None:
+def test_missing_required_variable_is_named(name: str, value: str | None) -> None:
     """A variable without a default must be set, and not to an empty text."""
     assert variables_in(problems_of(**{name: value})) == {name}
 
@@ -177,7 +177,7 @@ def test_token_url_has_no_query(url: str) -> None:
 
 
 @pytest.mark.parametrize("value", ["canary", "none", "CLIENT_SECRET_POST", "client_secret_jwt", "post"])
-def test_unknown_client_authentication_is_variables_in(value: str) -> None:
+def test_unknown_client_authentication_is_named(value: str) -> None:
     """There are exactly two ways to authenticate."""
     message = problems_of(CLIENT_AUTH=value)
     assert variables_in(message) == {"CLIENT_AUTH"}
@@ -273,7 +273,7 @@ def test_vendor_without_a_limit_is_possible(name: str) -> None:
 
 @pytest.mark.parametrize(("acquire", "write", "fits"), [(810, 30, True), (120, 720, True), (811, 30, False)])
 def test_acquire_and_write_fit_in_a_run(acquire: int, write: int, fits: bool) -> None:
-    """Together they take 840 s at most, so that a lock is never longer than can be true."""
+    """Together they take 840 s at most, so that a lock is always short enough to be believed."""
     changes: dict[str, str | None] = {
         "ACQUIRE_TIMEOUT_SECONDS": str(acquire),
         "WRITE_RESERVE_SECONDS": str(write),
