@@ -90,6 +90,7 @@ def test_interval_and_margin_can_be_zero() -> None:
     ("ahead", "reason"),
     [
         (INTERVAL - HOUR - 1, "limit_interval"),
+        (INTERVAL - HOUR, "limit_interval"),
         (INTERVAL - HOUR + 1, "credentials_refused"),
     ],
 )

@@ -11,8 +11,9 @@ from handler.ledger import Ledger
 from handler.model import Token
 from handler.policy import Acquire, Request, State, decide
 from handler.reader import Snapshot, WarmProcess
+from handler.refresh import Outcome
 from handler.secrets_manager import SecretStore
-from handler.status import Inspection, safe_to_deactivate
+from handler.status import Inspection, result_of, safe_to_deactivate
 
 from .builders import (
     BACKING_OFF,
@@ -102,6 +103,38 @@ def test_outcome_and_reason(changes: dict[str, Any], request_: Request, outcome:
     result = make_inspection(state, request_)._result(snapshot)  # noqa: SLF001 - see next_due_at
     assert result["outcome"] == outcome
     assert result["reason"] == reason
+
+
+def test_result_with_a_token() -> None:
+    """The result tells whose token it is, when it ends and when the primary may ask next."""
+    snapshot = Snapshot(state=make_state(), token_version_id="version-of-the-token")
+    assert result_of(Outcome("kept", "fresh", snapshot)) == {
+        "outcome": "kept",
+        "reason": "fresh",
+        "expires_at": NOW - HOUR + DAY,
+        "expires_at_utc": "2027-01-16T07:00:00Z",
+        "seconds_remaining": DAY - HOUR,
+        "client_id": "client-primary",
+        "not_before": NOW - HOUR + INTERVAL,
+        "version_id": "version-of-the-token",
+        "dry_run": False,
+    }
+
+
+def test_result_without_a_token() -> None:
+    """A fact that is not known is null, and nothing forbids to ask."""
+    snapshot = Snapshot(state=make_state(current=None), token_version_id="")
+    assert result_of(Outcome("due", "missing", snapshot)) == {
+        "outcome": "due",
+        "reason": "missing",
+        "expires_at": None,
+        "expires_at_utc": None,
+        "seconds_remaining": 0,
+        "client_id": None,
+        "not_before": None,
+        "version_id": None,
+        "dry_run": False,
+    }
 
 
 @pytest.mark.parametrize(
@@ -225,6 +258,20 @@ LONG_AGO = NOW - 3_601  # longer ago than consumers keep a token in their cache
             0,
             None,
             id="the current one is not the primary's",
+        ),
+        pytest.param(
+            {"credentials": BOTH, "current": make_token(STANDBY, age=3_601)},
+            None,
+            LONG_AGO,
+            None,
+            id="the current one is the standby's and old",
+        ),
+        pytest.param(
+            {"credentials": BOTH, "current": make_token(age=DAY, remaining=0)},
+            None,
+            LONG_AGO,
+            None,
+            id="the current one has expired",
         ),
         pytest.param(
             {"credentials": BOTH, "current": None},
