@@ -1,27 +1,46 @@
-"""Values with defaults for the unit tests: a fresh token of the primary, an empty ledger, the default settings."""
+"""Values with defaults for the unit tests.
+
+By default the current token is fresh and the primary's, and the ledger is empty.
+"""
 
 import os
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import settings as hypothesis_settings
 
-from handler.model import Client, Credentials, Ledger, Lock, Token
-from handler.policy import Request, Situation
+from handler.errors import RefreshError, VendorError
+from handler.ledger import Ledger, Lock, Slot
+from handler.model import Client, Credentials, Token
+from handler.policy import Decision, Request, State, decide
 from handler.settings import Settings
+from handler.token_response import HttpResponse, error_of, parse_token
 
 NOW = 1_800_000_000
-HOUR, DAY = 3_600, 86_400
-INTERVAL = 72_000 + 300  # from one token of a client to its next: the limit and the margin
-WINDOW, STANDBY_BELOW = 14_400, 9_000
-URL, OTHER_URL = "https://auth.example/oauth/token", "https://sandbox-auth.example/oauth/token"
-AUDIENCE, OTHER_AUDIENCE = "https://api.tangocard.com/", "https://other.example/"
+LATER = NOW + 100  # when the vendor's answer arrives
+HOUR = 3_600
+DAY = 86_400
+# From one token of a client to its next: the vendor's interval and our margin.
+INTERVAL = Settings().slot_seconds
+MARGIN = Settings().limit_margin_seconds
+WINDOW = Settings().refresh_window_seconds
+STANDBY_BELOW = Settings().standby_below_seconds
+URL = "https://auth.example/oauth/token"
+OTHER_URL = "https://sandbox-auth.example/oauth/token"
+AUDIENCE = "https://api.tangocard.com/"
+OTHER_AUDIENCE = "https://other.example/"
+NESTED_TOO_DEEPLY = "[" * 100_000
+TOO_MANY_DIGITS = "9" * 5_000  # more than Python reads into an int
+LIMIT_TEXT = b"Client tango client-primary has exceeded the daily rate limit"
 
 PRIMARY = Client("client-primary", "canary-primary-secret")
 STANDBY = Client("client-standby", "canary-standby-secret")
-FORMER = Client("client-former", "canary-former-secret")  # configured no longer
+FORMER = Client("client-former", "canary-former-secret")  # is no longer configured
 
-# In the suite the same two hundred each time; `make fuzz` has other ones, and many; `make mutation` a few.
+# The suite tries the same two hundred examples each time. `make fuzz` tries many others, and
+# `make mutation` a few.
 FUZZED = int(os.environ.get("FUZZ_EXAMPLES", "0"))
 BOUNDED = hypothesis_settings(
     max_examples=FUZZED or 2 * hypothesis_settings().max_examples,
@@ -33,28 +52,125 @@ BOUNDED = hypothesis_settings(
 
 
 def make_settings(**changes: Any) -> Settings:
-    known = Settings(credentials_secret_id="the-credentials", token_secret_id="the-token", token_url=URL)
-    return replace(known, **changes)
+    settings = Settings(
+        credentials_secret_id="the-credentials",
+        token_secret_id="the-token",
+        token_url=URL,
+    )
+    return replace(settings, **changes)
 
 
 def make_credentials(standby: Client | None = None, version_id: str = "version-1") -> Credentials:
     return Credentials(PRIMARY, standby, version_id)
 
 
-def make_token(client: Client = PRIMARY, *, age: int = HOUR, left: int | None = None, **changes: Any) -> Token:
-    """Return a token acquired `age` seconds ago that ends `left` seconds ahead: by default a day after it began."""
-    acquired_at = NOW - age
-    expires_at = acquired_at + DAY if left is None else NOW + left
-    text = f"canary-token-of-{client.client_id}-{age}"
-    token = Token(text, "Bearer", "raas.all", expires_at, acquired_at, client.client_id, AUDIENCE, URL)
+def make_token(
+    client: Client = PRIMARY,
+    *,
+    age: int = HOUR,
+    remaining: int | None = None,
+    **changes: Any,
+) -> Token:
+    """Return a token that was acquired `age` seconds ago and ends `remaining` seconds ahead.
+
+    Without `remaining` the token ends a day after it was acquired.
+    """
+    expires_at = NOW - age + DAY
+    if remaining is not None:
+        expires_at = NOW + remaining
+    token = Token(
+        access_token=f"canary-token-of-{client.client_id}-{age}",
+        token_type="Bearer",
+        scope="raas.all",
+        expires_at=expires_at,
+        acquired_at=NOW - age,
+        client_id=client.client_id,
+        audience=AUDIENCE,
+        token_url=URL,
+    )
     return replace(token, **changes)
 
 
-def make_lock(*, run_id: str = "another-run", client: Client | None = PRIMARY, age: int = 60, until: int = 60) -> Lock:
-    """Return a lock that was claimed `age` seconds ago and holds until `until` seconds ahead."""
-    return Lock(run_id, client.client_id if client else None, NOW - age, NOW + until)
+def make_lock(*, client: Client | None = PRIMARY, age: int = 60, until: int = 60) -> Lock:
+    """Return another run's lock: claimed `age` seconds ago, valid until `until` seconds ahead."""
+    client_id = None
+    if client is not None:
+        client_id = client.client_id
+    return Lock(
+        run_id="another-run",
+        client_id=client_id,
+        claimed_at=NOW - age,
+        until=NOW + until,
+    )
 
 
-def make_situation(**changes: Any) -> Situation:
-    known = Situation(NOW, make_token(), None, (), Ledger(), make_credentials(), make_settings(), Request())
-    return replace(known, **changes)
+def make_slot(*, ahead: int = 60, reason: str | None = "rate_limited", **changes: Any) -> Slot:
+    """Return a slot that is closed until `ahead` seconds from now."""
+    slot = Slot(not_before=NOW + ahead, reason=reason)
+    return replace(slot, **changes)
+
+
+def make_closed_ledger(client: Client = PRIMARY, *, ahead: int = HOUR, **changes: Any) -> Ledger:
+    """Return a ledger in which this client's slot is closed until `ahead` seconds from now."""
+    return Ledger(slots={client.client_id: make_slot(ahead=ahead, **changes)})
+
+
+BOTH = make_credentials(STANDBY)
+FRESH = make_token()
+# Its client may ask again from this second on.
+EXPIRING = make_token(age=INTERVAL, remaining=WINDOW)
+STANDBY_TOKEN = make_token(STANDBY)
+BACKING_OFF = Ledger(failures=3, retry_at=NOW + 60)
+FULL_LEDGER = Ledger(
+    lock=make_lock(),
+    failures=2,
+    retry_at=NOW + 60,
+    slots={
+        PRIMARY.client_id: make_slot(
+            ahead=5,
+            suspicions=1,
+            credentials_version="version-1",
+        ),
+    },
+)
+DEFAULT = Request()
+FORCE = Request(force=True)
+OVERRIDE = Request(force=True, override_limit=True)
+
+
+def make_state(**changes: Any) -> State:
+    state = State(
+        now=NOW,
+        current=FRESH,
+        ledger=Ledger(),
+        credentials=make_credentials(),
+        settings=make_settings(),
+    )
+    return replace(state, **changes)
+
+
+def decision_on(
+    *,
+    request: Request = DEFAULT,
+    tried: AbstractSet[str] = frozenset(),
+    **changes: Any,
+) -> Decision:
+    """Return what is decided in a state with these changes."""
+    return decide(make_state(**changes), request, tried)
+
+
+def make_error(status: int, body: bytes = b"", retry_after: str = "", *, now: float = NOW) -> RefreshError:
+    """Return what such an answer of the vendor means if it arrives at `now`."""
+    return error_of(HttpResponse(status, body, retry_after), now)
+
+
+def make_success_error(body: bytes) -> VendorError:
+    """Return the error of a successful answer without a token that can be used."""
+    with pytest.raises(VendorError) as caught:
+        parse_token(body, PRIMARY, make_settings(), sent_at=NOW, arrived_at=LATER)
+    return caught.value
+
+
+def shortened(text: str | None) -> str:
+    """Return a name for a case whose text can be long."""
+    return repr(text)[:24]

@@ -1,4 +1,4 @@
-"""The pure parts talk to nobody: a unit test that opens a connection fails."""
+"""A unit test that opens a connection fails, because the pure parts need none."""
 
 import socket
 from typing import NoReturn

@@ -1,46 +1,138 @@
-"""Imports point one way, and each outside thing is known to one file only."""
+"""The shape of handler/: imports point one way, and each outside thing is known to few files."""
 
 import ast
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
-HANDLER = Path(__file__).parents[2] / "handler"
+from handler.policy import Decision
+
+ROOT = Path(__file__).parents[2]
+HANDLER = ROOT / "handler"
 FILES = sorted(HANDLER.glob("*.py"))
-# A file imports from the lines below its own, never from its own or from above.
+# A file imports from the lines below its own, never from its own line or from above.
 LEVELS = [
     {"__main__"},
     {"app"},
+    {"telemetry"},
+    {"status"},
     {"refresh"},
-    {"policy", "oauth2", "secrets_manager"},
-    {"settings", "model"},
+    {"reader"},
+    {"policy"},
+    {"ledger"},
+    {"oauth2"},
+    {"token_response"},
+    {"secrets_manager"},
+    {"model"},
+    {"settings"},
     {"errors", "__init__"},
 ]
 LEVEL_OF = {name: level for level, names in enumerate(LEVELS) for name in names}
 ONLY_IN = {
-    "aws_lambda_powertools": {"app"},
-    "boto3": {"secrets_manager"},
-    "botocore": {"secrets_manager"},
+    "aws_lambda_powertools": {"telemetry"},
+    "boto3": {"telemetry"},
+    "botocore": {"secrets_manager", "telemetry"},
     "requests": {"oauth2"},
     "os": {"settings"},
 }
-PURE = {"collections", "dataclasses", "enum", "handler"}
+NEVER_IN_HANDLER = {"local", "tests", "consumers", "bench", "moto", "hypothesis", "pytest"}
+# The pure files, and all that each may import.
+PURE = {
+    "policy": {
+        "collections.abc",
+        "dataclasses",
+        "handler.ledger",
+        "handler.model",
+        "handler.settings",
+    },
+    "ledger": {
+        "collections.abc",
+        "dataclasses",
+        "handler.errors",
+        "handler.model",
+        "handler.settings",
+        "json",
+        "typing",
+    },
+    "token_response": {
+        "base64",
+        "collections.abc",
+        "dataclasses",
+        "email.utils",
+        "handler.errors",
+        "handler.model",
+        "handler.settings",
+        "json",
+        "math",
+        "re",
+        "typing",
+    },
+    "model": {
+        "dataclasses",
+        "datetime",
+        "handler.errors",
+        "json",
+        "typing",
+    },
+}
+# `datetime` and `email.utils` convert times, but each also has a clock.
+CLOCKS = {"formatdate", "localtime", "now", "today", "utcnow"}
+STORE_WRITES = {"compare_and_set_ledger", "move_stage", "put_seed", "put_version"}
+STORE_READS = {"connect", "get_both", "get_version", "last_changed_at"}
 
 
 def imported(tree: ast.AST) -> Iterator[str]:
     """Yield the full name of every module that is imported anywhere in the tree."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            for alias in node.names:
+                yield alias.name
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports are absolute here"
             module = node.module or ""
-            yield from (f"{module}.{alias.name}" if module == "handler" else module for alias in node.names)
+            if module != "handler":
+                yield module
+                continue
+            for alias in node.names:
+                yield f"handler.{alias.name}"
+
+
+def names_in(tree: ast.AST) -> Iterator[str]:
+    """Yield every name in the code: variables, attributes, and what is imported by name."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            yield node.id
+        elif isinstance(node, ast.Attribute):
+            yield node.attr
+        elif isinstance(node, ast.alias):
+            yield node.name
+
+
+def functions_called_in(tree: ast.AST) -> Iterator[str]:
+    """Yield the last part of the name of each function that is called."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        if isinstance(node.func, ast.Attribute):
+            yield node.func.attr
+        elif isinstance(node.func, ast.Name):
+            yield node.func.id
 
 
 def parsed(path: Path) -> ast.Module:
     return ast.parse(path.read_text(), path.name)
+
+
+def parsed_file(name: str) -> ast.Module:
+    return parsed(HANDLER / f"{name}.py")
+
+
+# Imports
 
 
 def test_every_file_has_a_level() -> None:
@@ -50,27 +142,107 @@ def test_every_file_has_a_level() -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_imports_point_one_way(path: Path) -> None:
-    """A file knows those below it, and none beside or above it."""
-    inside = {name.split(".")[1] for name in imported(parsed(path)) if name.startswith("handler.")}
+    """A file knows those below it, and none next to it or above it."""
+    modules = [name for name in imported(parsed(path)) if name.startswith("handler.")]
+    inside = {name.split(".")[1] for name in modules}
     assert all(LEVEL_OF[name] > LEVEL_OF[path.stem] for name in inside), inside
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_what_is_outside_is_known_to_one_file(path: Path) -> None:
-    """Powertools, boto3, requests and the environment each have one door; nothing that ships knows the rest."""
+def test_what_is_outside_is_known_to_few_files(path: Path) -> None:
+    """Powertools, boto3, requests and the environment each have one door.
+
+    Nothing that ships knows the tests, the local world or the tools.
+    """
     outside = {name.partition(".")[0] for name in imported(parsed(path))}
-    assert {name for name in outside & {*ONLY_IN} if path.stem not in ONLY_IN[name]} == set()
-    assert outside & {"local", "tests", "consumers", "bench", "moto", "hypothesis", "pytest"} == set()
+    misplaced = {name for name in outside & {*ONLY_IN} if path.stem not in ONLY_IN[name]}
+    assert misplaced == set()
+    assert outside & NEVER_IN_HANDLER == set()
 
 
-def test_requests_is_imported_in_functions_only() -> None:
-    """A tick that finds a fresh token does not pay for the import."""
-    tree = parsed(HANDLER / "oauth2.py")
+@pytest.mark.parametrize(("name", "package"), [("oauth2", "requests"), ("telemetry", "boto3")])
+def test_slow_package_is_imported_in_functions_only(name: str, package: str) -> None:
+    """A run that finds a fresh token does not pay for the import."""
+    tree = parsed_file(name)
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
-    inside = [name for node in functions for name in imported(node) if name.startswith("requests")]
-    assert len(inside) == sum(name.startswith("requests") for name in imported(tree)) > 0
+    in_functions = [module for node in functions for module in imported(node)]
+    count = sum(module.startswith(package) for module in in_functions)
+    assert count == sum(module.startswith(package) for module in imported(tree))
+    assert count > 0
 
 
-def test_policy_is_pure() -> None:
-    """What decides has no clock, no randomness and no way to the outside."""
-    assert {name.partition(".")[0] for name in imported(parsed(HANDLER / "policy.py"))} <= PURE
+# Pure files, and files that only read
+
+
+@pytest.mark.parametrize("name", PURE)
+def test_pure_file_imports_only_pure_modules(name: str) -> None:
+    """A pure file has no clock, no randomness and no way to the outside."""
+    assert {*imported(parsed_file(name))} <= PURE[name]
+
+
+@pytest.mark.parametrize("name", PURE)
+def test_pure_file_calls_no_clock(name: str) -> None:
+    """The time comes in as an argument."""
+    assert {*functions_called_in(parsed_file(name))} & CLOCKS == set()
+
+
+def test_every_method_of_the_store_reads_or_writes() -> None:
+    """A method that is added finds its place in one of the two lists above."""
+    classes = [node for node in parsed_file("secrets_manager").body if isinstance(node, ast.ClassDef)]
+    [store] = [node for node in classes if node.name == "SecretStore"]
+    methods = {node.name for node in store.body if isinstance(node, ast.FunctionDef)}
+    assert {name for name in methods if not name.startswith("_")} == STORE_READS | STORE_WRITES
+
+
+@pytest.mark.parametrize("name", ["reader", "status"])
+def test_file_that_only_reads_names_no_write(name: str) -> None:
+    """`status` and a dry run can't write: no method of the store that writes is named in them."""
+    assert {*names_in(parsed_file(name))} & STORE_WRITES == set()
+
+
+def test_refresh_names_every_write() -> None:
+    """The names in the list are those that are in use, so the test above finds them."""
+    assert {*names_in(parsed_file("refresh"))} & STORE_WRITES == STORE_WRITES
+
+
+# Decisions
+
+MATCH = """\
+from typing import assert_never
+from handler.policy import Decision, {names}
+
+def act(decision: Decision) -> None:
+    match decision:
+{cases}
+        case _:
+            assert_never(decision)
+"""
+
+
+def match_of(names: list[str]) -> str:
+    """Return a module that matches these decisions alone."""
+    cases = [f"        case {name}():\n            pass" for name in names]
+    return MATCH.format(names=", ".join(names), cases="\n".join(cases))
+
+
+def test_forgotten_decision_is_a_type_error(tmp_path: Path) -> None:
+    """If a match on a decision lacks one case, mypy names that case."""
+    decisions = [decision.__name__ for decision in get_args(Decision)]
+    (tmp_path / "whole.py").write_text(match_of(decisions))
+    for forgotten in decisions:
+        others = [name for name in decisions if name != forgotten]
+        (tmp_path / f"without_{forgotten}.py").write_text(match_of(others))
+    command = [sys.executable, "-m", "mypy", "--config-file=", "--strict"]
+    options = ["--ignore-missing-imports", "--cache-dir", os.devnull, "--hide-error-context"]
+    checked = subprocess.run(
+        [*command, *options, str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    errors = [line for line in checked.stdout.splitlines() if " error: " in line]
+    assert len(errors) == len(decisions), checked.stdout + checked.stderr
+    for forgotten in decisions:
+        [error] = [line for line in errors if f"without_{forgotten}.py" in line]
+        assert f'has incompatible type "{forgotten}"' in error

@@ -12,21 +12,33 @@ from handler.app import parse_event
 from handler.errors import EventError
 
 from .builders import BOUNDED
+from .strategies import json_values
 
 EVENTS = Path(__file__).parents[2] / "events"
-REFRESH = {"action": "refresh", "force": False, "override_limit": False, "dry_run": False, "reason": ""}
-RULE = {"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}, "resources": ["arn:aws:events:x"]}
+REFRESH = {
+    "action": "refresh",
+    "force": False,
+    "override_limit": False,
+    "dry_run": False,
+    "reason": "",
+}
+RULE = {
+    "source": "aws.events",
+    "detail-type": "Scheduled Event",
+    "detail": {},
+    "resources": ["arn:aws:events:x"],
+}
 
 
 @pytest.mark.parametrize(
-    ("event", "asked"),
+    ("event", "options"),
     [
         pytest.param({}, {}, id="empty"),
         pytest.param({"action": "refresh"}, {}, id="refresh"),
         pytest.param(RULE, {}, id="a rule's"),
         pytest.param(RULE | {"detail": "{}"}, {}, id="Scheduler's"),
-        pytest.param(RULE | {"detail": '{"action": "status"}'}, {}, id="its detail is not looked at"),
-        pytest.param(RULE | {"detail": {"action": "nonsense"}}, {}, id="nor a rule's"),
+        pytest.param(RULE | {"detail": '{"action": "status"}'}, {}, id="Scheduler's, its detail is not read"),
+        pytest.param(RULE | {"detail": {"action": "nonsense"}}, {}, id="a rule's, its detail is not read"),
         pytest.param({"source": "x", "detail-type": "y"}, {}, id="anything with source and detail-type"),
         pytest.param({"action": "refresh", "force": True}, {"force": True}, id="force"),
         pytest.param({"force": True}, {"force": True}, id="refresh is the default"),
@@ -40,20 +52,22 @@ RULE = {"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}, 
             {"force": True, "override_limit": True, "reason": "reset"},
             id="override",
         ),
-        pytest.param({"force": False, "override_limit": False}, {}, id="nothing of it"),
+        pytest.param({"force": False, "override_limit": False}, {}, id="neither force nor override"),
         pytest.param({"action": "refresh", "dry_run": True}, {"dry_run": True}, id="dry run"),
         pytest.param(
-            {"action": "refresh", "dry_run": True, "force": True}, {"dry_run": True, "force": True}, id="dry, forced"
+            {"action": "refresh", "dry_run": True, "force": True},
+            {"dry_run": True, "force": True},
+            id="dry, forced",
         ),
         pytest.param({"action": "status"}, {"action": "status"}, id="status"),
     ],
 )
-def test_event_asks(event: dict[str, Any], asked: dict[str, Any]) -> None:
-    """What is asked for is told whole, the defaults included."""
-    assert parse_event(event) == REFRESH | asked
+def test_event_asks_for(event: dict[str, Any], options: dict[str, Any]) -> None:
+    """The options of an event are complete: they include the defaults."""
+    assert parse_event(event) == REFRESH | options
 
 
-ASKED_BY_FILE: dict[str, dict[str, Any]] = {
+OPTIONS_OF_FILE: dict[str, dict[str, Any]] = {
     "dry-run.json": {"dry_run": True},
     "force.json": {"force": True, "reason": "the vendor asked for a new token"},
     "override-limit.json": {
@@ -68,15 +82,16 @@ ASKED_BY_FILE: dict[str, dict[str, Any]] = {
 }
 
 
-def test_every_file_of_events_is_told_of_here() -> None:
-    """An event that is added to events/ gets its row below."""
-    assert {path.name for path in EVENTS.iterdir()} == {*ASKED_BY_FILE}
+def test_every_file_of_events_is_listed_here() -> None:
+    """An event that is added to events/ gets its row above."""
+    assert {path.name for path in EVENTS.iterdir()} == {*OPTIONS_OF_FILE}
 
 
-@pytest.mark.parametrize(("name", "asked"), ASKED_BY_FILE.items())
-def test_event_file_asks(name: str, asked: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("name", "options"), OPTIONS_OF_FILE.items())
+def test_event_file_asks_for(name: str, options: dict[str, Any]) -> None:
     """Each sample event is accepted, and asks for what its name says."""
-    assert parse_event(json.loads((EVENTS / name).read_text())) == REFRESH | asked
+    event = json.loads((EVENTS / name).read_text())
+    assert parse_event(event) == REFRESH | options
 
 
 def test_scheduled_files_are_as_aws_sends_them() -> None:
@@ -85,12 +100,12 @@ def test_scheduled_files_are_as_aws_sends_them() -> None:
     assert json.loads((EVENTS / "scheduled.json").read_text())["detail"] == "{}"
 
 
-NO_BOOLEANS: list[Any] = [None, 0, 1, "true", "", [], {}]
-NO_TEXTS: list[Any] = [None, 5, True, ["status"], {}]
+NOT_BOOLEANS: list[Any] = [None, 0, 1, "true", "", [], {}]
+NOT_TEXTS: list[Any] = [None, 5, True, ["status"], {}]
 
 
 @pytest.mark.parametrize("event", [None, [], [{"action": "refresh"}], "refresh", "", 5, True, 1.5])
-def test_event_that_is_no_object_is_refused(event: object) -> None:
+def test_event_that_is_not_an_object_is_refused(event: object) -> None:
     """A Lambda can be invoked with any JSON value."""
     with pytest.raises(EventError, match="object") as caught:
         parse_event(event)
@@ -104,34 +119,42 @@ def test_event_that_is_no_object_is_refused(event: object) -> None:
         pytest.param({"action": "Refresh"}, "action", id="another case"),
         pytest.param({"action": ""}, "action", id="no action"),
         pytest.param({"forced": True}, "forced", id="unknown key"),
-        pytest.param({"action": "refresh", "Force": True}, "Force", id="unknown key beside a known one"),
+        pytest.param({"action": "refresh", "Force": True}, "Force", id="unknown key next to a known one"),
         pytest.param({"source": "aws.events"}, "source", id="source alone"),
         pytest.param({"detail-type": "Scheduled Event"}, "detail-type", id="detail-type alone"),
         pytest.param({"detail": {}}, "detail", id="detail alone"),
         *[
             pytest.param({key: value}, key, id=f"{key}: {value!r}")
             for key in ("force", "override_limit", "dry_run")
-            for value in NO_BOOLEANS
+            for value in NOT_BOOLEANS
         ],
-        *[pytest.param({"reason": value}, "reason", id=f"reason: {value!r}") for value in NO_TEXTS],
-        *[pytest.param({"action": value}, "action", id=f"action: {value!r}") for value in NO_TEXTS],
+        *[pytest.param({"reason": value}, "reason", id=f"reason: {value!r}") for value in NOT_TEXTS],
+        *[pytest.param({"action": value}, "action", id=f"action: {value!r}") for value in NOT_TEXTS],
         pytest.param({"override_limit": True}, "override_limit", id="override without force"),
-        pytest.param({"override_limit": True, "force": False}, "override_limit", id="override, force false"),
-        pytest.param({"override_limit": True, "dry_run": True}, "override_limit", id="override, a dry run"),
+        pytest.param(
+            {"override_limit": True, "force": False},
+            "override_limit",
+            id="override, force false",
+        ),
+        pytest.param(
+            {"override_limit": True, "dry_run": True},
+            "override_limit",
+            id="override, a dry run",
+        ),
         pytest.param({"action": "status", "force": True}, "status", id="status with force"),
         pytest.param({"action": "status", "dry_run": True}, "status", id="status with dry_run"),
         pytest.param({"action": "status", "reason": "x"}, "status", id="status with a reason"),
     ],
 )
 def test_event_is_refused(event: dict[str, Any], key: str) -> None:
-    """Anything else is refused with words that name what is wrong."""
+    """Any other event is refused, with a message that names the key at fault."""
     with pytest.raises(EventError, match=rf"\b{key}\b") as caught:
         parse_event(event)
     assert caught.value.retryable is False
 
 
 @pytest.mark.parametrize(
-    ("event", "words"),
+    ("event", "message"),
     [
         (5, "the event must be a JSON object"),
         (
@@ -145,27 +168,27 @@ def test_event_is_refused(event: dict[str, Any], key: str) -> None:
         ({"override_limit": True}, "the event's override_limit goes with force"),
     ],
 )
-def test_refusal_says_what_would_be_right(event: object, words: str) -> None:
-    """Whoever wrote the event can mend it by the message alone."""
+def test_refusal_says_what_would_be_right(event: object, message: str) -> None:
+    """The message is enough to correct the event."""
     with pytest.raises(EventError) as caught:
         parse_event(event)
-    assert str(caught.value) == words
+    assert str(caught.value) == message
 
 
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-    max_leaves=6,
+events_with_known_keys = st.dictionaries(
+    st.sampled_from([*REFRESH]),
+    json_values | st.sampled_from(["refresh", "status"]),
 )
 
 
 @BOUNDED
-@given(json_values | st.dictionaries(st.sampled_from([*REFRESH]), json_values | st.sampled_from(["refresh", "status"])))
+@given(json_values | events_with_known_keys)
 def test_any_event_is_parsed_or_refused(event: object) -> None:
-    """No JSON value raises anything else, and what is asked for is always whole and of the documented types."""
+    """Any JSON value is refused, or gives complete options of the documented types."""
     try:
-        asked = parse_event(event)
+        options = parse_event(event)
     except EventError:
         return
-    assert {key: type(value) for key, value in asked.items()} == {key: type(value) for key, value in REFRESH.items()}
-    assert asked["force"] or not asked["override_limit"]
+    types = {key: type(value) for key, value in options.items()}
+    assert types == {key: type(value) for key, value in REFRESH.items()}
+    assert options["force"] or not options["override_limit"]

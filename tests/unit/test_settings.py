@@ -1,4 +1,4 @@
-"""The environment is validated as a whole, in one message that names each variable and repeats no value."""
+"""The environment is checked as a whole. One message names each bad variable, without values."""
 
 import re
 from dataclasses import FrozenInstanceError
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from handler.errors import ConfigurationError
 from handler.settings import Settings, service_name
 
-from .builders import BOUNDED
+from .builders import BOUNDED, make_settings
 
 REQUIRED = {
     "CREDENTIALS_SECRET_ID": "the-credentials",
@@ -63,25 +63,25 @@ URLS_REFUSED = [
 
 
 def read(**changes: str | None) -> Settings:
-    """Return the settings of a minimal environment with these changes; None takes a variable out."""
+    """Return the settings of a minimal environment with these changes. None removes a variable."""
     env = {name: value for name, value in (REQUIRED | changes).items() if value is not None}
     return Settings.from_env(env)
 
 
-def problems(**changes: str | None) -> str:
+def problems_of(**changes: str | None) -> str:
     with pytest.raises(ConfigurationError) as caught:
         read(**changes)
     assert caught.value.retryable is False
     return str(caught.value)
 
 
-def named(message: str) -> set[str]:
+def variables_in(message: str) -> set[str]:
     return {*DEFAULTS, *REQUIRED} & set(re.findall(r"[A-Z_]+", message))
 
 
 @pytest.mark.parametrize("name", [*REQUIRED, *DEFAULTS])
 def test_default_of_each_variable(name: str) -> None:
-    """Each variable that is left out has the README's default, and each required one is read as it is."""
+    """Each variable that is not set has the documented default, and each required one is read."""
     value = getattr(read(), name.lower())
     assert value == (REQUIRED | DEFAULTS)[name]
     assert isinstance(value, type((REQUIRED | DEFAULTS)[name]))
@@ -90,7 +90,7 @@ def test_default_of_each_variable(name: str) -> None:
 @pytest.mark.parametrize("name", sorted({*DEFAULTS} - {"AUDIENCE", "SCOPE"}))
 @pytest.mark.parametrize("text", ["", "  "])
 def test_empty_variable_is_its_default(name: str, text: str) -> None:
-    """A template that passes an empty parameter on means the default."""
+    """An empty parameter of the template means the default."""
     assert read(**{name: text}) == read()
 
 
@@ -103,7 +103,7 @@ def test_empty_audience_and_scope_stay_empty(name: str, text: str) -> None:
 
 @pytest.mark.parametrize("name", SECONDS)
 def test_seconds_are_read(name: str) -> None:
-    """Each number of seconds can be set, spaces around it included."""
+    """Each number of seconds can be set, with spaces around it."""
     assert getattr(read(**{name: " 77 "}), name.lower()) == 77
 
 
@@ -115,7 +115,10 @@ def test_seconds_are_read(name: str) -> None:
         ("CLIENT_AUTH", "client_secret_basic"),
         ("PROBE_URL", "https://integration-api.tangocard.com/raas/v2/customers?limit=1"),
         ("EVENT_BUS_NAME", "the-bus"),
-        ("TOKEN_SECRET_ID", "arn:aws:secretsmanager:us-east-1:123456789012:secret:the-token-AbCdEf"),
+        (
+            "TOKEN_SECRET_ID",
+            "arn:aws:secretsmanager:us-east-1:123456789012:secret:the-token-AbCdEf",
+        ),
     ],
 )
 def test_texts_are_read(name: str, value: str) -> None:
@@ -126,14 +129,14 @@ def test_texts_are_read(name: str, value: str) -> None:
 @pytest.mark.parametrize("name", sorted(REQUIRED))
 @pytest.mark.parametrize("value", [None, "", "  "])
 def test_missing_required_variable_is_named(name: str, value: str | None) -> None:
-    """What has no default must be set, and not to nothing."""
-    assert named(problems(**{name: value})) == {name}
+    """A variable without a default must be set, and not to an empty text."""
+    assert variables_in(problems_of(**{name: value})) == {name}
 
 
 def test_both_secrets_must_differ() -> None:
-    """One secret can't be both what people write and what the function writes."""
-    message = problems(TOKEN_SECRET_ID="canary", CREDENTIALS_SECRET_ID="canary")
-    assert named(message) == {"TOKEN_SECRET_ID", "CREDENTIALS_SECRET_ID"}
+    """People write one secret and the function writes the other, so they can't be the same."""
+    message = problems_of(TOKEN_SECRET_ID="canary", CREDENTIALS_SECRET_ID="canary")
+    assert variables_in(message) == {"TOKEN_SECRET_ID", "CREDENTIALS_SECRET_ID"}
     assert "canary" not in message
 
 
@@ -159,61 +162,82 @@ def test_url_is_https_or_loopback(name: str, url: str) -> None:
 @pytest.mark.parametrize("name", ["TOKEN_URL", "PROBE_URL"])
 @pytest.mark.parametrize("url", URLS_REFUSED)
 def test_bad_url_is_named_and_not_repeated(name: str, url: str) -> None:
-    """Credentials and tokens go nowhere in clear, and a password in a URL appears in no message."""
-    message = problems(**{name: url})
-    assert named(message) == {name}
+    """Credentials and tokens are never sent in clear, and no message shows a password in a URL."""
+    message = problems_of(**{name: url})
+    assert variables_in(message) == {name}
     assert "canary" not in message
 
 
 @pytest.mark.parametrize("url", ["https://auth.example/token?canary=1", "http://localhost/token?canary"])
 def test_token_url_has_no_query(url: str) -> None:
-    """What the vendor is asked for goes in the form, not in a URL that others log."""
-    message = problems(TOKEN_URL=url)
-    assert named(message) == {"TOKEN_URL"}
+    """The request's fields go into the form, because others log URLs."""
+    message = problems_of(TOKEN_URL=url)
+    assert variables_in(message) == {"TOKEN_URL"}
     assert "canary" not in message
 
 
 @pytest.mark.parametrize("value", ["canary", "none", "CLIENT_SECRET_POST", "client_secret_jwt", "post"])
 def test_unknown_client_authentication_is_named(value: str) -> None:
-    """There are two ways to authenticate, and nothing in between."""
-    message = problems(CLIENT_AUTH=value)
-    assert named(message) == {"CLIENT_AUTH"}
+    """There are exactly two ways to authenticate."""
+    message = problems_of(CLIENT_AUTH=value)
+    assert variables_in(message) == {"CLIENT_AUTH"}
     assert "canary" not in message
 
 
 @pytest.mark.parametrize("name", SECONDS)
 @pytest.mark.parametrize(
     "value",
-    ["canary", "-987", "+987", "987.5", "987s", "9_87", "0x987", "9 87", "\u0669\u0668", "\u00b2", "9" * 5_000],
+    [
+        "canary",
+        "-987",
+        "+987",
+        "987.5",
+        "987s",
+        "9_87",
+        "0x987",
+        "9 87",
+        "\u0669\u0668",
+        "\u00b2",
+        "9" * 5_000,
+    ],
     ids=lambda value: ascii(value)[:12],
 )
 def test_bad_seconds_are_named_and_not_repeated(name: str, value: str) -> None:
     """A number of seconds is whole, not below zero, and written in digits alone."""
-    message = problems(**{name: value})
-    assert named(message) == {name}
+    message = problems_of(**{name: value})
+    assert variables_in(message) == {name}
     assert value not in message
 
 
 def test_longest_time_is_ten_years() -> None:
-    """The last figure that is no slip of the hand."""
+    """A larger number is a mistake, such as milliseconds."""
     assert read(CONSUMER_CACHE_SECONDS="315360000").consumer_cache_seconds == 10 * 365 * 86_400
-    assert named(problems(CONSUMER_CACHE_SECONDS="315360001")) == {"CONSUMER_CACHE_SECONDS"}
+    assert variables_in(problems_of(CONSUMER_CACHE_SECONDS="315360001")) == {"CONSUMER_CACHE_SECONDS"}
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "message"),
     [
-        ({"TOKEN_URL": None, "TOKEN_SECRET_ID": ""}, "TOKEN_SECRET_ID is not set; TOKEN_URL is not set"),
+        (
+            {"TOKEN_URL": None, "TOKEN_SECRET_ID": ""},
+            "TOKEN_SECRET_ID is not set; TOKEN_URL is not set",
+        ),
         (
             {"TOKEN_SECRET_ID": None, "CREDENTIALS_SECRET_ID": None},
             "CREDENTIALS_SECRET_ID is not set; TOKEN_SECRET_ID is not set",
         ),
-        ({"TOKEN_SECRET_ID": "the-credentials"}, "TOKEN_SECRET_ID must name another secret than CREDENTIALS_SECRET_ID"),
+        (
+            {"TOKEN_SECRET_ID": "the-credentials"},
+            "TOKEN_SECRET_ID must name another secret than CREDENTIALS_SECRET_ID",
+        ),
         ({"TOKEN_URL": "ftp://auth.example/"}, f"TOKEN_URL {HTTPS}"),
         ({"TOKEN_URL": "https://[auth"}, f"TOKEN_URL {HTTPS}"),
         ({"PROBE_URL": "http://api.example/"}, f"PROBE_URL {HTTPS}"),
         ({"PROBE_URL": "https://me@api.example/"}, "PROBE_URL must not carry user info"),
-        ({"TOKEN_URL": "https://auth.example/?a"}, "TOKEN_URL must not carry a query or a fragment"),
+        (
+            {"TOKEN_URL": "https://auth.example/?a"},
+            "TOKEN_URL must not carry a query or a fragment",
+        ),
         ({"PROBE_URL": "https://api.example/#a"}, "PROBE_URL must not carry a query or a fragment"),
         ({"CLIENT_AUTH": "post"}, "CLIENT_AUTH must be client_secret_post or client_secret_basic"),
         (
@@ -230,58 +254,125 @@ def test_longest_time_is_ten_years() -> None:
         ),
     ],
 )
-def test_problem_says_what_would_be_right(changes: dict[str, str | None], words: str) -> None:
-    """Whoever set the environment can mend it by the message alone."""
-    assert problems(**changes) == f"environment: {words}"
+def test_problem_says_what_would_be_right(changes: dict[str, str | None], message: str) -> None:
+    """The message is enough to correct the environment."""
+    assert problems_of(**changes) == f"environment: {message}"
 
 
 @pytest.mark.parametrize("name", ["MAX_LIFETIME_SECONDS", "ACQUIRE_TIMEOUT_SECONDS"])
 def test_no_time_at_all_is_refused(name: str) -> None:
-    """A token that never lives, or a request that never lasts, is a slip of the hand."""
-    assert named(problems(**{name: "0"})) == {name}
+    """A token that never lives, or a request that never lasts, is a mistake."""
+    assert variables_in(problems_of(**{name: "0"})) == {name}
 
 
 @pytest.mark.parametrize("name", ["LIMIT_INTERVAL_SECONDS", "LIMIT_MARGIN_SECONDS"])
 def test_vendor_without_a_limit_is_possible(name: str) -> None:
-    """A vendor that limits nothing has an interval and a margin of zero."""
+    """A vendor without a limit has an interval and a margin of zero."""
     assert getattr(read(**{name: "0"}), name.lower()) == 0
 
 
-@pytest.mark.parametrize(("acquire", "write", "is_fit"), [(810, 30, True), (120, 720, True), (811, 30, False)])
-def test_acquire_and_write_fit_in_a_run(acquire: int, write: int, is_fit: bool) -> None:
-    """Together they take 840 s at most, so that a lock lapses before it can be doubted."""
-    changes: dict[str, str | None] = {"ACQUIRE_TIMEOUT_SECONDS": str(acquire), "WRITE_RESERVE_SECONDS": str(write)}
-    if is_fit:
+@pytest.mark.parametrize(("acquire", "write", "fits"), [(810, 30, True), (120, 720, True), (811, 30, False)])
+def test_acquire_and_write_fit_in_a_run(acquire: int, write: int, fits: bool) -> None:
+    """Together they take 840 s at most, so that a lock is always short enough to be believed."""
+    changes: dict[str, str | None] = {
+        "ACQUIRE_TIMEOUT_SECONDS": str(acquire),
+        "WRITE_RESERVE_SECONDS": str(write),
+    }
+    if fits:
         settings = read(**changes)
-        assert (settings.acquire_timeout_seconds, settings.write_reserve_seconds) == (acquire, write)
+        assert settings.acquire_timeout_seconds == acquire
+        assert settings.write_reserve_seconds == write
     else:
-        assert named(problems(**changes)) == {*changes}
+        assert variables_in(problems_of(**changes)) == {*changes}
 
 
 def test_all_problems_are_in_one_message() -> None:
-    """Whoever sets up the function sees everything that is wrong at once."""
+    """The message shows everything that is wrong at once."""
     bad: dict[str, str | None] = dict.fromkeys(SECONDS, "canary")
     bad |= dict.fromkeys(REQUIRED) | {"PROBE_URL": "canary", "CLIENT_AUTH": "canary"}
-    message = problems(**bad)
-    assert named(message) == {*bad}
+    message = problems_of(**bad)
+    assert variables_in(message) == {*bad}
     assert "canary" not in message
 
 
 def test_every_fault_of_a_url_is_told() -> None:
     """One variable can be wrong in two ways."""
-    message = problems(TOKEN_URL="https://user:canary@auth.example/token?canary=1")
+    message = problems_of(TOKEN_URL="https://user:canary@auth.example/token?canary=1")
     assert "user info" in message
     assert "query" in message
 
 
 def test_environment_is_read_when_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without an argument it is the process's own environment, as it is at that moment."""
+    """Without an argument the process's own environment is read, as it is at that moment."""
     for name, value in (REQUIRED | {"SCOPE": "raas.read"}).items():
         monkeypatch.setenv(name, value)
     assert Settings.from_env().scope == "raas.read"
     monkeypatch.delenv("TOKEN_URL")
     with pytest.raises(ConfigurationError, match="TOKEN_URL"):
         Settings.from_env()
+
+
+# Durations that follow from the settings
+
+
+@pytest.mark.parametrize(
+    ("interval", "margin", "seconds"),
+    [(72_000, 300, 72_300), (60, 5, 65), (60, 0, 60), (0, 0, 0)],
+)
+def test_slot_lasts_for_the_interval_and_the_margin(interval: int, margin: int, seconds: int) -> None:
+    """From one token of a client to its next the vendor wants its interval, and we add a margin."""
+    settings = make_settings(limit_interval_seconds=interval, limit_margin_seconds=margin)
+    assert settings.slot_seconds == seconds
+
+
+@pytest.mark.parametrize(("acquire", "write", "seconds"), [(120, 30, 180), (100, 20, 150)])
+def test_lock_lasts_for_the_acquire_and_the_write(acquire: int, write: int, seconds: int) -> None:
+    """A lock also covers the 30 s by which the clocks of two machines may differ."""
+    settings = make_settings(acquire_timeout_seconds=acquire, write_reserve_seconds=write)
+    assert settings.lock_seconds == seconds
+
+
+@pytest.mark.parametrize(("margin", "seconds"), [(300, 300), (31, 31), (30, 30), (29, 30), (0, 30)])
+def test_clock_margin_is_at_least_half_a_minute(margin: int, seconds: int) -> None:
+    """Without a margin for the limit, clocks may still differ."""
+    assert make_settings(limit_margin_seconds=margin).clock_margin_seconds == seconds
+
+
+@pytest.mark.parametrize(
+    ("acquire", "write", "seconds"),
+    [(120, 30, 40), (10, 30, 40), (9, 30, 39), (1, 20, 21)],
+)
+def test_claim_needs_time_for_a_short_acquire_and_the_write(acquire: int, write: int, seconds: int) -> None:
+    """Ten seconds are enough for an acquire, or less if less is set."""
+    settings = make_settings(acquire_timeout_seconds=acquire, write_reserve_seconds=write)
+    assert settings.min_claim_seconds == seconds
+
+
+@pytest.mark.parametrize(("acquire", "write", "seconds"), [(120, 30, 150), (5, 20, 25)])
+def test_waiting_needs_time_for_a_whole_acquire_and_the_write(acquire: int, write: int, seconds: int) -> None:
+    """A run waits for another run's lock only if it could still do all of it afterwards."""
+    settings = make_settings(acquire_timeout_seconds=acquire, write_reserve_seconds=write)
+    assert settings.min_wait_seconds == seconds
+
+
+@pytest.mark.parametrize(
+    ("interval", "margin", "seconds"),
+    [
+        (72_000, 300, 72_600),
+        (6_601, 300, 7_201),
+        (6_600, 300, 7_200),
+        (6_599, 300, 7_200),
+        (72_000, 0, 72_060),
+        (0, 0, 7_200),
+    ],
+)
+def test_slot_is_believed_to_be_closed_for_two_hours_or_the_interval(interval: int, margin: int, seconds: int) -> None:
+    """The end of a closed slot is at most 2 h ahead, or the interval and two clock margins."""
+    settings = make_settings(limit_interval_seconds=interval, limit_margin_seconds=margin)
+    assert settings.max_closed_seconds == seconds
+
+
+# The rest
 
 
 def test_settings_are_frozen() -> None:
@@ -296,8 +387,8 @@ def test_service_name(monkeypatch: pytest.MonkeyPatch) -> None:
     assert service_name() == "token-refresh"
     monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "")
     assert service_name() == "token-refresh"
-    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "mine")
-    assert service_name() == "mine"
+    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "my-service")
+    assert service_name() == "my-service"
 
 
 @BOUNDED

@@ -1,0 +1,334 @@
+"""What `status` and a dry run answer: the outcome of a refresh now, and what comes next."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from handler.ledger import Ledger
+from handler.model import Token
+from handler.policy import Acquire, Request, State, decide
+from handler.reader import Snapshot, WarmProcess
+from handler.refresh import Outcome
+from handler.secrets_manager import SecretStore
+from handler.status import Inspection, result_of, safe_to_deactivate
+
+from .builders import (
+    BACKING_OFF,
+    BOTH,
+    BOUNDED,
+    DAY,
+    DEFAULT,
+    EXPIRING,
+    FORCE,
+    FORMER,
+    FRESH,
+    HOUR,
+    INTERVAL,
+    NOW,
+    PRIMARY,
+    STANDBY,
+    STANDBY_TOKEN,
+    WINDOW,
+    make_closed_ledger,
+    make_credentials,
+    make_lock,
+    make_settings,
+    make_state,
+    make_token,
+)
+from .strategies import states, times, tokens
+
+
+def make_inspection(state: State, request: Request = DEFAULT) -> Inspection:
+    """Return an inspection that can't read. It is asked about a state that is known."""
+    store = SecretStore(None, "the-credentials", "the-token")
+    return Inspection(WarmProcess(settings=state.settings, store=store), request)
+
+
+def next_due_at(state: State) -> int:
+    return make_inspection(state)._next_due_at(state)  # noqa: SLF001 - the question without the reads
+
+
+@pytest.mark.parametrize(
+    ("changes", "request_", "outcome", "reason"),
+    [
+        pytest.param({}, DEFAULT, "kept", "fresh", id="fresh"),
+        pytest.param({"current": None}, DEFAULT, "due", "missing", id="missing"),
+        pytest.param({"current": EXPIRING}, DEFAULT, "due", "expiring", id="expiring"),
+        pytest.param({}, FORCE, "waiting", "limit_interval", id="forced"),
+        pytest.param(
+            {"current": None, "ledger": make_closed_ledger()},
+            DEFAULT,
+            "waiting",
+            "rate_limited",
+            id="slot closed",
+        ),
+        pytest.param(
+            {"current": None, "ledger": BACKING_OFF},
+            DEFAULT,
+            "waiting",
+            "backing_off",
+            id="backing off",
+        ),
+        pytest.param(
+            {"current": None, "ledger": Ledger(lock=make_lock())},
+            DEFAULT,
+            "waiting",
+            "locked",
+            id="another run's lock",
+        ),
+        pytest.param(
+            {"current": make_token(FORMER), "previous": FRESH},
+            DEFAULT,
+            "due",
+            "previous",
+            id="a previous token to bring back",
+        ),
+        pytest.param(
+            {"current": None, "unsaved": (FRESH,)},
+            DEFAULT,
+            "due",
+            "unsaved",
+            id="a token to publish",
+        ),
+    ],
+)
+def test_outcome_and_reason(changes: dict[str, Any], request_: Request, outcome: str, reason: str) -> None:
+    """Each decision has its own words in the answer."""
+    state = make_state(**changes)
+    snapshot = Snapshot(state=state, token_version_id="version-of-the-token")
+    result = make_inspection(state, request_)._result(snapshot)  # noqa: SLF001 - see next_due_at
+    assert result["outcome"] == outcome
+    assert result["reason"] == reason
+
+
+def test_result_with_a_token() -> None:
+    """The result tells whose token it is, when it ends and when the primary may ask next."""
+    snapshot = Snapshot(state=make_state(), token_version_id="version-of-the-token")
+    assert result_of(Outcome("kept", "fresh", snapshot)) == {
+        "outcome": "kept",
+        "reason": "fresh",
+        "expires_at": NOW - HOUR + DAY,
+        "expires_at_utc": "2027-01-16T07:00:00Z",
+        "seconds_remaining": DAY - HOUR,
+        "client_id": "client-primary",
+        "not_before": NOW - HOUR + INTERVAL,
+        "version_id": "version-of-the-token",
+        "dry_run": False,
+    }
+
+
+def test_result_without_a_token() -> None:
+    """A fact that is not known is null, and nothing forbids to ask."""
+    snapshot = Snapshot(state=make_state(current=None), token_version_id="")
+    assert result_of(Outcome("due", "missing", snapshot)) == {
+        "outcome": "due",
+        "reason": "missing",
+        "expires_at": None,
+        "expires_at_utc": None,
+        "seconds_remaining": 0,
+        "client_id": None,
+        "not_before": None,
+        "version_id": None,
+        "dry_run": False,
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "ahead"),
+    [
+        pytest.param(
+            {},
+            INTERVAL - HOUR,
+            id="fresh: the limit clears a margin after the window opens",
+        ),
+        pytest.param(
+            {"settings": make_settings(limit_interval_seconds=0)},
+            DAY - HOUR - WINDOW,
+            id="no limit: window",
+        ),
+        pytest.param(
+            {"current": make_token(remaining=300)},
+            INTERVAL - HOUR,
+            id="short-lived: the limit",
+        ),
+        pytest.param({"current": EXPIRING}, 0, id="due"),
+        pytest.param({"current": None}, 0, id="missing"),
+        pytest.param(
+            {"current": None, "ledger": make_closed_ledger(ahead=60)},
+            60,
+            id="slot closed",
+        ),
+        pytest.param({"current": EXPIRING, "ledger": BACKING_OFF}, 60, id="backing off"),
+        pytest.param(
+            {"current": EXPIRING, "ledger": Ledger(lock=make_lock(until=60))},
+            60,
+            id="locked",
+        ),
+        pytest.param(
+            {"ledger": make_closed_ledger(ahead=INTERVAL)},
+            INTERVAL,
+            id="fresh, the ledger's slot is later",
+        ),
+        pytest.param(
+            {"current": STANDBY_TOKEN, "credentials": BOTH},
+            0,
+            id="the standby's, the primary's slot open",
+        ),
+        pytest.param(
+            {
+                "current": STANDBY_TOKEN,
+                "credentials": BOTH,
+                "ledger": make_closed_ledger(ahead=60),
+            },
+            60,
+            id="the standby's, the primary's slot closed",
+        ),
+        pytest.param(
+            {"current": make_token(FORMER), "previous": make_token(age=7_200)},
+            INTERVAL - 7_200,
+            id="the previous one will be current",
+        ),
+        pytest.param(
+            {"current": None, "unsaved": (FRESH,)},
+            INTERVAL - HOUR,
+            id="the unsaved one will be current",
+        ),
+        pytest.param(
+            {"current": None, "unsaved": (FRESH,), "ledger": BACKING_OFF},
+            INTERVAL - HOUR,
+            id="the unsaved one will be current after backing off",
+        ),
+    ],
+)
+def test_next_due_at(changes: dict[str, Any], ahead: int) -> None:
+    """The primary is asked next when token, slot and ledger all allow it."""
+    assert next_due_at(make_state(**changes)) == NOW + ahead
+
+
+LONG_AGO = NOW - 3_601  # longer ago than consumers keep a token in their cache
+
+
+@pytest.mark.parametrize(
+    ("changes", "previous", "changed_at", "expected"),
+    [
+        pytest.param(
+            {"credentials": BOTH},
+            None,
+            LONG_AGO,
+            STANDBY.client_id,
+            id="the standby's",
+        ),
+        pytest.param(
+            {},
+            make_token(FORMER),
+            LONG_AGO,
+            FORMER.client_id,
+            id="without a standby the previous one's",
+        ),
+        pytest.param(
+            {"credentials": BOTH},
+            make_token(FORMER),
+            LONG_AGO,
+            STANDBY.client_id,
+            id="the standby's first",
+        ),
+        pytest.param({}, make_token(age=DAY), LONG_AGO, None, id="never the primary's"),
+        pytest.param({}, None, LONG_AGO, None, id="there is no other client"),
+        pytest.param(
+            {"credentials": BOTH},
+            None,
+            LONG_AGO + 1,
+            None,
+            id="changed just within the cache's time",
+        ),
+        pytest.param(
+            {"credentials": BOTH, "current": make_token(age=3_600)},
+            None,
+            0,
+            None,
+            id="acquired within it",
+        ),
+        pytest.param(
+            {"credentials": BOTH, "current": STANDBY_TOKEN},
+            FRESH,
+            0,
+            None,
+            id="the current one is not the primary's",
+        ),
+        pytest.param(
+            {"credentials": BOTH, "current": make_token(STANDBY, age=3_601)},
+            None,
+            LONG_AGO,
+            None,
+            id="the current one is the standby's and old",
+        ),
+        pytest.param(
+            {"credentials": BOTH, "current": make_token(age=DAY, remaining=0)},
+            None,
+            LONG_AGO,
+            None,
+            id="the current one has expired",
+        ),
+        pytest.param(
+            {"credentials": BOTH, "current": None},
+            None,
+            0,
+            None,
+            id="no token",
+        ),
+        pytest.param(
+            {"credentials": BOTH, "settings": make_settings(consumer_cache_seconds=60)},
+            None,
+            NOW - 61,
+            STANDBY.client_id,
+            id="as long as is set",
+        ),
+    ],
+)
+def test_safe_to_deactivate(
+    changes: dict[str, Any], previous: Token | None, changed_at: float, expected: str | None
+) -> None:
+    """A client is named once no consumer's cache can hold a token of it any more."""
+    state = make_state(**{"current": make_token(age=3_601)} | changes)
+    assert safe_to_deactivate(state, previous, changed_at) == expected
+
+
+# What always holds
+
+
+@BOUNDED
+@given(states())
+def test_next_due_at_is_when_the_primary_is_asked(state: State) -> None:
+    """With no token at hand and no other run, the primary is asked at that second and not before."""
+    alone = replace(
+        state,
+        now=NOW,
+        previous=None,
+        unsaved=(),
+        credentials=make_credentials(),
+        ledger=replace(state.ledger, lock=None),
+        is_revoked=False,
+    )
+    due_at = next_due_at(alone)
+    assert due_at >= NOW
+    decision = decide(replace(alone, now=due_at), DEFAULT)
+    assert isinstance(decision, Acquire)
+    assert decision.client == PRIMARY
+    if due_at > NOW:
+        assert not isinstance(decide(alone, DEFAULT), Acquire)
+        assert not isinstance(decide(replace(alone, now=due_at - 1), DEFAULT), Acquire)
+
+
+@BOUNDED
+@given(states(), st.none() | tokens, times)
+def test_no_client_in_use_is_safe_to_deactivate(state: State, previous: Token | None, changed_at: int) -> None:
+    """Neither the primary nor the client of the current token is ever named."""
+    named = safe_to_deactivate(state, previous, changed_at)
+    assert named != PRIMARY.client_id
+    if named is not None:
+        assert state.current
+        assert state.current.client_id == PRIMARY.client_id

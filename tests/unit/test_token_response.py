@@ -1,0 +1,439 @@
+"""The token of a successful answer, and how long it lives."""
+
+import base64
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from handler.errors import VendorError
+from handler.ledger import Ledger
+from handler.model import Token
+from handler.token_response import MAX_TOKEN_BYTES, TokenResponse, parse_token
+
+from .builders import AUDIENCE, BOUNDED, DAY, MARGIN, NOW, PRIMARY, URL, make_settings
+from .strategies import json_values
+
+TOKEN = "canary.opaque~token_0-9"
+SENT_AT = NOW + 0.25
+ARRIVED_AT = NOW + 2.75
+SECRET_BYTES = 65_536  # AWS's quota for the value of a secret
+
+
+def read(body: bytes, **settings: Any) -> TokenResponse:
+    return parse_token(
+        body,
+        PRIMARY,
+        make_settings(**settings),
+        sent_at=SENT_AT,
+        arrived_at=ARRIVED_AT,
+    )
+
+
+def read_back(token: Token) -> Token | None:
+    """Return the token that the next run reads in the token secret."""
+    return Token.parse(
+        Ledger().to_json(token),
+        now=ARRIVED_AT,
+        max_lifetime_seconds=DAY,
+        clock_margin_seconds=MARGIN,
+    )
+
+
+def usual_token(*, expires_at: int) -> Token:
+    return Token(
+        access_token=TOKEN,
+        token_type="Bearer",
+        scope="raas.all",
+        expires_at=expires_at,
+        acquired_at=NOW + 2,
+        client_id=PRIMARY.client_id,
+        audience=AUDIENCE,
+        token_url=URL,
+    )
+
+
+def oddity(name: str) -> str:
+    return f"{name} is unusable, past or above the maximum"
+
+
+def oddities_of(name: str, *, is_odd: bool) -> list[str]:
+    if is_odd:
+        return [oddity(name)]
+    return []
+
+
+def answer(access_token: str = TOKEN, **more: str) -> bytes:
+    """Return a successful answer. `more` is JSON as the vendor wrote it."""
+    fields = {"access_token": json.dumps(access_token), "token_type": '"Bearer"', **more}
+    members = [f'"{name}": {text}' for name, text in fields.items()]
+    return ("{" + ", ".join(members) + "}").encode()
+
+
+def base64url(text: str) -> str:
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def jwt(payload: str) -> str:
+    header = base64url('{"alg":"none"}')
+    return f"{header}.{base64url(payload)}.c2lnbmF0dXJl"
+
+
+def as_json(**fields: object) -> bytes:
+    return json.dumps(fields).encode()
+
+
+def test_token_of_a_usual_answer() -> None:
+    """The token knows when it was acquired, when it ends, whose it is and where it came from."""
+    response = read(answer(expires_in="86400", scope='"raas.all"'))
+    assert response == TokenResponse(usual_token(expires_at=NOW + DAY), [])
+
+
+LIFETIMES: list[tuple[str | None, float, bool]] = [
+    (None, DAY, False),
+    ("86400", DAY, False),
+    ("3600", 3_600, False),
+    ("3600.5", 3_600.5, False),
+    ('"86400"', DAY, False),
+    ('"3600"', 3_600, False),
+    ('"3600.5"', 3_600.5, False),
+    ("1", 1, False),
+    ("86401", DAY, True),
+    ("2592000", DAY, True),
+    ('"2592000"', DAY, True),
+    ("0", DAY, True),
+    ('"0"', DAY, True),
+    ("-1", DAY, True),
+    ("-86400.5", DAY, True),
+    ('"-5"', DAY, True),
+    ('"abc"', DAY, True),
+    ('""', DAY, True),
+    ('"NaN"', DAY, True),
+    ('"Infinity"', DAY, True),
+    ("true", DAY, True),
+    ("false", DAY, True),
+    ("null", DAY, True),
+    ("[3600]", DAY, True),
+    ('{"seconds": 3600}', DAY, True),
+    ("1e400", DAY, True),
+    ("-1e400", DAY, True),
+    ('"1e400"', DAY, True),
+    ("NaN", DAY, True),
+    ("Infinity", DAY, True),
+    ("9" * 400, DAY, True),
+    ("9" * 5_000, DAY, True),  # more digits than Python reads into an int
+]
+
+
+@pytest.mark.parametrize(
+    ("expires_in", "lifetime", "is_odd"),
+    LIFETIMES,
+    ids=[str(expires_in)[:12] for expires_in, _, _ in LIFETIMES],
+)
+def test_lifetime_by_expires_in(expires_in: str | None, lifetime: float, is_odd: bool) -> None:
+    """A usable lifetime shortens the maximum. An odd one is told, and costs no token."""
+    body = answer()
+    if expires_in is not None:
+        body = answer(expires_in=expires_in)
+    response = read(body)
+    assert response.token.access_token == TOKEN
+    assert response.token.expires_at == int(SENT_AT + lifetime)
+    assert response.oddities == oddities_of("expires_in", is_odd=is_odd)
+
+
+def test_lifetime_counts_from_before_the_request_was_sent() -> None:
+    """A slow answer makes the token end no later."""
+    response = parse_token(
+        answer(expires_in="3600"),
+        PRIMARY,
+        make_settings(),
+        sent_at=NOW,
+        arrived_at=NOW + 100,
+    )
+    assert response.token.acquired_at == NOW + 100
+    assert response.token.expires_at == NOW + 3_600
+
+
+def test_maximum_lifetime_is_a_setting() -> None:
+    """A lifetime above the maximum that is set is odd, and one below it is not."""
+    day = read(answer(expires_in="86400"), max_lifetime_seconds=300)
+    assert day.token.expires_at == NOW + 300
+    second_too_long = read(answer(expires_in="301"), max_lifetime_seconds=300)
+    assert second_too_long.oddities == [oddity("expires_in")]
+    month = read(answer(expires_in="2592000"), max_lifetime_seconds=2_592_000)
+    assert month == TokenResponse(usual_token(expires_at=NOW + 2_592_000), [])
+
+
+@pytest.mark.parametrize(
+    ("exp", "lifetime", "is_odd"),
+    [
+        pytest.param(str(NOW + 3_600), 3_600, False, id="shorter"),
+        pytest.param(f"{NOW + 3_600}.5", 3_600.5, False, id="shorter, a float"),
+        pytest.param(str(NOW + DAY), DAY, False, id="the longest"),
+        pytest.param(str(NOW + DAY + 2), DAY, False, id="the longest, from when the vendor answered"),
+        pytest.param(str(NOW + 30 * DAY), DAY, True, id="30 days ahead"),
+        pytest.param(str(NOW), DAY, True, id="past in this second"),
+        pytest.param(str(NOW - DAY), DAY, True, id="past"),
+        pytest.param("0", DAY, True, id="zero"),
+        pytest.param("-5", DAY, True, id="negative"),
+        pytest.param('"soon"', DAY, True, id="text"),
+        pytest.param("true", DAY, True, id="true"),
+        pytest.param("null", DAY, True, id="null"),
+        pytest.param("1e400", DAY, True, id="endless"),
+        pytest.param("NaN", DAY, True, id="NaN"),
+        pytest.param("[]", DAY, True, id="a list"),
+    ],
+)
+def test_lifetime_by_the_exp_of_a_jwt(exp: str, lifetime: float, is_odd: bool) -> None:
+    """The claim `exp` only ever shortens a token's life, and only if it is not past."""
+    response = read(answer(jwt(f'{{"exp": {exp}}}'), expires_in="86400"))
+    expected_end = NOW + lifetime
+    if lifetime == DAY:
+        expected_end = SENT_AT + DAY
+    assert abs(response.token.expires_at - expected_end) <= 1
+    assert response.oddities == oddities_of("the JWT's exp", is_odd=is_odd)
+
+
+@pytest.mark.parametrize(("expires_in", "exp"), [(600, 3_600), (3_600, 600)])
+def test_shortest_lifetime_counts(expires_in: int, exp: int) -> None:
+    """If both lifetimes are usable, the shorter one counts."""
+    response = read(answer(jwt(f'{{"exp": {NOW + exp}}}'), expires_in=str(expires_in)))
+    assert response.token.expires_at == NOW + 600
+    assert response.oddities == []
+
+
+def test_each_odd_lifetime_is_told() -> None:
+    """Both lifetimes can be odd at once."""
+    response = read(answer(jwt('{"exp": 5}'), expires_in="0"))
+    assert response.token.expires_at == NOW + DAY
+    assert response.oddities == [oddity("expires_in"), oddity("the JWT's exp")]
+
+
+@pytest.mark.parametrize(
+    ("exp", "expires_in", "odd"),
+    [(5, 60, "the JWT's exp"), (NOW + 60, 0, "expires_in")],
+)
+def test_usable_lifetime_counts_next_to_an_odd_one(exp: int, expires_in: int, odd: str) -> None:
+    """An odd lifetime does not hide the other one."""
+    response = read(answer(jwt(f'{{"exp": {exp}}}'), expires_in=str(expires_in)))
+    assert response.token.expires_at == NOW + 60
+    assert response.oddities == [oddity(odd)]
+
+
+@pytest.mark.parametrize(
+    "access_token",
+    [
+        "a.b.c",
+        "a..c",
+        "..",
+        "...",
+        "a.b",
+        "a.!!!.c",
+        "a.bm90IEpTT04.c",
+        jwt("[]"),
+        jwt('"exp"'),
+        jwt("{}"),
+        jwt('{"exp"'),
+        jwt("[" * 30_000),
+        jwt('{"exp": 1}') + ".five.parts",
+    ],
+    ids=lambda text: text[:16],
+)
+def test_token_that_is_not_a_jwt_is_opaque(access_token: str) -> None:
+    """A token that only looks like a JWT is taken as it is, and nothing is odd."""
+    response = read(answer(access_token, expires_in="3600"))
+    assert response.token.access_token == access_token
+    assert response.token.expires_at == NOW + 3_600
+    assert response.oddities == []
+
+
+@pytest.mark.parametrize(
+    ("scope", "expected"),
+    [
+        pytest.param({}, "raas.all", id="not stated"),
+        pytest.param({"scope": '"raas.read"'}, "raas.read", id="as granted"),
+        pytest.param({"scope": "null"}, "raas.all", id="null"),
+        pytest.param({"scope": "5"}, "raas.all", id="a number"),
+        pytest.param({"scope": '["raas.read"]'}, "raas.all", id="a list"),
+    ],
+)
+def test_scope_is_as_granted_or_else_as_requested(scope: dict[str, str], expected: str) -> None:
+    """A vendor that grants the requested scope may leave it out (RFC 6749 section 5.1)."""
+    assert read(answer(**scope)).token.scope == expected
+
+
+@pytest.mark.parametrize("token_type", ['"Bearer"', '"bearer"', '"BEARER"', '""', "null", "5", "[]", "true"])
+def test_token_type_is_bearer(token_type: str) -> None:
+    """The type's case means nothing (RFC 6749 section 5.1)."""
+    assert read(answer(token_type=token_type)).token.token_type == "Bearer"
+
+
+def test_token_type_that_is_missing_is_bearer() -> None:
+    """If the vendor does not state a type, it is Bearer."""
+    assert read(as_json(access_token=TOKEN)).token.token_type == "Bearer"
+
+
+@pytest.mark.parametrize("key", ["scope", "token_type"])
+@pytest.mark.parametrize(
+    ("length", "value"),
+    [
+        pytest.param(20_000, "x" * 45_300, id="long"),
+        pytest.param(20_000, "\u00e9" * 15_000, id="longer when it is escaped"),
+        pytest.param(50_000, "\U0001f511" * 1_900, id="twelve bytes a character"),
+    ],
+)
+def test_no_metadata_makes_a_token_too_large_to_save(key: str, length: int, value: str) -> None:
+    """An issued token is never thrown away for its metadata. The document still fits in a secret."""
+    long_token = "x" * length
+    fields = {"access_token": long_token, key: value}
+    token = read(json.dumps(fields, ensure_ascii=False).encode()).token
+    assert token.access_token == long_token
+    assert len(Ledger().to_json(token)) <= SECRET_BYTES
+
+
+def test_longest_token_that_can_be_saved_is_taken() -> None:
+    """The maximum is for the token in a JSON document, with its quotes."""
+    assert read(as_json(access_token="x" * (MAX_TOKEN_BYTES - 2))).token.access_token
+    with pytest.raises(VendorError):
+        read(as_json(access_token="x" * (MAX_TOKEN_BYTES - 1)))
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["raas.all\n", "raas.all\u00a0raas.read", "\x0c", "half a pair: \ud800", "\u200b"],
+)
+@pytest.mark.parametrize("key", ["scope", "token_type"])
+def test_token_reads_back_whatever_its_metadata(key: str, value: str) -> None:
+    """Whatever the vendor states, the next run finds the token that this one has published."""
+    token = read(as_json(access_token=TOKEN, **{key: value})).token
+    assert read_back(token) == token
+
+
+@pytest.mark.parametrize("key", ["scope", "audience"])
+def test_token_reads_back_whatever_was_set(key: str) -> None:
+    """An odd blank in a setting does not make the tokens unreadable that are issued for it."""
+    token = read(answer(), **{key: "pasted\u00a0with a blank that is not a space"}).token
+    assert read_back(token) == token
+
+
+@pytest.mark.parametrize("more", [{"extra": '{"a": [1, null]}'}, {"refresh_token": '"r"'}, {"id_token": "5"}])
+def test_unknown_keys_are_ignored(more: dict[str, str]) -> None:
+    """A client ignores the keys that it does not know (RFC 6749 section 5.1)."""
+    assert read(answer(expires_in="86400", **more)) == read(answer(expires_in="86400"))
+
+
+@pytest.mark.parametrize("access_token", ["a", "a b", "~" * 50_000, TOKEN], ids=["short", "a space", "long", "usual"])
+def test_token_is_stored_as_it_came(access_token: str) -> None:
+    """Any printable ASCII is a token, however short or long."""
+    token = read(answer(access_token)).token
+    assert token.access_token == access_token
+    assert len(Ledger().to_json(token)) <= SECRET_BYTES
+
+
+BODIES = [
+    pytest.param(b"", id="empty"),
+    pytest.param(b"canary", id="text"),
+    pytest.param(b"<html>canary</html>", id="HTML"),
+    pytest.param(b"null", id="null"),
+    pytest.param(b"[]", id="a list"),
+    pytest.param(b'"canary"', id="a string"),
+    pytest.param(b"{}", id="an empty object"),
+    pytest.param(b"\xff\xfe\xfd", id="not Unicode"),
+    pytest.param(answer()[:-1], id="cut"),
+    pytest.param(b"[" * 60_000, id="nested too deeply"),
+    pytest.param(b'{"access_token": ' + b'{"a":' * 10_000, id="a token nested too deeply"),
+    pytest.param(as_json(data={"access_token": TOKEN}), id="the token in another object"),
+    pytest.param(as_json(Access_Token=TOKEN), id="another case"),
+    pytest.param(as_json(error="canary"), id="an error as a success"),
+    *[
+        pytest.param(as_json(access_token=value), id=f"token {value!r}"[:30])
+        for value in (None, 5, True, [TOKEN], {"canary": 1}, "", " ", "\t")
+    ],
+    *[
+        pytest.param(as_json(access_token=f"canary{text}canary"), id=f"with {text!a}")
+        for text in (
+            "\n",
+            "\r\n",
+            "\x00",
+            "\t",
+            "\x1f",
+            "\x7f",
+            "\x85",
+            "\u2028",
+            "\u00e9",
+            "\ud800",
+            "\U0001f511",
+        )
+    ],
+    pytest.param(as_json(access_token="canary\n"), id="with a line break at its end"),
+    pytest.param(as_json(access_token="x" * 65_500), id="too long for a secret"),
+]
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_success_without_a_usable_token(body: bytes) -> None:
+    """The vendor may have issued a token that nobody can use, so asking again at once is wrong."""
+    with pytest.raises(VendorError) as caught:
+        read(body)
+    assert caught.value.retryable is False
+    assert caught.value.possibly_granted is True
+    assert "canary" not in f"{caught.value} {caught.value!r} {vars(caught.value)}"
+    assert caught.value.__context__ is None  # json's own error holds the body
+
+
+keys = st.sampled_from(["access_token", "expires_in", "scope", "token_type", "exp"])
+
+
+def with_token(fields: dict[str, Any]) -> bytes:
+    return as_json(**{"access_token": TOKEN} | fields)
+
+
+def with_exp(value: object) -> bytes:
+    return answer(jwt(json.dumps({"exp": value})))
+
+
+bodies = st.one_of(
+    st.binary(),
+    json_values.map(lambda value: json.dumps(value).encode()),
+    st.dictionaries(keys, json_values).map(with_token),
+    json_values.map(with_exp),
+)
+
+
+@BOUNDED
+@given(bodies)
+def test_any_body_is_a_token_that_can_be_true_or_a_vendor_error(body: bytes) -> None:
+    """No bytes raise anything else, and no token outlives the maximum."""
+    try:
+        token = read(body).token
+    except VendorError:
+        return
+    assert SENT_AT - 1 <= token.expires_at <= SENT_AT + DAY
+    assert token.acquired_at == int(ARRIVED_AT)
+    assert token.access_token.isascii()
+    assert token.access_token.isprintable()
+    assert read_back(token) == token
+
+
+@BOUNDED
+@given(st.text(), st.dictionaries(keys, json_values))
+def test_no_error_repeats_the_answer(text: str, fields: dict[str, Any]) -> None:
+    """The error of an answer shows neither its token nor its text."""
+    with pytest.raises(VendorError) as caught:
+        read(as_json(**fields | {"access_token": f"{text}canary\n"}))
+    assert "canary" not in f"{caught.value} {caught.value!r} {vars(caught.value)}"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(answer() + b"\x00 // and more", id="more after it"),
+        pytest.param(b"\xef\xbb\xbf \n" + answer(), id="a byte order mark before it"),
+        pytest.param(answer(note='"caf?"').replace(b"caf?", b"caf\xe9"), id="another field that is not UTF-8"),
+    ],
+)
+def test_what_surrounds_a_token_does_not_cost_it(body: bytes) -> None:
+    """An issued token is never thrown away for what stands next to it."""
+    assert read(body).token.access_token == TOKEN
