@@ -113,7 +113,7 @@ def error_of(response: HttpResponse, now: float) -> RefreshError:
 
     `now` (Unix seconds) is for a Retry-After that is a date.
     """
-    error = json_object(response.body).get("error")
+    error = _text(json_object(response.body).get("error"), MAX_METADATA_BYTES)
     text = response.body.decode("utf-8", "replace").lower()
     answered = f"the vendor answered HTTP {response.status}"
     if error in KNOWN_ERROR_CODES:
