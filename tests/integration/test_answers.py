@@ -24,6 +24,7 @@ from local.faults import Fault
 from local.vendor import OMITTED
 from local.world import World
 from tests.integration.helpers import (
+    BLUE,
     DAY,
     DOWN,
     HOUR,
@@ -33,19 +34,17 @@ from tests.integration.helpers import (
     MINUTE,
     REFUSED,
     Json,
+    acquire_token,
     credentials_version,
-    fresh,
     ledger,
-    metrics,
     now,
     slot,
     slot_of,
-    traffic,
-    world_of,
+    world_with_vendor,
     write_ledger,
 )
+from tests.integration.traffic import metrics, record_traffic
 
-BLUE = "client-blue"
 # Sockets wait in real seconds: the tests of a silent vendor give it one.
 IMPATIENT = {"ACQUIRE_TIMEOUT_SECONDS": "1", "WRITE_RESERVE_SECONDS": "5"}
 GZIP = {"Content-Encoding": "gzip"}
@@ -97,14 +96,14 @@ def test_rate_limit_is_recognised_in_any_body(world: World, status: int, body: o
 
 def test_rate_limit_of_the_vendor_itself_is_recognised(world: World) -> None:
     """Another process has had the client's token, as the emulated vendor says in the words of its guide."""
-    fresh(world)
+    acquire_token(world)
     write_ledger(world)
     world.put_credentials("client-green")
     world.invoke()
     world.put_credentials(BLUE)
-    with traffic(world) as seen:
+    with record_traffic(world) as traffic:
         world.invoke({"action": "refresh", "force": True, "override_limit": True})
-    assert [request.error for request in seen.vendor] == ["rate_limited"]
+    assert [request.error for request in traffic.vendor] == ["rate_limited"]
     assert metrics(world)["RateLimited"] == 1
 
 
@@ -205,9 +204,9 @@ def test_nobody_asks_before_retry_after_is_over(world: World) -> None:
     """Until then a run fails without a request, then it refreshes."""
     fails(world, VendorError, answer(429, Retry_After="120"), retryable=True)
     world.clock.advance(119)
-    with traffic(world) as seen:
+    with record_traffic(world) as traffic:
         fails(world, VendorError, retryable=True)
-    assert seen.vendor == []
+    assert traffic.vendor == []
     world.clock.advance(1)
     assert world.invoke()["outcome"] == "refreshed"
 
@@ -316,9 +315,9 @@ SLOW = {
 @pytest.mark.parametrize("fault", UNKNOWN.values(), ids=UNKNOWN)
 def test_cut_answer_is_an_unknown_outcome(world: World, fault: Fault) -> None:
     """The request was sent: a token may have been issued, so it is a suspicion, and it is not sent again."""
-    with traffic(world) as seen:
+    with record_traffic(world) as traffic:
         fails(world, OutcomeUnknown, fault, retryable=True)
-    assert len(seen.vendor) == 1
+    assert len(traffic.vendor) == 1
     expect(world, failures=1, blue=slot(suspicions=1))
     assert metrics(world) == {"TokenSecondsRemaining": 0, "Failed": 1, "OutcomeUnknown": 1}
 
@@ -393,9 +392,9 @@ def test_third_failure_backs_off_for_three_quarters_of_an_hour(world: World) -> 
             world, failures=number, retry_at=0 if number < 3 else now(world) + 45 * MINUTE, blue=slot(0, None, number)
         )
     world.clock.advance(45 * MINUTE - 1)
-    with traffic(world) as seen:
+    with record_traffic(world) as traffic:
         fails(world, VendorError, retryable=True)
-    assert (seen.writes, seen.vendor) == ([], [])
+    assert (traffic.writes, traffic.vendor) == ([], [])
     world.clock.advance(1)
     fails(world, OutcomeUnknown, Fault.cut(issues=False), retryable=True)
     expect(world, failures=4, retry_at=now(world) + 45 * MINUTE, blue=slot(0, None, 4))
@@ -450,7 +449,7 @@ def test_failed_acquire_raises_also_with_a_good_token(
     world: World, fault: Fault, error: type[RefreshError], counted: dict[str, float]
 ) -> None:
     """An error inside the window is what retries and alarms are for; consumers keep the token that they have."""
-    before = fresh(world, INTERVAL)
+    before = acquire_token(world, INTERVAL)
     world.vendor.script(fault)
     with pytest.raises(error):
         world.invoke()
@@ -460,7 +459,7 @@ def test_failed_acquire_raises_also_with_a_good_token(
 
 def test_rate_limit_with_a_good_token_is_waiting(world: World) -> None:
     """A refusal while the current token is good is an outcome, not an error."""
-    before = fresh(world, INTERVAL)
+    before = acquire_token(world, INTERVAL)
     world.vendor.script(LIMITED)
     result = world.invoke()
     assert (result["outcome"], result["reason"], result["not_before"]) == (
@@ -508,7 +507,7 @@ def jwt(**claims: object) -> str:
 )
 def test_token_is_stored_whatever_its_expires_in(clock: Clock, stated: object, lifetime: int, odd: bool) -> None:
     """An issued token is never thrown away for its metadata; an odd value is counted, with a warning."""
-    with world_of(clock, token_format="opaque") as world:
+    with world_with_vendor(clock, token_format="opaque") as world:
         world.vendor.script(Fault.edited({"expires_in": stated}))
         assert world.invoke()["outcome"] == "refreshed"
         assert world.token()["expires_at"] == now(world) + lifetime

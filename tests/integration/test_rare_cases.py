@@ -29,16 +29,15 @@ from tests.integration.helpers import (
     INTERVAL,
     LIMITED,
     REFUSED,
-    Recorder,
-    fresh,
+    acquire_token,
+    another_runs_token,
     ledger,
-    logged,
-    metrics,
     now,
     slot_of,
-    token_of,
     write,
 )
+from tests.integration.recorder import Recorder
+from tests.integration.traffic import logged, metrics
 
 if TYPE_CHECKING:
     from local.clock import Clock
@@ -56,8 +55,8 @@ def store_at(aws: Recorder, credentials_id: str = NAME) -> SecretStore:
 
 def test_newest_token_in_the_wrong_place_is_brought_back_when_it_is_needed(world: World) -> None:
     """Where clocks that were apart have put an older token over the newest, its end is not the consumers' end."""
-    fresh(world, 19 * HOUR)
-    older, newest = world.token(), token_of(world)
+    acquire_token(world, 19 * HOUR)
+    older, newest = world.token(), another_runs_token(world)
     write(world, newest, "AWSCURRENT", "REFRESH_LEDGER")
     write(world, older, "AWSCURRENT")
     world.clock.advance(older["expires_at"] - now(world))
@@ -164,7 +163,7 @@ def test_same_credentials_refused_again_are_left_alone_for_longer(world: World) 
 
 def test_override_refused_for_its_credentials_forgets_no_limit(world: World) -> None:
     """What closed the slot still does when the credentials are put right, and no earlier."""
-    fresh(world, 20.5 * HOUR)
+    acquire_token(world, 20.5 * HOUR)
     world.vendor.script(LIMITED)
     assert world.invoke()["outcome"] == "waiting"
     closed = slot_of(world)
@@ -177,7 +176,7 @@ def test_override_refused_for_its_credentials_forgets_no_limit(world: World) -> 
 def test_run_without_time_for_the_standby_says_what_the_primary_was_refused_for(clock: Clock) -> None:
     """A slow refusal that leaves no time to ask the standby is `waiting`, not a fault of the function's timeout."""
     with World(clock) as world:
-        fresh(world, 22 * HOUR)
+        acquire_token(world, 22 * HOUR)
         world.vendor.script(LIMITED)
         world.vendor.on_request = lambda _: clock.advance(110)
         result = world.invoke(timeout=145)

@@ -23,10 +23,11 @@ from handler.errors import OutcomeUnknown, VendorError, VendorUnreachable
 from local.clock import Clock
 from local.faults import Fault
 from local.world import World
-from tests.integration.helpers import DAY, HOUR, MINUTE, Received, Recorder, ledger, now, traffic, world_of
+from tests.integration.helpers import BLUE, DAY, HOUR, MINUTE, ledger, now, world_with_vendor
+from tests.integration.recorder import Received, Recorder
+from tests.integration.traffic import record_traffic
 
 ROOT = Path(__file__).parents[2]
-BLUE = "client-blue"
 ODD_ID, ODD_SECRET = "id:with/odd chars", "se+cret:%&=ü €\"'"
 TOKEN = {"access_token": "recorded", "token_type": "Bearer", "expires_in": DAY}
 
@@ -260,9 +261,9 @@ def test_redirect_of_the_probe_is_not_followed(world: World) -> None:
 def test_post_is_never_repeated(world: World, fault: Fault) -> None:
     """Neither requests nor urllib3 nor we ask a second time in a run: the first may have spent the slot."""
     world.vendor.script(fault)
-    with traffic(world) as seen, pytest.raises((OutcomeUnknown, VendorError)):
+    with record_traffic(world) as traffic, pytest.raises((OutcomeUnknown, VendorError)):
         world.invoke()
-    assert len(seen.vendor) == 1
+    assert len(traffic.vendor) == 1
 
 
 # Answers' headers
@@ -292,7 +293,7 @@ def test_retry_after_that_is_no_date_counts_as_none(world: World, text: str) -> 
 
 def test_opaque_token_is_published(clock: Clock) -> None:
     """Nothing depends on the token's shape."""
-    with world_of(clock, token_format="opaque") as world:
+    with world_with_vendor(clock, token_format="opaque") as world:
         assert world.invoke()["outcome"] == "refreshed"
         assert world.consume() == 200
 

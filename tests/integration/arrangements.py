@@ -1,0 +1,112 @@
+"""States of the world that several test files arrange, and runs that end with a certain outcome."""
+
+from __future__ import annotations
+
+from local.world import World
+from tests.integration.helpers import (
+    BLUE,
+    CURRENT,
+    DAY,
+    DRY_RUN,
+    FORCE,
+    GREEN,
+    HOUR,
+    INTERVAL,
+    LEDGER,
+    MINUTE,
+    RESULT_TYPES,
+    STATUS,
+    Json,
+    acquire_token,
+    another_runs_lock,
+    another_runs_token,
+    credentials_version,
+    now,
+    slot,
+    write,
+    write_ledger,
+)
+
+
+def kept(world: World) -> Json:
+    acquire_token(world)
+    return world.invoke()
+
+
+def recovered(world: World) -> Json:
+    acquire_token(world)
+    write(world, "oops", CURRENT)
+    return world.invoke()
+
+
+def waiting(world: World) -> Json:
+    acquire_token(world)
+    return world.invoke(FORCE)
+
+
+def due(world: World) -> Json:
+    acquire_token(world, INTERVAL)
+    return world.invoke(DRY_RUN)
+
+
+def status(world: World) -> Json:
+    acquire_token(world)
+    return {key: value for key, value in world.invoke(STATUS).items() if key in RESULT_TYPES}
+
+
+def expired(world: World) -> None:
+    acquire_token(world, DAY)
+
+
+def expiring(world: World) -> None:
+    acquire_token(world, INTERVAL)
+
+
+def client_changed(world: World) -> None:
+    acquire_token(world)
+    world.put_credentials(GREEN)
+
+
+def config_changed(world: World) -> None:
+    write(
+        world, another_runs_token(world, audience="https://other.example/", acquired_at=now(world) - INTERVAL), CURRENT
+    )
+
+
+def previous(world: World) -> None:
+    acquire_token(world)
+    write(world, "oops", CURRENT)
+
+
+def corrupt(world: World) -> None:
+    write(world, "{", CURRENT)
+    write(world, "}", LEDGER)
+
+
+def locked(world: World) -> None:
+    write_ledger(world, lock=another_runs_lock(world))
+
+
+def lapsed(world: World) -> None:
+    write_ledger(world, lock=another_runs_lock(world, remaining=0))
+
+
+def limited(world: World) -> None:
+    write_ledger(world, slots={BLUE: slot(now(world) + HOUR, "rate_limited")})
+
+
+def limited_with_a_token(world: World) -> None:
+    acquire_token(world, INTERVAL)
+    limited(world)
+
+
+def refused(world: World) -> None:
+    write_ledger(world, slots={BLUE: slot(now(world) + HOUR, "credentials_refused", 0, credentials_version(world))})
+
+
+def backing_off(world: World) -> None:
+    write_ledger(world, failures=3, retry_at=now(world) + MINUTE)
+
+
+def spent(world: World) -> None:
+    write(world, another_runs_token(world, expires_at=now(world) - 1), CURRENT)

@@ -1,0 +1,163 @@
+"""The time that a run takes to acquire a token, and how it publishes the token in spite of failed writes."""
+
+from __future__ import annotations
+
+import pytest
+
+from handler.errors import (
+    StoreError,
+    VendorUnreachable,
+)
+from local.secrets_manager import CUT, LOST_ANSWER, AwsFault
+from local.world import TOKEN_SECRET, World
+from tests.integration.helpers import (
+    BLUE,
+    CURRENT,
+    DAY,
+    INTERVAL,
+    LEDGER,
+    MINUTE,
+    NOT_SAVED,
+    acquire_token,
+    labels,
+    ledger,
+    now,
+    outcome_and_reason,
+    slot,
+    slot_of,
+    write_ledger,
+)
+from tests.integration.traffic import (
+    do_at_calls,
+    fail_publishes,
+    is_claim,
+    metrics,
+    once,
+    record_traffic,
+)
+
+
+@pytest.mark.parametrize(
+    ("settings", "timeout", "claim_takes", "attempts_take"),
+    [
+        ({}, 420, 0, 7),
+        ({"ACQUIRE_TIMEOUT_SECONDS": "6"}, 420, 0, 3),
+        ({"ACQUIRE_TIMEOUT_SECONDS": "12"}, 420, 6, 3),
+        ({}, 45, 10, 3),
+    ],
+)
+def test_acquire_keeps_to_its_time(
+    world: World, settings: dict[str, str], timeout: int, claim_takes: int, attempts_take: int
+) -> None:
+    """It ends ACQUIRE_TIMEOUT_SECONDS after the claim, and leaves the reserve of the run's own time alone."""
+    world.vendor.stop()
+    do_at_calls(world, is_claim, once(lambda: world.clock.advance(claim_takes)), moment="after")
+    began = now(world)
+    with pytest.raises(VendorUnreachable):
+        world.invoke(keeper=world.keeper(**settings), timeout=timeout)
+    assert now(world) - began == claim_takes + attempts_take
+
+
+def test_expiry_counts_from_the_moment_before_the_request(world: World) -> None:
+    """A slow answer shortens the life that consumers see; the slot counts from when it had arrived."""
+    world.vendor.on_request = lambda moment: world.clock.advance(20) if moment == "received" else None
+    began = now(world)
+    world.invoke()
+    assert (world.token()["expires_at"], world.token()["acquired_at"]) == (began + DAY, began + 20)
+    assert slot_of(world)["not_before"] == began + 20 + INTERVAL
+
+
+def test_publication_is_repeated_under_the_same_id_and_bytes(world: World) -> None:
+    """A write that failed may have succeeded: repeated like this it does no harm."""
+    fail_publishes(world, times=3)
+    began = now(world)
+    with record_traffic(world) as traffic:
+        assert outcome_and_reason(world.invoke()) == ("refreshed", "missing")
+    puts = [call.params for call in traffic.publishes]
+    assert len(puts) == 4
+    assert len({(put["ClientRequestToken"], put["SecretString"]) for put in puts}) == 1
+    pauses = [after.at - before.at for before, after in zip(traffic.publishes, traffic.publishes[1:], strict=False)]
+    assert pauses == sorted(pauses)
+    assert pauses[0] > 0
+    assert now(world) - began < MINUTE
+
+
+@pytest.mark.parametrize(("timeout", "longest"), [(420, 150), (60, 58)])
+def test_write_never_outlives_its_lock_nor_the_run(world: World, timeout: int, longest: int) -> None:
+    """The last attempt is made half a minute before the lock lapses, or two seconds before the run ends."""
+    fail_publishes(world)
+    began = now(world)
+    with record_traffic(world) as traffic, pytest.raises(StoreError):
+        world.invoke(timeout=timeout)
+    times = [call.at - began for call in traffic.publishes]
+    assert longest - 10 <= times[-1] <= longest
+    assert len(times) < 30
+    assert now(world) - began <= longest
+
+
+def test_publication_has_the_reserve_after_a_long_acquire(world: World) -> None:
+    """However long the vendor took, the reserve is left to save the token."""
+    world.vendor.on_request = lambda moment: world.clock.advance(119) if moment == "received" else None
+    fail_publishes(world, times=5)
+    assert outcome_and_reason(world.invoke()) == ("refreshed", "missing")
+
+
+def test_publication_that_comes_too_late_is_not_made(world: World) -> None:
+    """A token that arrives when the lock is as good as lapsed stays in the process, and its next run saves it."""
+    keeper = world.keeper()
+    world.vendor.on_request = lambda moment: world.clock.advance(151) if moment == "received" else None
+    with record_traffic(world) as traffic, pytest.raises(StoreError):
+        world.invoke(keeper=keeper)
+    assert traffic.publishes == []
+    assert outcome_and_reason(world.invoke(keeper=keeper)) == ("recovered", "unsaved")
+
+
+def test_publication_closes_the_slot_and_clears_failures(world: World) -> None:
+    """A token ends every suspicion and every back-off."""
+    write_ledger(world, failures=4, slots={BLUE: slot(0, None, 3)})
+    world.invoke()
+    assert ledger(world) == {
+        "lock": None,
+        "failures": 0,
+        "retry_at": 0,
+        "slots": {BLUE: slot(now(world) + INTERVAL, "limit_interval")},
+    }
+
+
+@pytest.mark.parametrize("fault", [LOST_ANSWER, CUT], ids=["lost", "cut"])
+@pytest.mark.parametrize(
+    ("operation", "number"),
+    [
+        ("BatchGetSecretValue", 1),
+        ("PutSecretValue", 1),  # the seed
+        ("PutSecretValue", 2),  # the claim
+        ("UpdateSecretVersionStage", 1),  # its move
+        ("PutSecretValue", 3),  # the publication
+    ],
+)
+def test_lost_answer_of_aws_changes_nothing(world: World, operation: str, number: int, fault: AwsFault) -> None:
+    """Whether a call was processed unheard or never arrived, one token is acquired and published."""
+    world.secrets.fail(operation, *[None] * (number - 1), fault)
+    assert outcome_and_reason(world.invoke()) == ("refreshed", "missing")
+    assert [request.issued for request in world.vendor.requests] == [True]
+    assert len(world.secrets.versions(TOKEN_SECRET)) == 3
+    assert labels(world)[CURRENT] == labels(world)[LEDGER]
+    assert world.consume() == 200
+
+
+def test_publication_whose_answers_are_all_lost_is_found_to_have_succeeded(world: World) -> None:
+    """Also after boto3 has given up, the repeat finds the version that is there."""
+    fail_publishes(world, times=3, fault=LOST_ANSWER)
+    assert outcome_and_reason(world.invoke()) == ("refreshed", "missing")
+    assert len(world.secrets.versions(TOKEN_SECRET)) == 3
+
+
+@pytest.mark.parametrize("operation", ["PutSecretValue", "UpdateSecretVersionStage"])
+def test_store_that_can_not_be_written_costs_no_slot(world: World, operation: str) -> None:
+    """The claim proves that the store can be written before the vendor is asked."""
+    acquire_token(world, INTERVAL)
+    world.secrets.fail(operation, NOT_SAVED)
+    with record_traffic(world) as traffic, pytest.raises(StoreError):
+        world.invoke()
+    assert traffic.vendor == []
+    assert metrics(world) == {"TokenSecondsRemaining": DAY - INTERVAL, "Failed": 1}

@@ -1,0 +1,227 @@
+"""The claim: compare-and-set of the ledger, before the vendor is asked, and what happens if another run is faster."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from handler.errors import (
+    Busy,
+    ConfigurationError,
+    StoreError,
+)
+from local.world import TOKEN_SECRET, World
+from tests.integration.helpers import (
+    BLUE,
+    CURRENT,
+    INTERVAL,
+    LEDGER,
+    PENDING,
+    PREVIOUS,
+    PUBLISHED_LABELS,
+    SEED,
+    Json,
+    acquire_token,
+    another_runs_token,
+    labels,
+    ledger,
+    now,
+    outcome_and_reason,
+    write,
+    write_ledger,
+)
+from tests.integration.traffic import (
+    do_at_calls,
+    is_claim,
+    once,
+    record_traffic,
+)
+
+
+def test_ledger_is_read_only_when_a_refresh_is_due_and_before_the_secrets(world: World) -> None:
+    """A due run reads the ledger and then both secrets once more, so that its claim covers all that it saw."""
+    acquire_token(world, INTERVAL)
+    with record_traffic(world) as traffic:
+        world.invoke()
+    assert traffic.operations == [
+        "BatchGetSecretValue",
+        "GetSecretValue",
+        "BatchGetSecretValue",
+        "PutSecretValue",
+        "UpdateSecretVersionStage",
+        "PutSecretValue",
+    ]
+    assert traffic.aws[1].params["VersionStage"] == LEDGER
+
+
+def test_claim_is_a_compare_and_set(world: World) -> None:
+    """A claim is put under the pending label, and then takes the ledger's label from the version that was read."""
+    acquire_token(world, INTERVAL)
+    replaced = labels(world)[LEDGER]
+    with record_traffic(world) as traffic:
+        world.invoke()
+    put, move, publish = (call.params for call in traffic.writes)
+    assert put["VersionStages"] == [PENDING]
+    assert set(json.loads(put["SecretString"])) == {"schema", "ledger"}
+    assert move == {
+        "SecretId": TOKEN_SECRET,
+        "VersionStage": LEDGER,
+        "MoveToVersionId": put["ClientRequestToken"],
+        "RemoveFromVersionId": replaced,
+    }
+    assert set(publish["VersionStages"]) == PUBLISHED_LABELS
+    ids = {put["ClientRequestToken"], publish["ClientRequestToken"], replaced}
+    assert len(ids) == 3
+    assert labels(world)[PENDING] == put["ClientRequestToken"]
+
+
+def test_first_claim_takes_the_label_from_nobody(world: World) -> None:
+    """Where there is no ledger yet the move names no version to take it from."""
+    with record_traffic(world) as traffic:
+        world.invoke()
+    [move] = [call.params for call in traffic.writes if is_claim(call.op, call.params)]
+    assert "RemoveFromVersionId" not in move
+
+
+def test_lock_says_who_holds_it_for_whom_and_until_when(world: World) -> None:
+    """While the vendor is asked, the ledger has this run's lock with its keys and times."""
+    held: list[Json] = []
+    world.vendor.on_request = lambda moment: held.append(ledger(world)) if moment == "received" else None
+    acquire_token(world, INTERVAL)
+    world.invoke()
+    first, second = (one["lock"] for one in held)
+    assert second == {
+        "run_id": second["run_id"],
+        "client_id": BLUE,
+        "claimed_at": now(world),
+        "until": now(world) + 120 + 30 + 30,
+    }
+    assert isinstance(second["run_id"], str)
+    assert first["run_id"] != second["run_id"] != "local"  # Lambda's retries repeat its own request id
+    assert ledger(world)["lock"] is None
+
+
+def test_lock_lasts_as_long_as_the_settings_say(world: World) -> None:
+    """A longer time to acquire and to write holds the lock for longer."""
+    keeper = world.keeper(ACQUIRE_TIMEOUT_SECONDS="200", WRITE_RESERVE_SECONDS="50")
+    with record_traffic(world) as traffic:
+        world.invoke(keeper=keeper)
+    assert traffic.claims[0]["lock"]["until"] == now(world) + 200 + 50 + 30
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("number", range(1, 5))
+def test_whenever_another_run_refreshes_one_token_is_acquired(world: World, number: int, moment: str) -> None:
+    """A run that another one overtakes between any two of its calls finds that one's token, and asks nobody."""
+    acquire_token(world, INTERVAL)
+    do_at_calls(world, lambda *_: True, once(world.invoke, at=number), moment=moment)
+    with record_traffic(world) as traffic:
+        assert outcome_and_reason(world.invoke()) == ("kept", "fresh")
+    assert len(traffic.vendor) == 1
+    assert world.token()["access_token"] == world.vendor.issued[-1].token
+
+
+@pytest.mark.parametrize("moment", ["received", "issued"])
+def test_run_that_comes_while_the_vendor_is_asked_does_not_ask(world: World, moment: str) -> None:
+    """The lock keeps a second run out from the claim to the publication."""
+    refused: list[type[BaseException]] = []
+
+    def second_run(at: str) -> None:
+        if at == moment:
+            with pytest.raises(Busy) as caught:
+                world.invoke(timeout=100)
+            refused.append(caught.type)
+
+    world.vendor.on_request = second_run
+    assert outcome_and_reason(world.invoke()) == ("refreshed", "missing")
+    assert (refused, len(world.vendor.requests)) == ([Busy], 1)
+
+
+def overtaken(world: World, times: int) -> Callable[[], object]:
+    """Return a function that moves the ledger's label, at its first so many calls."""
+    left = iter(range(times))
+    return lambda: next(left, None) is not None and write_ledger(world)
+
+
+def test_run_that_loses_every_race_is_busy(world: World) -> None:
+    """After five lost claims the run gives up; it never asks without a claim."""
+    do_at_calls(world, is_claim, overtaken(world, 100))
+    with record_traffic(world) as traffic, pytest.raises(Busy) as caught:
+        world.invoke()
+    assert caught.value.retryable
+    assert len(traffic.claims) == 5
+    assert traffic.vendor == []
+
+
+def test_run_that_loses_four_races_may_win_the_fifth(world: World) -> None:
+    """A lost claim is made again, from what is read then."""
+    do_at_calls(world, is_claim, overtaken(world, 4))
+    with record_traffic(world) as traffic:
+        assert outcome_and_reason(world.invoke()) == ("refreshed", "missing")
+    assert (len(traffic.claims), len(traffic.vendor)) == (5, 1)
+    assert len({claim["lock"]["run_id"] for claim in traffic.claims}) == 1
+
+
+def test_lost_race_is_decided_anew(world: World) -> None:
+    """A run whose race was won by one that then published finds that token."""
+    write(world, SEED, CURRENT)
+    do_at_calls(world, is_claim, once(lambda: write(world, another_runs_token(world), CURRENT, LEDGER)))
+    assert outcome_and_reason(world.invoke()) == ("kept", "fresh")
+    assert world.vendor.requests == []
+
+
+def test_slow_claim_is_released(world: World) -> None:
+    """A claim that took more than half of the time to acquire is given back: no token may arrive too late to save."""
+    do_at_calls(world, is_claim, once(lambda: world.clock.advance(61)), moment="after")
+    with record_traffic(world) as traffic, pytest.raises(StoreError) as caught:
+        world.invoke()
+    assert str(caught.value) == "Secrets Manager took too long over the claim"
+    assert (caught.value.code, caught.value.retryable) == ("SlowClaim", True)
+    assert traffic.vendor == []
+    assert (ledger(world)["lock"], ledger(world)["failures"], ledger(world)["slots"]) == (None, 1, {})
+
+
+def test_claim_counts_from_its_own_moment(world: World) -> None:
+    """However long the reads took, the lock and the time to acquire begin when the claim is made."""
+    write(world, SEED, CURRENT)
+    reads_previous = once(lambda: world.clock.advance(70))
+    do_at_calls(
+        world,
+        lambda operation, params: operation == "GetSecretValue" and params["VersionStage"] == PREVIOUS,
+        reads_previous,
+    )
+    began = now(world)
+    with record_traffic(world) as traffic:
+        assert outcome_and_reason(world.invoke()) == ("refreshed", "missing")
+    assert traffic.claims[0]["lock"]["claimed_at"] == began + 70
+
+
+def test_claim_that_took_half_of_the_time_goes_on(world: World) -> None:
+    """Half of the time to acquire is still enough."""
+    do_at_calls(world, is_claim, once(lambda: world.clock.advance(60)), moment="after")
+    assert outcome_and_reason(world.invoke()) == ("refreshed", "missing")
+
+
+@pytest.mark.parametrize(
+    ("timeout", "settings"), [(39, {}), (34, {"ACQUIRE_TIMEOUT_SECONDS": "5"}), (69, {"WRITE_RESERVE_SECONDS": "60"})]
+)
+def test_run_that_is_too_short_claims_nothing(world: World, timeout: int, settings: dict[str, str]) -> None:
+    """A time that can't cover the reserve and a short acquire is a mistake in the configuration."""
+    remedy = "raise the function's timeout, or lower ACQUIRE_TIMEOUT_SECONDS and WRITE_RESERVE_SECONDS$"
+    with record_traffic(world) as traffic, pytest.raises(ConfigurationError, match=remedy) as caught:
+        world.invoke(keeper=world.keeper(**settings), timeout=timeout)
+    assert not caught.value.retryable
+    assert (traffic.claims, traffic.vendor) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("timeout", "settings"), [(40, {}), (35, {"ACQUIRE_TIMEOUT_SECONDS": "5"}), (70, {"WRITE_RESERVE_SECONDS": "60"})]
+)
+def test_run_that_is_just_long_enough_refreshes(world: World, timeout: int, settings: dict[str, str]) -> None:
+    """The reserve and ten seconds, or all of a shorter time to acquire, are enough."""
+    assert outcome_and_reason(world.invoke(keeper=world.keeper(**settings), timeout=timeout)) == (
+        "refreshed",
+        "missing",
+    )

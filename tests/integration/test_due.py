@@ -1,0 +1,108 @@
+"""When a refresh is due, for which reason, and when the client may be asked."""
+
+from __future__ import annotations
+
+import pytest
+
+from handler.errors import (
+    RateLimited,
+)
+from local.clock import Clock
+from local.world import World
+from tests.integration.helpers import (
+    FORCE,
+    GREEN,
+    HOUR,
+    INTERVAL,
+    NO_LIMIT,
+    acquire_token,
+    now,
+    other_name,
+    outcome_and_reason,
+    world_with_vendor,
+)
+
+
+@pytest.mark.parametrize(
+    ("age", "expected"),
+    [
+        (20 * HOUR - 1, ("kept", "fresh")),
+        (20 * HOUR, ("waiting", "limit_interval")),
+        (INTERVAL - 1, ("waiting", "limit_interval")),
+        (INTERVAL, ("refreshed", "expiring")),
+        (24 * HOUR - 1, ("refreshed", "expiring")),
+        (24 * HOUR, ("refreshed", "expired")),
+        (30 * HOUR, ("refreshed", "expired")),
+    ],
+)
+def test_token_is_due_in_its_window_and_its_client_may_ask_after_the_margin(
+    world: World, age: int, expected: tuple[str, str]
+) -> None:
+    """The window opens after 20 h, the slot five minutes later, and nothing is asked before."""
+    acquire_token(world, age)
+    assert outcome_and_reason(world.invoke()) == expected
+    assert len(world.vendor.requests) == 1 + (expected[0] == "refreshed")
+
+
+def test_missing_is_the_first_reason(world: World) -> None:
+    """Without a token a forced run says what is wrong, not that it was forced."""
+    assert outcome_and_reason(world.invoke(FORCE)) == ("refreshed", "missing")
+
+
+def test_other_client_is_a_reason_before_all_others(world: World) -> None:
+    """A token that is not the primary client's is replaced for that, expired and of other settings as it may be."""
+    acquire_token(world, 25 * HOUR)
+    world.put_credentials(GREEN)
+    keeper = world.keeper(AUDIENCE="https://other.example/")
+    assert outcome_and_reason(world.invoke(FORCE, keeper)) == ("refreshed", "client_changed")
+    assert world.token()["client_id"] == GREEN
+
+
+@pytest.mark.parametrize("name", ["AUDIENCE", "TOKEN_URL"])
+def test_other_settings_are_a_reason_before_the_time(world: World, name: str) -> None:
+    """A token of another audience or endpoint is replaced for that, expired as it may be."""
+    acquire_token(world, 25 * HOUR)
+    value = {"AUDIENCE": "https://other.example/", "TOKEN_URL": other_name(world)}[name]
+    assert outcome_and_reason(world.invoke(FORCE, world.keeper(**{name: value}))) == ("refreshed", "config_changed")
+    assert world.token()[name.lower()] == value
+
+
+def test_other_settings_do_not_open_the_slot(world: World) -> None:
+    """A changed audience makes the token useless, yet its client has had its token for this interval."""
+    acquire_token(world)
+    with pytest.raises(RateLimited):
+        world.invoke(keeper=world.keeper(AUDIENCE="https://other.example/"))
+    assert len(world.vendor.requests) == 1
+
+
+def test_other_scope_is_no_reason(world: World) -> None:
+    """Only client, endpoint and audience make a token another's: the vendor may grant a scope of its own."""
+    acquire_token(world)
+    assert outcome_and_reason(world.invoke(keeper=world.keeper(SCOPE="raas.read"))) == ("kept", "fresh")
+
+
+@pytest.mark.parametrize(("age", "reason"), [(21 * HOUR, "expiring"), (25 * HOUR, "expired")])
+def test_forced_is_the_last_reason(world: World, age: int, reason: str) -> None:
+    """A forced run of a token that is due anyway names that reason."""
+    acquire_token(world, age)
+    assert outcome_and_reason(world.invoke(FORCE)) == ("refreshed", reason)
+
+
+@pytest.mark.parametrize(("age", "outcome"), [(0, "kept"), (599, "kept"), (600, "refreshed"), (HOUR, "refreshed")])
+def test_forced_is_satisfied_for_ten_minutes(clock: Clock, age: int, outcome: str) -> None:
+    """A repeated event spends no second slot: a token of less than ten minutes ago is what it asked for."""
+    with world_with_vendor(clock, interval=0) as world:
+        acquire_token(world, age, **NO_LIMIT)
+        assert world.invoke(FORCE, world.keeper(**NO_LIMIT))["outcome"] == outcome
+        assert len(world.vendor.requests) == 1 + (outcome == "refreshed")
+
+
+def test_forced_keeps_to_the_slot_rules(world: World) -> None:
+    """A forced run waits for the limit interval like any other."""
+    acquire_token(world)
+    result = world.invoke(FORCE)
+    assert (outcome_and_reason(result), result["not_before"]) == (
+        ("waiting", "limit_interval"),
+        now(world) - HOUR + INTERVAL,
+    )
+    assert len(world.vendor.requests) == 1

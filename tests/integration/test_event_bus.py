@@ -1,0 +1,140 @@
+"""The events that the function puts on an event bus, and an event bus that fails."""
+
+from __future__ import annotations
+
+import json
+import socket
+
+import pytest
+
+from handler.errors import (
+    CredentialsRefused,
+    EventError,
+    VendorError,
+)
+from local.world import World, environment
+from tests.conftest import secrets_in
+from tests.integration.helpers import (
+    DOWN,
+    DRY_RUN,
+    FORCE,
+    REFUSED,
+    STATUS,
+    Json,
+    acquire_token,
+)
+from tests.integration.recorder import Recorder
+from tests.integration.traffic import (
+    leave_token_unsaved,
+    logged,
+    metrics,
+)
+
+ACCEPTED = {"FailedEntryCount": 0, "Entries": [{"EventId": "1"}]}
+
+
+def invoke_with_bus(world: World, url: str, event: object = None) -> Json:
+    with environment(world.environment(AWS_ENDPOINT_URL_EVENTBRIDGE=url, EVENT_BUS_NAME="the-bus")):
+        return world.invoke(event, world.keeper(EVENT_BUS_NAME="the-bus"))
+
+
+def entries(bus: Recorder) -> list[Json]:
+    return [entry for one in bus.received for entry in json.loads(one.body)["Entries"]]
+
+
+def test_refresh_is_told_on_the_bus(world: World) -> None:
+    """A refreshed token is an event from the source that rules name, whose detail is the result."""
+    with Recorder(body=ACCEPTED) as bus:
+        result = invoke_with_bus(world, bus.url)
+        [entry] = entries(bus)
+    assert (entry["Source"], entry["DetailType"]) == ("token.refresh", "Token Refreshed")
+    assert entry["EventBusName"] == "the-bus"
+    assert json.loads(entry["Detail"]) == result
+    assert not secrets_in(bus.received[0].body, world)
+    assert "event not put" not in world.output
+
+
+def test_token_that_was_recovered_is_told_on_the_bus(world: World) -> None:
+    """A token that could be saved only later is news as any other: consumers have a new one."""
+    keeper = world.keeper(EVENT_BUS_NAME="the-bus")
+    with Recorder(body=ACCEPTED) as bus, environment(world.environment(AWS_ENDPOINT_URL_EVENTBRIDGE=bus.url)):
+        leave_token_unsaved(world, keeper)
+        assert world.invoke(keeper=keeper)["outcome"] == "recovered"
+        assert [entry["DetailType"] for entry in entries(bus)] == ["Token Refresh Failed", "Token Refreshed"]
+
+
+def test_failure_is_told_on_the_bus(world: World) -> None:
+    """A failed refresh is an event that names the error."""
+    world.vendor.script(REFUSED)
+    with Recorder(body=ACCEPTED) as bus:
+        with pytest.raises(CredentialsRefused) as caught:
+            invoke_with_bus(world, bus.url)
+        [entry] = entries(bus)
+    assert (entry["Source"], entry["DetailType"]) == ("token.refresh", "Token Refresh Failed")
+    told = {"error": "CredentialsRefused", "retryable": False, "message": str(caught.value)}
+    assert json.loads(entry["Detail"]) == told
+    assert not secrets_in(bus.received[0].body, world)
+
+
+@pytest.mark.parametrize("event", [{}, STATUS, DRY_RUN, FORCE])
+def test_nothing_is_told_on_the_bus_where_nothing_changed(world: World, event: Json) -> None:
+    """Neither a kept or waiting token nor a question is news."""
+    acquire_token(world)
+    with Recorder(body=ACCEPTED) as bus:
+        invoke_with_bus(world, bus.url, event)
+        assert bus.received == []
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "word"),
+    [
+        (400, {"__type": "ResourceNotFoundException", "message": "no such bus"}, "ResourceNotFoundException"),
+        (500, {}, "ClientError"),
+        (200, {"FailedEntryCount": 1, "Entries": [{"ErrorCode": "InternalFailure"}]}, "InternalFailure"),
+        (200, {}, "KeyError"),
+        (200, "no object", "AttributeError"),
+    ],
+)
+def test_failing_bus_fails_no_refresh(world: World, status: int, body: object, word: str) -> None:
+    """The token is what counts: whatever the bus answers, the run's result stays, and the log says what it was."""
+    with Recorder(status, body) as bus:
+        assert invoke_with_bus(world, bus.url)["outcome"] == "refreshed"
+        assert len(bus.received) == 1
+    assert world.consume() == 200
+    said = [(line["level"], line["error"]) for line in logged(world, "event not put")]
+    assert said == [("WARNING", word)]
+
+
+def test_bus_that_hangs_holds_no_run_for_long(world: World) -> None:
+    """A bus that takes the connection and never answers costs seconds, not the minute that boto3 would wait."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address, port = silent.getsockname()
+        assert invoke_with_bus(world, f"http://{address}:{port}")["outcome"] == "refreshed"
+    assert [line["error"] for line in logged(world, "event not put")] == ["ReadTimeoutError"]
+
+
+def test_bus_that_is_down_hides_no_error(world: World) -> None:
+    """The vendor's error is what the run fails with, not the bus's."""
+    with Recorder() as gone:
+        pass
+    world.vendor.script(DOWN)
+    with pytest.raises(VendorError):
+        invoke_with_bus(world, gone.url)
+    assert metrics(world) == {"TokenSecondsRemaining": 0, "Failed": 1}
+
+
+def test_event_that_was_refused_is_told_on_no_bus(world: World) -> None:
+    """No refresh was tried: whoever sent the event has its error."""
+    with Recorder(body=ACCEPTED) as bus:
+        with pytest.raises(EventError):
+            invoke_with_bus(world, bus.url, {"action": "delete"})
+        assert bus.received == []
+    assert metrics(world) == {"TokenSecondsRemaining": 0, "Failed": 1}
+    assert logged(world, "event not put") == []
+
+
+def test_nothing_is_told_without_a_bus(world: World) -> None:
+    """EVENT_BUS_NAME is empty by default: off."""
+    with Recorder(body=ACCEPTED) as bus, environment(world.environment(AWS_ENDPOINT_URL_EVENTBRIDGE=bus.url)):
+        world.invoke()
+        assert bus.received == []

@@ -1,0 +1,145 @@
+"""The lock: how a run waits for another run's lock, and what a lapsed lock means."""
+
+from __future__ import annotations
+
+import pytest
+
+from handler.errors import (
+    Busy,
+    VendorError,
+)
+from local.world import World
+from tests.integration.helpers import (
+    BLUE,
+    CURRENT,
+    DOWN,
+    LEDGER,
+    MINUTE,
+    NOT_SAVED,
+    STATUS,
+    acquire_token,
+    another_runs_lock,
+    another_runs_token,
+    ledger,
+    now,
+    outcome_and_reason,
+    slot,
+    slot_of,
+    write,
+    write_ledger,
+)
+from tests.integration.traffic import (
+    do_at_calls,
+    logged,
+    once,
+    record_traffic,
+)
+
+
+def test_locked_run_waits_and_finds_the_other_runs_token(world: World) -> None:
+    """While another run holds the lock this one looks every few seconds, and mostly finds its token."""
+    write_ledger(world, lock=another_runs_lock(world, remaining=100))
+    published = once(lambda: write(world, another_runs_token(world), CURRENT, LEDGER), at=4)
+    do_at_calls(world, lambda operation, _: operation == "BatchGetSecretValue", published)
+    began = now(world)
+    assert outcome_and_reason(world.invoke()) == ("kept", "fresh")
+    assert 0 < now(world) - began <= 20
+    assert world.vendor.requests == []
+
+
+def test_locked_run_goes_on_when_the_lock_is_released(world: World) -> None:
+    """Where the other run came back without a token this one acquires in its place."""
+    write_ledger(world, lock=another_runs_lock(world, remaining=100))
+    do_at_calls(world, lambda operation, _: operation == "BatchGetSecretValue", once(lambda: write_ledger(world), at=4))
+    assert outcome_and_reason(world.invoke()) == ("refreshed", "missing")
+    assert len(world.vendor.requests) == 1
+
+
+def test_locked_run_waits_out_a_crashed_ones_lock(world: World) -> None:
+    """A function's run is long enough to wait until a full lock lapses, and still to acquire."""
+    write_ledger(world, lock=another_runs_lock(world, age=0, remaining=180))
+    began = now(world)
+    assert outcome_and_reason(world.invoke()) == ("refreshed", "missing")
+    assert 180 <= now(world) - began <= 190
+
+
+def test_locked_run_without_time_to_wait_is_busy(world: World) -> None:
+    """A run whose time covers no more than acquiring and writing does not wait at all."""
+    write_ledger(world, lock=another_runs_lock(world))
+    began = now(world)
+    with record_traffic(world) as traffic, pytest.raises(Busy) as caught:
+        world.invoke(timeout=150)
+    assert caught.value.retryable
+    assert (now(world), traffic.writes, traffic.vendor) == (began, [], [])
+
+
+def test_locked_run_waits_no_longer_than_its_time_covers_an_acquire(world: World) -> None:
+    """A run gives up while it could still have acquired and written, never later."""
+    write_ledger(world, lock=another_runs_lock(world, remaining=900))
+    began = now(world)
+    with pytest.raises(Busy):
+        world.invoke(timeout=420)
+    assert 420 - 150 - 10 <= now(world) - began <= 420 - 150
+
+
+def test_locked_run_waits_once_more_where_its_time_just_covers_it(world: World) -> None:
+    """A pause and then a whole acquire and write, to the second, are time enough; each wait is in the log."""
+    write_ledger(world, lock=another_runs_lock(world, remaining=900))
+    began = now(world)
+    with pytest.raises(Busy, match="another run holds the lock"):
+        world.invoke(timeout=153)
+    assert now(world) - began == 3
+    assert [line["message"] for line in world.lines if line.get("level") == "INFO"] == ["Locked"]
+
+
+def test_locked_run_with_a_fresh_token_has_nothing_to_wait_for(world: World) -> None:
+    """Another run's lock is of no interest to a tick that finds a fresh token."""
+    acquire_token(world)
+    write_ledger(world, lock=another_runs_lock(world))
+    assert outcome_and_reason(world.invoke()) == ("kept", "fresh")
+
+
+@pytest.mark.parametrize(("client_id", "suspicions"), [(BLUE, 1), (None, 0)])
+def test_lapsed_lock_is_a_failure_and_with_a_client_a_suspicion(
+    world: World, client_id: str | None, suspicions: int
+) -> None:
+    """A crashed run counts: it failed, and where it was to ask for a client a token may have been granted."""
+    write_ledger(world, failures=1, lock=another_runs_lock(world, age=300, remaining=0, client_id=client_id))
+    world.vendor.script(DOWN)
+    with record_traffic(world) as traffic, pytest.raises(VendorError):
+        world.invoke()
+    assert traffic.claims[0]["failures"] == 2
+    assert traffic.claims[0]["slots"] == ({BLUE: slot(suspicions=1)} if suspicions else {})
+    assert ledger(world)["failures"] == 3
+    assert slot_of(world)["suspicions"] == suspicions + 1
+
+
+def test_lapsed_lock_backs_off_from_its_own_moment(world: World) -> None:
+    """The third failure counts from when the crashed run had claimed, not from when somebody noticed."""
+    claimed_at = now(world) - 600
+    write_ledger(world, failures=2, lock=another_runs_lock(world, age=600, remaining=-1))
+    with record_traffic(world) as traffic, pytest.raises(VendorError):
+        world.invoke()
+    assert (traffic.writes, traffic.vendor) == ([], [])
+    assert world.invoke(STATUS)["not_before"] == claimed_at + 45 * MINUTE
+    world.clock.advance(45 * MINUTE - 601)
+    with pytest.raises(VendorError):
+        world.invoke()
+    world.clock.advance(1)
+    assert outcome_and_reason(world.invoke()) == ("refreshed", "missing")
+
+
+def test_failed_release_lets_the_lock_lapse_and_count(world: World) -> None:
+    """Where the ledger can't be written after a failure the error is still the vendor's, and the lock counts later."""
+    world.vendor.script(DOWN, DOWN)
+    world.vendor.on_request = lambda _: world.secrets.fail("PutSecretValue", NOT_SAVED)
+    with pytest.raises(VendorError):
+        world.invoke()
+    assert ledger(world)["lock"]["client_id"] == BLUE
+    [line] = logged(world, "ReleaseFailed")
+    assert "EncryptionFailure" in line["error"]
+    world.vendor.on_request = None
+    world.clock.advance(180)
+    with pytest.raises(VendorError):
+        world.invoke()
+    assert (ledger(world)["lock"], ledger(world)["failures"], slot_of(world)["suspicions"]) == (None, 2, 2)

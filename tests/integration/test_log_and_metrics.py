@@ -1,0 +1,147 @@
+"""The log and the metrics of a run."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import pytest
+
+from handler.errors import (
+    CredentialsRefused,
+    StoreError,
+)
+from local.secrets_manager import AwsFault
+from local.world import World
+from tests.conftest import secrets_in
+from tests.integration.arrangements import (
+    due,
+    kept,
+    recovered,
+    status,
+    waiting,
+)
+from tests.integration.helpers import (
+    BLUE,
+    DAY,
+    FORCE,
+    HOUR,
+    INTERVAL,
+    MINUTE,
+    REFUSED,
+    Json,
+    acquire_token,
+)
+from tests.integration.traffic import (
+    leave_token_unsaved,
+    logged,
+    metrics,
+)
+
+
+def test_each_publish_that_fails_is_in_the_log(world: World) -> None:
+    """The log tells of each try, by AWS's code, before the run fails with the last one."""
+    leave_token_unsaved(world, world.keeper())
+    told = [line["error"] for line in logged(world, "PublishFailed")]
+    assert len(told) > 5
+    assert {*told} == {"Secrets Manager, put_secret_value: EncryptionFailure"}
+
+
+def test_debug_logs_of_the_libraries_show_no_secret(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """At the log level DEBUG, to which an operator may turn the function, no library logs what it sends or reads."""
+    caplog.set_level(logging.DEBUG)
+    assert world.invoke()["outcome"] == "refreshed"
+    assert world.invoke()["outcome"] == "kept"
+    assert "urllib3" in {record.name.partition(".")[0] for record in caplog.records}
+    assert not secrets_in(caplog.text, world)
+
+
+def test_words_of_aws_are_not_repeated(world: World) -> None:
+    """AWS may quote what was sent, and a token was: only the code of its error is told."""
+    world.secrets.fail("PutSecretValue", AwsFault("ValidationException", message="canary in SecretString"))
+    with pytest.raises(StoreError, match="ValidationException"):
+        world.invoke()
+    assert "canary" not in world.output
+
+
+def test_claim_is_in_the_log_with_its_reason_and_its_client(world: World) -> None:
+    """Who reads the log learns why a token is about to be asked for, and of which client; none for one at hand."""
+    keeper = world.keeper()
+    leave_token_unsaved(world, keeper)
+    [line] = logged(world, "Claimed")
+    assert (line["reason"], line["client_id"]) == ("missing", BLUE)
+    world.invoke(keeper=keeper)
+    [line] = logged(world, "Claimed")
+    assert (line["reason"], line.get("client_id")) == ("unsaved", None)
+
+
+def test_result_counts_from_the_end_of_a_slow_run(world: World) -> None:
+    """What is left of a token's life is less by the time that its acquire took."""
+    world.vendor.on_request = lambda moment: world.clock.advance(MINUTE if moment == "received" else 0)
+    result = world.invoke()
+    assert result["seconds_remaining"] == DAY - MINUTE
+    assert metrics(world)["TokenSecondsRemaining"] == DAY - MINUTE
+
+
+def test_refusal_is_in_the_log_with_its_client(world: World) -> None:
+    """Who reads the log learns which client was refused, and what the vendor said."""
+    world.vendor.script(REFUSED)
+    with pytest.raises(CredentialsRefused):
+        world.invoke()
+    line = logged(world, "CredentialsRefused")[0]
+    assert line["client_id"] == BLUE
+    assert "HTTP 401, invalid_client" in line["error"]
+
+
+def test_reason_of_an_event_goes_to_the_log(world: World) -> None:
+    """Who forces a refresh can leave a word why, where people look for it."""
+    acquire_token(world)
+    world.invoke(FORCE | {"reason": "the vendor asked for it"})
+    assert "the vendor asked for it" in world.output
+
+
+def test_result_is_in_the_log_with_what_was_asked(world: World) -> None:
+    """One line of a run says what it was asked for, and what came of it."""
+    result = world.invoke({"force": True, "reason": "to be sure"})
+    [line] = logged(world, "refreshed")
+    asked = {"action": "refresh", "force": True, "override_limit": False, "dry_run": False, "reason": "to be sure"}
+    assert (line["level"], line["result"], line["asked"]) == ("INFO", result, asked)
+
+
+def test_error_that_nobody_foresaw_is_in_the_log_by_its_name(world: World) -> None:
+    """A defect of ours fails the run as what it is, is counted, and promises nothing of a retry."""
+    keeper = world.keeper()
+    keeper.now = lambda: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        world.invoke(keeper=keeper)
+    [line] = logged(world, "unexpected error")
+    assert (line["level"], line["error"], line["retryable"]) == ("ERROR", "ZeroDivisionError", False)
+    assert metrics(world) == {"TokenSecondsRemaining": 0, "Failed": 1}
+
+
+def test_metrics_are_one_emf_line(world: World) -> None:
+    """CloudWatch finds the metrics under the namespace and the one dimension that the alarms name."""
+    world.invoke()
+    [line] = [line for line in world.lines if "_aws" in line]
+    [directive] = line["_aws"]["CloudWatchMetrics"]
+    assert (directive["Namespace"], directive["Dimensions"]) == ("TokenRefresh", [["service"]])
+    assert line["service"] == "token-refresh"
+    units = {metric["Name"]: metric["Unit"] for metric in directive["Metrics"]}
+    assert units == {"TokenSecondsRemaining": "Seconds", "Refreshed": "Count"}
+
+
+@pytest.mark.parametrize(
+    ("run", "counts"),
+    [
+        (kept, {"TokenSecondsRemaining": DAY - HOUR, "Kept": 1}),
+        (World.invoke, {"TokenSecondsRemaining": DAY, "Refreshed": 1}),
+        (recovered, {"TokenSecondsRemaining": DAY - HOUR, "Recovered": 1}),
+        (waiting, {"TokenSecondsRemaining": DAY - HOUR, "Waiting": 1}),
+        (due, {"TokenSecondsRemaining": DAY - INTERVAL}),
+        (status, {"TokenSecondsRemaining": DAY - HOUR}),
+    ],
+)
+def test_only_what_happened_is_counted(world: World, run: Callable[[World], Json], counts: dict[str, float]) -> None:
+    """A run emits the life that is left, and its outcome; a question has no outcome to count."""
+    run(world)
+    assert metrics(world) == counts

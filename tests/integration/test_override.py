@@ -1,0 +1,92 @@
+"""`override_limit`: one request for the primary client against its closed slot."""
+
+from __future__ import annotations
+
+import pytest
+
+from handler.errors import (
+    Busy,
+    CredentialsRefused,
+    RateLimited,
+)
+from local.world import World
+from tests.integration.helpers import (
+    BLUE,
+    GREEN,
+    HOUR,
+    LIMITED,
+    MINUTE,
+    OVERRIDE,
+    REFUSED,
+    acquire_token,
+    another_runs_lock,
+    ledger,
+    now,
+    outcome_and_reason,
+    slot,
+    slot_of,
+    write_ledger,
+)
+from tests.integration.traffic import (
+    record_traffic,
+)
+
+
+def test_override_asks_the_primary_against_its_slot(world: World) -> None:
+    """When the vendor says that it has reset the limit, an operator gets a new token at once."""
+    acquire_token(world)
+    world.vendor.reset_limit(BLUE)
+    assert outcome_and_reason(world.invoke(OVERRIDE)) == ("refreshed", "forced")
+    assert world.token()["access_token"] == world.vendor.issued[1].token
+
+
+def test_override_does_not_wait_for_retry_at(world: World) -> None:
+    """It ignores the back-off as well."""
+    write_ledger(world, failures=3, retry_at=now(world) + 10 * MINUTE)
+    assert outcome_and_reason(world.invoke(OVERRIDE)) == ("refreshed", "missing")
+
+
+def test_override_that_is_refused_changes_nothing(world: World) -> None:
+    """A refusal that was to be expected leaves slot, suspicions and failures as they were."""
+    acquire_token(world)
+    write_ledger(world, failures=1, slots={BLUE: slot(now(world) + 19 * HOUR, "limit_interval", 1)})
+    before = ledger(world)
+    with record_traffic(world) as traffic:
+        assert world.invoke(OVERRIDE)["outcome"] == "waiting"
+    assert (len(traffic.vendor), ledger(world)) == (1, before)
+
+
+def test_override_that_is_refused_against_an_open_slot_counts(world: World) -> None:
+    """Where the slot was open there was nothing to override: the refusal means what it always means."""
+    world.vendor.script(LIMITED)
+    with pytest.raises(RateLimited):
+        world.invoke(OVERRIDE)
+    assert slot_of(world) == slot(now(world) + 15 * MINUTE, "rate_limited", 1)
+
+
+def test_override_is_for_one_acquire_with_the_primary(pair: World) -> None:
+    """It opens neither a second request for the primary nor the standby's slot."""
+    at = now(pair)
+    write_ledger(pair, slots={one: slot(at + HOUR, "rate_limited") for one in (BLUE, GREEN)})
+    pair.vendor.script(LIMITED, LIMITED)
+    with record_traffic(pair) as traffic, pytest.raises(RateLimited):
+        pair.invoke(OVERRIDE)
+    assert [request.client_id for request in traffic.vendor] == [BLUE]
+
+
+def test_override_waits_for_a_lock_all_the_same(world: World) -> None:
+    """The slot rules can be overridden, another run's claim can't."""
+    write_ledger(world, lock=another_runs_lock(world))
+    with pytest.raises(Busy):
+        world.invoke(OVERRIDE, timeout=100)
+    assert world.vendor.requests == []
+
+
+def test_override_opens_no_slot_earlier(world: World) -> None:
+    """An override whose credentials are refused leaves a slot that is closed for longer as it was."""
+    acquire_token(world)
+    closed = slot_of(world)["not_before"]
+    world.vendor.script(REFUSED)
+    with pytest.raises(CredentialsRefused):
+        world.invoke(OVERRIDE)
+    assert slot_of(world)["not_before"] == closed

@@ -1,0 +1,204 @@
+"""The two questions, `status` and `dry_run`: they tell what a refresh would do, and change nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+
+import pytest
+
+from handler.errors import (
+    CredentialsRefused,
+    RateLimited,
+    RefreshError,
+    StoreError,
+    VendorError,
+)
+from local.faults import Fault
+from local.world import TOKEN_SECRET, World
+from tests.integration.arrangements import (
+    backing_off,
+    client_changed,
+    config_changed,
+    corrupt,
+    expired,
+    expiring,
+    lapsed,
+    limited,
+    limited_with_a_token,
+    locked,
+    previous,
+    refused,
+    spent,
+)
+from tests.integration.helpers import (
+    BLUE,
+    CURRENT,
+    DAY,
+    DOWN,
+    DRY_RUN,
+    FORCE,
+    HOUR,
+    INTERVAL,
+    LIMITED,
+    QUESTIONS,
+    REFUSED,
+    RESULT_TYPES,
+    STATUS,
+    Json,
+    acquire_token,
+    another_runs_lock,
+    another_runs_token,
+    ledger,
+    now,
+    outcome_and_reason,
+    slot,
+    write,
+    write_ledger,
+)
+from tests.integration.traffic import (
+    fail_publishes,
+    record_traffic,
+)
+
+EMPTY_LEDGER: Json = {"lock": None, "failures": 0, "retry_at": 0, "slots": {}}
+
+
+@QUESTIONS
+@pytest.mark.parametrize(
+    ("arrange", "expected"),
+    [
+        (acquire_token, ("kept", "fresh")),
+        (expired, ("due", "expired")),
+        (expiring, ("due", "expiring")),
+        (client_changed, ("due", "client_changed")),
+        (config_changed, ("due", "config_changed")),
+        (previous, ("due", "previous")),
+        (corrupt, ("due", "missing")),
+        (locked, ("waiting", "locked")),
+        (lapsed, ("due", "missing")),
+        (limited, ("waiting", "rate_limited")),
+        (limited_with_a_token, ("waiting", "rate_limited")),
+        (refused, ("waiting", "credentials_refused")),
+        (backing_off, ("waiting", "backing_off")),
+        (spent, ("waiting", "limit_interval")),
+    ],
+)
+def test_questions_say_what_a_refresh_would_do_and_do_nothing(
+    world: World, arrange: Callable[[World], object], expected: tuple[str, str], event: Json
+) -> None:
+    """`status` and `dry_run` never raise for the state of the token, write nothing and ask nobody."""
+    arrange(world)
+    before = world.secrets.versions(TOKEN_SECRET)
+    with record_traffic(world) as traffic:
+        assert outcome_and_reason(world.invoke(event)) == expected
+    assert (traffic.writes, traffic.vendor, world.vendor.api_calls) == ([], [], [])
+    assert world.secrets.versions(TOKEN_SECRET) == before
+
+
+@QUESTIONS
+def test_questions_know_of_an_unsaved_token(world: World, event: Json) -> None:
+    """A warm process that holds a token would publish it."""
+    keeper = world.keeper()
+    fail_publishes(world)
+    with pytest.raises(StoreError):
+        world.invoke(keeper=keeper)
+    world.secrets.on_call = None
+    with record_traffic(world) as traffic:
+        assert outcome_and_reason(world.invoke(event, keeper)) == ("due", "unsaved")
+    assert (traffic.writes, traffic.vendor) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ({"force": True}, ("due", "forced")),
+        ({"force": True, "override_limit": True}, ("due", "forced")),
+        ({}, ("kept", "fresh")),
+    ],
+)
+def test_dry_run_of_a_forced_refresh(world: World, asked: Json, expected: tuple[str, str]) -> None:
+    """A dry run answers for the very event that it stands for."""
+    write(
+        world, another_runs_token(world, acquired_at=now(world) - INTERVAL, expires_at=now(world) + 5 * HOUR), CURRENT
+    )
+    keeper = world.keeper(MAX_LIFETIME_SECONDS=str(2 * DAY))
+    with record_traffic(world) as traffic:
+        result = world.invoke(DRY_RUN | asked, keeper)
+    assert (outcome_and_reason(result), result["dry_run"], traffic.writes, traffic.vendor) == (expected, True, [], [])
+
+
+def test_dry_run_of_an_override_ignores_the_slot(world: World) -> None:
+    """Without the override the same dry run says what the refresh would wait for."""
+    acquire_token(world)
+    assert outcome_and_reason(world.invoke(DRY_RUN | FORCE)) == ("waiting", "limit_interval")
+    assert outcome_and_reason(world.invoke(DRY_RUN | FORCE | {"override_limit": True})) == ("due", "forced")
+
+
+def test_status_adds_what_happens_next_and_the_ledger(world: World) -> None:
+    """The answer has three keys more, and the ledger is all of it."""
+    token = acquire_token(world)
+    result = world.invoke(STATUS)
+    assert set(result) == set(RESULT_TYPES) | {"next_due_at", "ledger", "safe_to_deactivate"}
+    assert result["ledger"] == token["ledger"] == ledger(world)
+    assert (result["next_due_at"], result["safe_to_deactivate"]) == (token["acquired_at"] + INTERVAL, None)
+    assert type(result["next_due_at"]) is int
+
+
+def test_status_of_an_empty_secret_has_an_empty_ledger(world: World) -> None:
+    """A first refresh is due now."""
+    result = world.invoke(STATUS)
+    assert (result["ledger"], result["next_due_at"]) == (EMPTY_LEDGER, now(world))
+
+
+def test_status_shows_another_runs_lock(world: World) -> None:
+    """Under a lock the next acquire is not before the lock lapses."""
+    held = another_runs_lock(world, remaining=100)
+    write_ledger(world, lock=held)
+    result = world.invoke(STATUS)
+    assert (result["ledger"]["lock"], result["next_due_at"]) == (held, now(world) + 100)
+
+
+def fails_with(world: World, *faults: Fault) -> None:
+    world.vendor.script(*faults)
+    for _ in faults:
+        with pytest.raises(RefreshError):
+            world.invoke()
+
+
+@pytest.mark.parametrize(
+    "arrange",
+    [
+        lambda _: None,
+        acquire_token,
+        previous,
+        lambda world: fails_with(world, LIMITED),
+        lambda world: fails_with(world, REFUSED),
+        lambda world: fails_with(world, DOWN),
+        lambda world: fails_with(world, DOWN, DOWN, DOWN),
+        lambda world: fails_with(world, Fault.answer(429, headers={"Retry-After": "70"})),
+        lambda world: world.invoke(keeper=world.keeper(MAX_LIFETIME_SECONDS="300")),
+    ],
+    ids=["empty", "fresh", "previous", "limited", "refused", "down", "down thrice", "429", "short life"],
+)
+def test_status_says_when_the_primary_is_asked_next(world: World, arrange: Callable[[World], object]) -> None:
+    """The vendor's next request comes at `next_due_at`, to the second."""
+    arrange(world)
+    next_due_at = world.invoke(STATUS)["next_due_at"]
+    before = len(world.vendor.requests)
+    if next_due_at > now(world):
+        world.clock.advance(next_due_at - 1 - now(world))
+        with suppress(RateLimited, CredentialsRefused, VendorError):
+            world.invoke()
+        assert len(world.vendor.requests) == before
+        world.clock.advance(1)
+    assert world.invoke()["outcome"] == "refreshed"
+    assert len(world.vendor.requests) == before + 1
+
+
+def test_status_says_when_the_primary_follows_the_standby(pair: World) -> None:
+    """While the standby's token stands in, the next acquire is the primary's when its slot opens."""
+    opens_at = now(pair) + 2 * HOUR
+    write_ledger(pair, slots={BLUE: slot(opens_at, "rate_limited")})
+    pair.invoke()
+    assert pair.invoke(STATUS)["next_due_at"] == opens_at

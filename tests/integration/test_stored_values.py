@@ -1,0 +1,179 @@
+"""What is read back from the token secret is believed only if it can be true."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from handler.errors import (
+    Busy,
+    RateLimited,
+    StoreError,
+    VendorError,
+)
+from local.clock import Clock
+from local.secrets_manager import AwsFault
+from local.world import TOKEN_SECRET, World
+from tests.integration.helpers import (
+    BLUE,
+    CURRENT,
+    DAY,
+    DRY_RUN,
+    FORCE,
+    HOUR,
+    INTERVAL,
+    LEDGER,
+    MINUTE,
+    PREVIOUS,
+    SEED,
+    acquire_token,
+    another_runs_lock,
+    another_runs_token,
+    labels,
+    ledger,
+    now,
+    outcome_and_reason,
+    slot,
+    slot_of,
+    world_with_vendor,
+    write,
+    write_ledger,
+)
+from tests.integration.traffic import (
+    is_claim,
+    record_traffic,
+)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "no JSON",
+        '"text"',
+        "[]",
+        json.dumps({"database": "password"}),
+        json.dumps({"access_token": 5, "expires_at": 9_999_999_999}),
+        json.dumps(SEED | {"expires_at": 9_999_999_999}),
+    ],
+)
+def test_document_that_is_no_token_counts_as_missing_and_is_kept(world: World, content: str) -> None:
+    """What somebody else wrote into the token secret is replaced, and stays readable as AWSPREVIOUS."""
+    foreign = write(world, content, CURRENT)
+    assert outcome_and_reason(world.invoke()) == ("refreshed", "missing")
+    assert labels(world)[PREVIOUS] == foreign
+    assert world.consume() == 200
+
+
+def test_binary_token_secret_counts_as_missing_and_is_kept(world: World) -> None:
+    """A secret that holds bytes is no token either."""
+    client = world.secrets.client()
+    foreign = client.put_secret_value(SecretId=TOKEN_SECRET, SecretBinary=b"\xff\x00")["VersionId"]
+    assert outcome_and_reason(world.invoke()) == ("refreshed", "missing")
+    assert labels(world)[PREVIOUS] == foreign
+
+
+def test_token_ends_after_the_longest_lifetime_whatever_it_says(world: World) -> None:
+    """An expiry that a slip of the hand put years ahead does not keep a dead token."""
+    acquired_at = now(world)
+    document = another_runs_token(world, acquired_at=acquired_at, expires_at=acquired_at + 365 * DAY)
+    write(world, document, CURRENT)
+    world.clock.advance(DAY)
+    result = world.invoke()
+    assert outcome_and_reason(result) == ("refreshed", "expired")
+
+
+def test_longest_lifetime_is_also_what_the_result_says(world: World) -> None:
+    """The result shows the expiry that is believed."""
+    write(world, another_runs_token(world, expires_at=now(world) + 365 * DAY), CURRENT)
+    result = world.invoke()
+    assert (outcome_and_reason(result), result["expires_at"]) == (("kept", "fresh"), now(world) + DAY)
+
+
+@pytest.mark.parametrize(("ahead", "expected"), [(300, ("kept", "fresh")), (301, ("refreshed", "missing"))])
+def test_token_acquired_in_the_future_is_none(world: World, ahead: int, expected: tuple[str, str]) -> None:
+    """A document acquired more than a margin ahead of now is no token."""
+    write(world, another_runs_token(world, acquired_at=now(world) + ahead), CURRENT)
+    assert outcome_and_reason(world.invoke()) == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "ahead", "believed"),
+    [
+        ("retry_at", HOUR, True),
+        ("retry_at", HOUR + 1, False),
+        ("lock", 15 * MINUTE, True),
+        ("lock", 15 * MINUTE + 1, False),
+        ("slots", INTERVAL + 300, True),
+        ("slots", INTERVAL + 301, False),
+    ],
+)
+def test_ledger_is_believed_only_as_far_as_it_can_be_true(
+    world: World, changes: str, ahead: int, believed: bool
+) -> None:
+    """No clock's jump and no slip of a hand locks the keeper out."""
+    until = now(world) + ahead
+    values = {
+        "retry_at": until,
+        "lock": another_runs_lock(world, remaining=ahead),
+        "slots": {BLUE: slot(until, "rate_limited")},
+    }
+    write_ledger(world, **{changes: values[changes]})
+    if believed:
+        with pytest.raises((VendorError, Busy, RateLimited)):
+            world.invoke()
+    else:
+        assert outcome_and_reason(world.invoke()) == ("refreshed", "missing")
+    assert len(world.vendor.requests) == (not believed)
+
+
+@pytest.mark.parametrize(("ahead", "believed"), [(2 * HOUR, True), (2 * HOUR + 1, False)])
+def test_slot_of_a_short_interval_is_believed_for_two_hours(clock: Clock, ahead: int, believed: bool) -> None:
+    """Where the interval is short a slot may still be closed for two hours, and not for longer."""
+    with world_with_vendor(clock, interval=60) as world:
+        write_ledger(world, slots={BLUE: slot(now(world) + ahead, "rate_limited")})
+        outcome = world.invoke(DRY_RUN, world.keeper(LIMIT_INTERVAL_SECONDS="60"))["outcome"]
+        assert outcome == ("waiting" if believed else "due")
+
+
+@pytest.mark.parametrize(
+    "content", ["no JSON", "[]", '{"ledger": 5}', json.dumps({"ledger": {"failures": -1, "retry_at": "soon"}})]
+)
+def test_ledger_that_makes_no_sense_counts_as_empty(world: World, content: str) -> None:
+    """A corrupt ledger stops nobody; the claim takes its label over."""
+    write(world, SEED, CURRENT)
+    corrupt = write(world, content, LEDGER)
+    with record_traffic(world) as traffic:
+        assert outcome_and_reason(world.invoke()) == ("refreshed", "missing")
+    assert next(call for call in traffic.aws if is_claim(call.op, call.params)).params["RemoveFromVersionId"] == corrupt
+    assert ledger(world)["slots"] == {BLUE: slot(now(world) + INTERVAL, "limit_interval")}
+
+
+def test_slot_of_the_current_token_is_known_without_a_ledger(world: World) -> None:
+    """A lost ledger opens no slot: the current token itself says when its client may ask again."""
+    acquire_token(world)
+    write(world, "lost", LEDGER)
+    result = world.invoke(FORCE)
+    assert (outcome_and_reason(result), result["not_before"]) == (
+        ("waiting", "limit_interval"),
+        now(world) - HOUR + INTERVAL,
+    )
+
+
+def test_ledger_that_can_not_be_read_is_a_store_error(world: World) -> None:
+    """Without the ledger nothing is claimed and nobody is asked."""
+    acquire_token(world, 21 * HOUR)
+    world.secrets.fail("GetSecretValue", AwsFault("DecryptionFailure"))
+    with record_traffic(world) as traffic, pytest.raises(StoreError) as caught:
+        world.invoke()
+    assert caught.value.retryable
+    assert (traffic.writes, traffic.vendor) == ([], [])
+
+
+def test_slots_of_former_clients_go_when_they_are_past(world: World) -> None:
+    """The ledger forgets a client that is configured no longer, but not before its slot has opened."""
+    past, ahead = slot(now(world) - 1, "limit_interval"), slot(now(world) + HOUR, "limit_interval")
+    write_ledger(world, slots={"client-past": past, "client-ahead": ahead})
+    world.invoke()
+    assert set(ledger(world)["slots"]) == {BLUE, "client-ahead"}
+    assert slot_of(world, "client-ahead") == ahead
