@@ -241,7 +241,8 @@ def test_the_node_example_calls_the_api(world: World, node: list[str]) -> None:
 def test_the_node_example_reads_once_more_on_a_401(world: World, node: list[str]) -> None:
     """A dead token that is still the secret's is sent once: no loop."""
     secret_id = put(world, "node/dead", world.token() | {"access_token": "dead"})
-    before, calls = len(world.secrets.requests), len(world.vendor.api_calls)
+    before = len(world.secrets.requests)
+    calls = len(world.vendor.api_calls)
     assert run(world, node, {"TOKEN_SECRET_ID": secret_id}) == "401"
     assert reads(world, before) == READ_AS_IT_COMES * 2
     assert len(world.vendor.api_calls) == calls + 1
@@ -272,7 +273,8 @@ def test_the_task_definition_is_one_that_ecs_accepts() -> None:
 def test_the_external_secret_is_well_formed() -> None:
     """It parses, and names the token's key and the interval; no cluster is here to try it on."""
     manifest = yaml.safe_load((EXAMPLES / "external-secrets.yaml").read_text())
-    assert (manifest["kind"], manifest["spec"]["refreshInterval"]) == ("ExternalSecret", "5m")
+    assert manifest["kind"] == "ExternalSecret"
+    assert manifest["spec"]["refreshInterval"] == "5m"
     assert manifest["spec"]["data"][0]["remoteRef"]["property"] == "access_token"
 
 

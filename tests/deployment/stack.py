@@ -9,7 +9,9 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).parents[2]
-REGION, ACCOUNT, NAME = "us-east-1", "123456789012", "token-refresh-test"
+REGION = "us-east-1"
+ACCOUNT = "123456789012"
+NAME = "token-refresh-test"
 PSEUDO = {
     "AWS::AccountId": ACCOUNT,
     "AWS::NoValue": None,

@@ -22,7 +22,8 @@ from tests.deployment.stack import ROOT, TEMPLATE
 from tests.deployment.test_runtime import python_path  # noqa: F401 - the fixture that makes the package, once
 
 BOOK = Book.read()
-NO_OP, REFRESH = Tick(0.2, 0.02, 0.015, 1, 0, 900), Tick(0.2, 0.05, 0.015, 6, 1, 1_200)
+NO_OP = Tick(0.2, 0.02, 0.015, 1, 0, 900)
+REFRESH = Tick(0.2, 0.05, 0.015, 6, 1, 1_200)
 TYPES = Counter(resource["Type"] for resource in TEMPLATE["Resources"].values())
 
 
@@ -103,7 +104,8 @@ def test_more_memory_is_billed_for_fewer_seconds_and_costs_more() -> None:
 
 def test_work_that_moves_into_the_start_is_billed_for_less() -> None:
     """A start has a whole processor, a run at 256 MB about a seventh of one."""
-    early, late = Tick(0.3, 0.0, 0.0, 1, 0, 900), Tick(0.2, 0.1, 0.0, 1, 0, 900)
+    early = Tick(0.3, 0.0, 0.0, 1, 0, 900)
+    late = Tick(0.2, 0.1, 0.0, 1, 0, 900)
     saved = billed(late, 256, BOOK).all - billed(early, 256, BOOK).all
     assert saved == pytest.approx(0.1 * (1_769 / 256 - 1))
 

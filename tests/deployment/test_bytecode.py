@@ -29,7 +29,8 @@ def compiled(folder: Path) -> Path:
 
 def test_it_is_the_same_wherever_and_whenever_it_is_made(tmp_path: Path) -> None:
     """Another folder and another process: no path of the build and no order of a set is in it."""
-    one, other = compiled(tmp_path / "one").read_bytes(), compiled(tmp_path / "another-name").read_bytes()
+    one = compiled(tmp_path / "one").read_bytes()
+    other = compiled(tmp_path / "another-name").read_bytes()
     assert one == other
     assert one[4:8] == UNCHECKED_HASH
     assert f"{TASK_ROOT}/inner/module.py".encode() in one

@@ -73,7 +73,8 @@ def test_an_earlier_package_goes_but_not_one_in_which_something_is_newer(
 ) -> None:
     """What somebody added to a package, or changed in it, is theirs."""
     monkeypatch.setattr(package, "install", lambda _: None)
-    folder, elsewhere = tmp_path / "package", fill(tmp_path / "elsewhere", {"precious.txt"})
+    folder = tmp_path / "package"
+    elsewhere = fill(tmp_path / "elsewhere", {"precious.txt"})
     settle(fill(folder, {"handler/app.py", "old.py"}))
     package.fill(folder)
     assert not (folder / "old.py").exists()
@@ -104,7 +105,8 @@ def test_a_target_that_is_no_folder_is_refused_in_a_sentence(tmp_path: Path, kin
         target.symlink_to(fill(tmp_path / "real", {"precious.txt"}) if kind == "link" else tmp_path / "nowhere")
     command = [sys.executable, "-m", "scripts.package", str(target)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (1, f"{target} is no folder: name the folder itself\n")
+    assert done.returncode == 1
+    assert done.stderr == f"{target} is no folder: name the folder itself\n"
     assert target.is_symlink() or target.read_text() == "precious"
     assert kind != "link" or (target / "precious.txt").read_text() == "precious.txt"
 

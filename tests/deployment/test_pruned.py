@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 PATIENCE = 60.0  # real seconds within which anything here is long over
-REFRESH, STATUS, NONSENSE = '{"action": "refresh"}', '{"action": "status"}', '{"action": "dance"}'
+REFRESH = '{"action": "refresh"}'
+STATUS = '{"action": "status"}'
+NONSENSE = '{"action": "dance"}'
 # What a tick that finds a fresh token has no use for; a package's name stands for all that is in it.
 NOT_FOR_A_NO_OP = {
     "aws_lambda_powertools.event_handler": "of Powertools only the Logger and the Metrics",
@@ -110,7 +112,8 @@ def test_a_tick_that_finds_a_fresh_token_loads_no_more_than_it_needs(package: Pa
     loaded = [module for module in kept["modules"] for name in NOT_FOR_A_NO_OP if f"{module}.".startswith(f"{name}.")]
     assert loaded == []
     assert [name for name in kept["opened"] if "/data/events/" in name or "/data/sts/" in name] == []
-    assert (world.secrets.calls, len(kept["connected"])) == (["BatchGetSecretValue"], 1)
+    assert world.secrets.calls == ["BatchGetSecretValue"]
+    assert len(kept["connected"]) == 1
 
 
 def test_a_refresh_reuses_its_connections(package: Path, world: World) -> None:

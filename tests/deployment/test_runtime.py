@@ -154,7 +154,8 @@ def let_the_lock_lapse(world: World) -> None:
     lock = document["ledger"]["lock"]
     length = lock["until"] - lock["claimed_at"]
     lock["until"], lock["claimed_at"] = lock["until"] - length, lock["claimed_at"] - length
-    client, text = world.secrets.client(), json.dumps(document)
+    client = world.secrets.client()
+    text = json.dumps(document)
     client.put_secret_value(SecretId=TOKEN_SECRET, SecretString=text, VersionStages=[LEDGER])
 
 
@@ -162,12 +163,14 @@ def test_a_cold_start_refreshes(world: World, start: Callable[..., Function]) ->
     """The first invocation of a new process gets the first token, and consumers can use it."""
     function = start()
     result = function.invoke({"action": "refresh"})
-    assert (result["outcome"], result["reason"]) == ("refreshed", "missing")
+    assert result["outcome"] == "refreshed"
+    assert result["reason"] == "missing"
     assert world.consume() == 200
     logged = [line for line in function.lines() if line.get("message") == "refreshed"]
     assert [line["cold_start"] for line in logged] == [True]
     (metrics,) = [line for line in function.lines() if "_aws" in line]
-    assert (metrics["Refreshed"], metrics["service"]) == ([1.0], "token-refresh")
+    assert metrics["Refreshed"] == [1.0]
+    assert metrics["service"] == "token-refresh"
 
 
 def test_a_warm_process_keeps_a_fresh_token_at_one_call(world: World, start: Callable[..., Function]) -> None:
@@ -189,7 +192,8 @@ def test_an_error_reaches_lambda_by_its_class_and_the_process_lives_on(
     world.secrets.calls.clear()
     function = start()
     error = function.invoke({"action": "dance"})
-    assert (error["errorType"], error["errorMessage"]) == ("EventError", "the event's action must be refresh or status")
+    assert error["errorType"] == "EventError"
+    assert error["errorMessage"] == "the event's action must be refresh or status"
     processes = function.runtimes()
     assert world.secrets.calls == []
     assert function.invoke({"action": "refresh"})["outcome"] == "refreshed"
@@ -203,7 +207,8 @@ def test_a_late_answer_is_an_error_of_ours_before_it_is_lambdas(world: World, st
     function = start(ACQUIRE_TIMEOUT_SECONDS="3")
     assert function.invoke({"action": "refresh"})["errorType"] == "OutcomeUnknown"
     document = ledger(world)["ledger"]
-    assert (document["lock"], document["slots"][world.primary]["suspicions"]) == (None, 1)
+    assert document["lock"] is None
+    assert document["slots"][world.primary]["suspicions"] == 1
 
 
 def test_after_a_process_was_killed_while_it_acquired_the_next_ones_recover(

@@ -26,7 +26,8 @@ from tests.deployment.stack import ACCOUNT, NAME, REGION, ROOT, TEMPLATE, Json, 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-MINUTE, HOUR = 60, 3_600
+MINUTE = 60
+HOUR = 3_600
 START = 1_790_000_000.0
 DUE = 20 * HOUR + 10 * MINUTE  # after a token's beginning: in the window, and past the limit
 NOT_SAVED = AwsFault("EncryptionFailure")  # nothing that boto3 repeats by itself, which would wait in real seconds
@@ -45,7 +46,8 @@ EVERYTHING = {
     "EventBusName": BUS,
     "ReservedConcurrency": "2",
 }
-PLAIN, FULL = Stack(), Stack(**EVERYTHING)
+PLAIN = Stack()
+FULL = Stack(**EVERYTHING)
 BOTH = pytest.mark.parametrize("stack", [pytest.param(PLAIN, id="plain"), pytest.param(FULL, id="everything")])
 VIA_SECRETS_MANAGER = {"StringEquals": {"kms:ViaService": [f"secretsmanager.{REGION}.amazonaws.com"] * 2}}
 # What AWS itself emits, and the dimension that tells this stack's from others.
@@ -88,7 +90,8 @@ class Heard:
 
 @pytest.fixture(scope="module")
 def heard() -> Heard:
-    heard, session = Heard(), boto3.Session()
+    heard = Heard()
+    session = boto3.Session()
     with World(Clock(START)) as world, pytest.MonkeyPatch.context() as patch:
         # The handler's clients are made with this session; the world has made its own before.
         patch.setattr(boto3, "DEFAULT_SESSION", session)
@@ -254,7 +257,8 @@ def test_a_consumer_reads_the_token_by_its_stage_alone(stack: Stack) -> None:
     statements = stack.properties("ConsumerPolicy")["PolicyDocument"]["Statement"]
     replicas = f"arn:aws:secretsmanager:*:{ACCOUNT}:secret:TokenSecret-AbCdEf"
     tokens = [arn("TokenSecret"), replicas] if stack is FULL else [arn("TokenSecret")]
-    reads, decrypts = statements[:2], statements[2:]
+    reads = statements[:2]
+    decrypts = statements[2:]
     assert granted(reads) == {("secretsmanager:GetSecretValue", one) for one in tokens}
     assert [one["Condition"] for one in reads] == [
         {"ForAnyValue:StringEquals": {"secretsmanager:VersionStage": ["AWSCURRENT", "AWSPREVIOUS"]}},
@@ -297,12 +301,14 @@ def test_the_parameters_reach_the_function() -> None:
     chosen = {"RefreshWindowSeconds": "600", "LimitIntervalSeconds": "0", "LimitMarginSeconds": "1"}
     settings = Settings.from_env(Stack(**chosen).properties("RefreshFunction")["Environment"]["Variables"])
     assert settings.refresh_window_seconds == 600
-    assert (settings.limit_interval_seconds, settings.limit_margin_seconds) == (0, 1)
+    assert settings.limit_interval_seconds == 0
+    assert settings.limit_margin_seconds == 1
 
 
 def test_the_times_fit_one_another() -> None:
     """A run can outwait a crashed one and still do its work; all its attempts fit into an event's life."""
-    function, settings = PLAIN.properties("RefreshFunction"), Settings()
+    function = PLAIN.properties("RefreshFunction")
+    settings = Settings()
     work = settings.acquire_timeout_seconds + settings.write_reserve_seconds
     lock = work + CLOCK_DIFFERENCE_SECONDS
     assert function["Timeout"] >= lock + work
@@ -526,11 +532,15 @@ def test_every_alarm_tells_somebody_what_it_means_and_what_to_do(stack: Stack) -
 def test_the_token_alarm_leaves_time_to_act_and_is_not_for_one_failed_run() -> None:
     """It looks each minute at the best of a period with a tick and its retries, and leaves 45 minutes all the same."""
     alarm = PLAIN.properties("TokenExpiresAlarm")
-    assert (alarm["Statistic"], alarm["ComparisonOperator"]) == ("Maximum", "LessThanThreshold")
-    threshold, window = int(alarm["Threshold"]), Settings().refresh_window_seconds
+    assert alarm["Statistic"] == "Maximum"
+    assert alarm["ComparisonOperator"] == "LessThanThreshold"
+    threshold = int(alarm["Threshold"])
+    window = Settings().refresh_window_seconds
     assert threshold == 2 * HOUR < window
     # An hourly tick up to a minute late; at every other one two attempts fail, half a minute each, and report 0.
-    late, pauses, failing = (0, MINUTE), (0, MINUTE + 30, 2 * MINUTE + 30), 30
+    late = (0, MINUTE)
+    pauses = (0, MINUTE + 30, 2 * MINUTE + 30)
+    failing = 30
     samples = []
     for hour in range(40):
         at = hour * HOUR + late[hour % 2]

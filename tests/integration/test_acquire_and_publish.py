@@ -49,7 +49,7 @@ from tests.integration.traffic import (
 def test_acquire_keeps_to_its_time(
     world: World, settings: dict[str, str], timeout: int, claim_takes: int, attempts_take: int
 ) -> None:
-    """It ends ACQUIRE_TIMEOUT_SECONDS after the claim, and leaves the reserve of the run's own time alone."""
+    """The acquire ends ACQUIRE_TIMEOUT_SECONDS after the claim, and leaves the reserve of the run's own time."""
     world.vendor.stop()
     do_at_calls(world, is_claim, once(lambda: world.clock.advance(claim_takes)), moment="after")
     began = now(world)
@@ -59,16 +59,17 @@ def test_acquire_keeps_to_its_time(
 
 
 def test_expiry_counts_from_the_moment_before_the_request(world: World) -> None:
-    """A slow answer shortens the life that consumers see; the slot counts from when it had arrived."""
+    """The expiry counts from before the request, the slot from the arrival of the answer."""
     world.vendor.on_request = lambda moment: world.clock.advance(20) if moment == "received" else None
     began = now(world)
     world.invoke()
-    assert (world.token()["expires_at"], world.token()["acquired_at"]) == (began + DAY, began + 20)
+    assert world.token()["expires_at"] == began + DAY
+    assert world.token()["acquired_at"] == began + 20
     assert slot_of(world)["not_before"] == began + 20 + INTERVAL
 
 
 def test_publication_is_repeated_under_the_same_id_and_bytes(world: World) -> None:
-    """A write that failed may have succeeded: repeated like this it does no harm."""
+    """A failed write may have succeeded. A repeat under the same id and with the same bytes does no harm."""
     fail_publishes(world, times=3)
     began = now(world)
     with record_traffic(world) as traffic:
@@ -103,7 +104,7 @@ def test_publication_has_the_reserve_after_a_long_acquire(world: World) -> None:
 
 
 def test_publication_that_comes_too_late_is_not_made(world: World) -> None:
-    """A token that arrives when the lock is as good as lapsed stays in the process, and its next run saves it."""
+    """A token that arrives shortly before the lock lapses stays in the process, and its next run saves it."""
     keeper = world.keeper()
     world.vendor.on_request = lambda moment: world.clock.advance(151) if moment == "received" else None
     with record_traffic(world) as traffic, pytest.raises(StoreError):
@@ -136,7 +137,7 @@ def test_publication_closes_the_slot_and_clears_failures(world: World) -> None:
     ],
 )
 def test_lost_answer_of_aws_changes_nothing(world: World, operation: str, number: int, fault: AwsFault) -> None:
-    """Whether a call was processed unheard or never arrived, one token is acquired and published."""
+    """One token is acquired and published, whether AWS processed the unanswered call or never received it."""
     world.secrets.fail(operation, *[None] * (number - 1), fault)
     assert outcome_and_reason(world.invoke()) == ("refreshed", "missing")
     assert [request.issued for request in world.vendor.requests] == [True]
@@ -146,7 +147,7 @@ def test_lost_answer_of_aws_changes_nothing(world: World, operation: str, number
 
 
 def test_publication_whose_answers_are_all_lost_is_found_to_have_succeeded(world: World) -> None:
-    """Also after boto3 has given up, the repeat finds the version that is there."""
+    """If boto3 has given up too, the repeat finds that the version is already there."""
     fail_publishes(world, times=3, fault=LOST_ANSWER)
     assert outcome_and_reason(world.invoke()) == ("refreshed", "missing")
     assert len(world.secrets.versions(TOKEN_SECRET)) == 3

@@ -54,11 +54,12 @@ HTML = {"Content-Type": "text/html"}
 def fails(
     world: World, error: type[RefreshError], *faults: Fault, retryable: bool = False, keeper: Mapping[str, str] = {}
 ) -> None:
-    """Have a run that meets the faults and fails like this."""
+    """Run with these faults; the run must fail with this error."""
     world.vendor.script(*faults)
     with pytest.raises(RefreshError) as caught:
         world.invoke(keeper=world.keeper(**keeper))
-    assert (caught.type, caught.value.retryable) == (error, retryable)
+    assert caught.type == error
+    assert caught.value.retryable == retryable
 
 
 def expect(world: World, *, failures: int, retry_at: int = 0, blue: Json | None = None) -> None:
@@ -87,7 +88,7 @@ LIMIT_BODIES: list[object] = [
 @pytest.mark.parametrize("status", [400, 403])
 @pytest.mark.parametrize("body", LIMIT_BODIES, ids=repr)
 def test_rate_limit_is_recognised_in_any_body(world: World, status: int, body: object) -> None:
-    """Whatever form the vendor's message has, it is the rate limit, and clears earlier failures."""
+    """The vendor's message means the rate limit in any form; the vendor answered, so earlier failures are cleared."""
     write_ledger(world, failures=1)
     fails(world, RateLimited, Fault.answer(status, body))
     expect(world, failures=0, blue=slot(now(world) + 15 * MINUTE, "rate_limited", 1))
@@ -95,7 +96,7 @@ def test_rate_limit_is_recognised_in_any_body(world: World, status: int, body: o
 
 
 def test_rate_limit_of_the_vendor_itself_is_recognised(world: World) -> None:
-    """Another process has had the client's token, as the emulated vendor says in the words of its guide."""
+    """The emulated vendor refuses a second token with the words of the real vendor's guide."""
     acquire_token(world)
     write_ledger(world)
     world.put_credentials("client-green")
@@ -108,14 +109,14 @@ def test_rate_limit_of_the_vendor_itself_is_recognised(world: World) -> None:
 
 
 def test_rate_limit_after_a_suspicion_closes_the_slot_for_the_whole_interval(world: World) -> None:
-    """A token that may have been granted unheard explains the refusal."""
+    """The refusal is explained if a token may have been granted in a lost answer."""
     write_ledger(world, slots={BLUE: slot(suspicions=1)})
     fails(world, RateLimited, LIMITED)
     expect(world, failures=0, blue=slot(now(world) + INTERVAL, "rate_limited", 2))
 
 
 def test_second_unexplained_rate_limit_counts_as_explained(world: World) -> None:
-    """The first refusal is a suspicion itself: after a quarter of an hour and another one the interval is believed."""
+    """The first refusal is itself a suspicion: the second one closes the slot for the whole interval."""
     fails(world, RateLimited, LIMITED)
     world.clock.advance(15 * MINUTE)
     fails(world, RateLimited, LIMITED)
@@ -124,7 +125,7 @@ def test_second_unexplained_rate_limit_counts_as_explained(world: World) -> None
 
 @pytest.mark.parametrize("body", [b"rate limit", {"error": "access_denied", "error_description": "daily rate limit"}])
 def test_other_words_of_limits_are_no_rate_limit(world: World, body: object) -> None:
-    """Only a message that says that the daily limit is exceeded closes a slot as rate limited."""
+    """A slot is closed as rate limited only if the message says that the daily limit is exceeded."""
     world.vendor.script(Fault.answer(400, body))
     with pytest.raises((VendorError, CredentialsRefused)):
         world.invoke()
@@ -132,7 +133,7 @@ def test_other_words_of_limits_are_no_rate_limit(world: World, body: object) -> 
 
 @pytest.mark.parametrize("status", [401, 404, 422])
 def test_rate_limit_is_said_with_400_or_403_only(world: World, status: int) -> None:
-    """The same words with another status are what that status means."""
+    """With another status the same words mean what that status means."""
     world.vendor.script(Fault.answer(status, LIMIT_MESSAGE))
     with pytest.raises(CredentialsRefused if status == 401 else VendorError):
         world.invoke()
@@ -155,7 +156,7 @@ def test_rate_limit_is_said_with_400_or_403_only(world: World, status: int) -> N
     ],
 )
 def test_refused_credentials_close_the_slot_for_an_hour(world: World, refusal: Fault) -> None:
-    """The ledger notes which version of the credentials secret was refused; it is no failure of the vendor."""
+    """The ledger notes which version of the credentials was refused; this does not count as a vendor's failure."""
     write_ledger(world, failures=1)
     fails(world, CredentialsRefused, refusal)
     refused = slot(now(world) + HOUR, "credentials_refused", 0, credentials_version(world))
@@ -195,13 +196,13 @@ def test_wrong_credentials_are_refused_by_the_vendor_itself(world: World, change
 def test_too_many_requests_waits_as_long_as_the_vendor_says(
     world: World, retry_after: str | None, seconds: int
 ) -> None:
-    """Retry-After counts up to an hour; a quarter of an hour where there is none that can be read."""
+    """Retry-After counts up to an hour; without a readable one the run waits for a quarter of an hour."""
     fails(world, VendorError, answer(429, Retry_After=retry_after), retryable=True)
     expect(world, failures=1, retry_at=now(world) + seconds)
 
 
 def test_nobody_asks_before_retry_after_is_over(world: World) -> None:
-    """Until then a run fails without a request, then it refreshes."""
+    """Until then a run fails without a request. After that a run refreshes."""
     fails(world, VendorError, answer(429, Retry_After="120"), retryable=True)
     world.clock.advance(119)
     with record_traffic(world) as traffic:
@@ -230,7 +231,7 @@ def test_nobody_asks_before_retry_after_is_over(world: World) -> None:
     ],
 )
 def test_other_refusals_are_failures_that_a_retry_does_not_mend(world: World, refusal: Fault) -> None:
-    """Any other 4xx, and a redirect: something is configured wrongly, and no token was issued."""
+    """Any other 4xx and a redirect mean a wrong configuration, and that no token was issued."""
     fails(world, VendorError, refusal)
     expect(world, failures=1)
     assert metrics(world) == {"TokenSecondsRemaining": 0, "Failed": 1}
@@ -238,7 +239,7 @@ def test_other_refusals_are_failures_that_a_retry_does_not_mend(world: World, re
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 599])
 def test_server_errors_are_failures_and_suspicions(world: World, status: int) -> None:
-    """A gateway may fail after the token was issued behind it."""
+    """A gateway may fail after the vendor behind it has issued a token."""
     fails(world, VendorError, answer(status, "<html>", **HTML), retryable=True)
     expect(world, failures=1, blue=slot(suspicions=1))
 
@@ -274,21 +275,21 @@ NO_TOKEN = {
 
 @pytest.mark.parametrize("success", NO_TOKEN.values(), ids=NO_TOKEN)
 def test_success_without_a_usable_token_is_a_failure_and_a_suspicion(world: World, success: Fault) -> None:
-    """The vendor thinks that it has issued a token; another run would meet the same, so it is not retryable."""
+    """The vendor believes that it issued a token. A retry would meet the same, so the error is not retryable."""
     fails(world, VendorError, success)
     expect(world, failures=1, blue=slot(suspicions=1))
 
 
 @pytest.mark.parametrize("status", [200, 201])
 def test_compressed_success_is_read(world: World, status: int) -> None:
-    """A token in a gzip body of any 2xx is a token."""
+    """A token in a gzip body is read, with any 2xx status."""
     world.vendor.script(answer(status, gzip.compress(token_json("compressed").encode()), **GZIP))
     world.invoke()
     assert world.token()["access_token"] == "compressed"
 
 
 def test_answer_of_64_kibibytes_is_read_whole(world: World) -> None:
-    """The cap is on decoded bytes, and an answer of just that size is within it."""
+    """The limit counts decoded bytes, and an answer of exactly this size is within it."""
     body = token_json("abcd", padding="")
     world.vendor.script(answer(200, token_json("abcd", padding="x" * (65_536 - len(body)))))
     assert world.invoke()["outcome"] == "refreshed"
@@ -314,7 +315,7 @@ SLOW = {
 
 @pytest.mark.parametrize("fault", UNKNOWN.values(), ids=UNKNOWN)
 def test_cut_answer_is_an_unknown_outcome(world: World, fault: Fault) -> None:
-    """The request was sent: a token may have been issued, so it is a suspicion, and it is not sent again."""
+    """The request was sent, so a token may have been issued: this is a suspicion, and the run does not ask again."""
     with record_traffic(world) as traffic:
         fails(world, OutcomeUnknown, fault, retryable=True)
     assert len(traffic.vendor) == 1
@@ -332,7 +333,7 @@ def test_slow_answer_is_an_unknown_outcome_when_the_time_is_over(world: World, f
 
 
 def test_late_answer_within_the_time_is_a_token(world: World) -> None:
-    """A short read timeout loses tokens: within its time the run waits for the answer."""
+    """A run waits for the answer until its time is over, since a short read timeout loses tokens."""
     world.vendor.script(Fault.late(0.6))
     assert world.invoke(keeper=world.keeper(**IMPATIENT))["outcome"] == "refreshed"
 
@@ -356,7 +357,7 @@ UNREACHABLE: dict[str, Callable[[World], str]] = {
 
 @pytest.mark.parametrize("url_of", UNREACHABLE.values(), ids=UNREACHABLE)
 def test_request_that_was_never_sent_spends_no_slot(world: World, url_of: Callable[[World], str]) -> None:
-    """Four attempts with pauses of 1, 2 and 4 seconds; a failure, no suspicion, and the slot stays open."""
+    """After four attempts with pauses of 1, 2 and 4 s it is a failure, not a suspicion, and the slot stays open."""
     began = now(world)
     fails(world, VendorUnreachable, retryable=True, keeper={"TOKEN_URL": url_of(world)})
     assert now(world) - began == 1 + 2 + 4
@@ -367,7 +368,7 @@ def test_request_that_was_never_sent_spends_no_slot(world: World, url_of: Callab
 
 
 def test_vendor_that_comes_back_between_two_attempts_is_asked_once() -> None:
-    """The second attempt of the same run gets the token, whose life counts from then."""
+    """The second attempt of the same run gets the token; its expiry counts from that attempt."""
 
     class Mending(Clock):
         def sleep(self, seconds: float) -> None:
@@ -378,14 +379,15 @@ def test_vendor_that_comes_back_between_two_attempts_is_asked_once() -> None:
         world.vendor.stop()
         began = now(world)
         assert world.invoke()["outcome"] == "refreshed"
-        assert (world.token()["expires_at"], len(world.vendor.requests)) == (began + 1 + DAY, 1)
+        assert world.token()["expires_at"] == began + 1 + DAY
+        assert len(world.vendor.requests) == 1
 
 
 # One failure after another
 
 
 def test_third_failure_backs_off_for_three_quarters_of_an_hour(world: World) -> None:
-    """Two failures cost nothing but themselves; from the third on the vendor is asked every 45 minutes."""
+    """After two failures the vendor is asked as usual; from the third on it is asked every 45 minutes."""
     for number in (1, 2, 3):
         fails(world, VendorError, DOWN, retryable=True)
         expect(
@@ -394,32 +396,35 @@ def test_third_failure_backs_off_for_three_quarters_of_an_hour(world: World) -> 
     world.clock.advance(45 * MINUTE - 1)
     with record_traffic(world) as traffic:
         fails(world, VendorError, retryable=True)
-    assert (traffic.writes, traffic.vendor) == ([], [])
+    assert traffic.writes == []
+    assert traffic.vendor == []
     world.clock.advance(1)
     fails(world, OutcomeUnknown, Fault.cut(issues=False), retryable=True)
     expect(world, failures=4, retry_at=now(world) + 45 * MINUTE, blue=slot(0, None, 4))
     world.clock.advance(45 * MINUTE)
     assert world.invoke()["outcome"] == "refreshed"
-    assert (ledger(world)["failures"], ledger(world)["retry_at"], slot_of(world)["suspicions"]) == (0, 0, 0)
+    assert ledger(world)["failures"] == 0
+    assert ledger(world)["retry_at"] == 0
+    assert slot_of(world)["suspicions"] == 0
 
 
 @pytest.mark.parametrize(("retry_after", "seconds"), [("60", 45 * MINUTE), ("3000", 3_000)])
 def test_third_failure_with_retry_after_waits_for_the_longer(world: World, retry_after: str, seconds: int) -> None:
-    """Of the back-off and the vendor's wish the later moment holds."""
+    """The later of the two moments counts: the end of the back-off, or of the vendor's Retry-After."""
     write_ledger(world, failures=2)
     fails(world, VendorError, answer(429, Retry_After=retry_after), retryable=True)
     expect(world, failures=3, retry_at=now(world) + seconds)
 
 
 def test_unreachable_vendor_backs_off_too(world: World) -> None:
-    """The third failure counts, of whatever kind it is."""
+    """The third failure starts the back-off, whatever kind of failure it is."""
     write_ledger(world, failures=2)
     fails(world, VendorUnreachable, retryable=True, keeper={"TOKEN_URL": nowhere(world)})
     assert ledger(world)["retry_at"] == now(world) + 45 * MINUTE
 
 
 def test_day_of_failures_stays_within_the_versions_that_aws_keeps(world: World) -> None:
-    """Every tick and Lambda's retries fail for more than a day, and Secrets Manager's quota of versions is not met."""
+    """All runs and retries of more than a day fail, and stay within Secrets Manager's quota of versions."""
     world.vendor.outage = DOWN
     for _ in range(30):
         for pause in (MINUTE, 2 * MINUTE, HOUR - 3 * MINUTE):
@@ -448,7 +453,7 @@ def test_day_of_failures_stays_within_the_versions_that_aws_keeps(world: World) 
 def test_failed_acquire_raises_also_with_a_good_token(
     world: World, fault: Fault, error: type[RefreshError], counted: dict[str, float]
 ) -> None:
-    """An error inside the window is what retries and alarms are for; consumers keep the token that they have."""
+    """A failure inside the window is an error, for retries and alarms; consumers keep the current token."""
     before = acquire_token(world, INTERVAL)
     world.vendor.script(fault)
     with pytest.raises(error):
@@ -458,15 +463,13 @@ def test_failed_acquire_raises_also_with_a_good_token(
 
 
 def test_rate_limit_with_a_good_token_is_waiting(world: World) -> None:
-    """A refusal while the current token is good is an outcome, not an error."""
+    """A refusal while the current token is good is the outcome `waiting`, not an error."""
     before = acquire_token(world, INTERVAL)
     world.vendor.script(LIMITED)
     result = world.invoke()
-    assert (result["outcome"], result["reason"], result["not_before"]) == (
-        "waiting",
-        "rate_limited",
-        now(world) + 15 * MINUTE,
-    )
+    assert result["outcome"] == "waiting"
+    assert result["reason"] == "rate_limited"
+    assert result["not_before"] == now(world) + 15 * MINUTE
     assert world.token() == before
     assert metrics(world) == {"TokenSecondsRemaining": DAY - INTERVAL, "Waiting": 1, "RateLimited": 1}
 
@@ -506,7 +509,7 @@ def jwt(**claims: object) -> str:
     ids=lambda value: repr(value)[:12],
 )
 def test_token_is_stored_whatever_its_expires_in(clock: Clock, stated: object, lifetime: int, odd: bool) -> None:
-    """An issued token is never thrown away for its metadata; an odd value is counted, with a warning."""
+    """An issued token is never thrown away for its metadata; an odd value is counted and logged as a warning."""
     with world_with_vendor(clock, token_format="opaque") as world:
         world.vendor.script(Fault.edited({"expires_in": stated}))
         assert world.invoke()["outcome"] == "refreshed"
@@ -528,7 +531,7 @@ def test_token_is_stored_whatever_its_expires_in(clock: Clock, stated: object, l
     ],
 )
 def test_token_is_stored_whatever_its_exp(world: World, ahead: object, lifetime: int, odd: bool) -> None:
-    """The JWT's own expiry may shorten the life, and do no more."""
+    """The `exp` of a JWT can shorten the lifetime, and does nothing else."""
     exp = now(world) + ahead if isinstance(ahead, int) else ahead
     world.vendor.script(Fault.edited({"access_token": jwt(exp=exp)}))
     assert world.invoke()["outcome"] == "refreshed"
@@ -540,14 +543,15 @@ def test_token_is_stored_whatever_its_exp(world: World, ahead: object, lifetime:
     "access_token", ["a.b.c", "..", "a..c", "e30.W10.x", "e30.!!!.x", f"e30.{'A' * 9}.x", "one.two", "x" * 32_000]
 )
 def test_token_is_stored_whatever_it_looks_like(world: World, access_token: str) -> None:
-    """What only looks like a JWT is a token like any other."""
+    """A token that only resembles a JWT is stored like any other token."""
     world.vendor.script(Fault.edited({"access_token": access_token}))
     assert world.invoke()["outcome"] == "refreshed"
-    assert (world.token()["access_token"], world.token()["expires_at"]) == (access_token, now(world) + DAY)
+    assert world.token()["access_token"] == access_token
+    assert world.token()["expires_at"] == now(world) + DAY
 
 
 def test_odd_lifetime_is_a_warning_that_names_what_was_odd(world: World) -> None:
-    """Nothing failed, but somebody should look at it."""
+    """The run succeeds, but the warning tells somebody to look at it."""
     world.vendor.script(Fault.edited({"expires_in": 2_592_000}))
     world.invoke()
     [line] = [line for line in world.lines if line.get("level") == "WARNING"]
@@ -555,25 +559,26 @@ def test_odd_lifetime_is_a_warning_that_names_what_was_odd(world: World) -> None
 
 
 def test_smallest_lifetime_wins(world: World) -> None:
-    """Of `expires_in`, the JWT's `exp` and MAX_LIFETIME_SECONDS the smallest holds."""
+    """The smallest of `expires_in`, the JWT's `exp` and MAX_LIFETIME_SECONDS counts."""
     world.vendor.script(Fault.edited({"access_token": jwt(exp=now(world) + 5_000), "expires_in": 6_000}))
     world.invoke(keeper=world.keeper(MAX_LIFETIME_SECONDS="7000"))
     assert world.token()["expires_at"] == now(world) + 5_000
 
 
 def test_longest_lifetime_is_a_setting(world: World) -> None:
-    """MAX_LIFETIME_SECONDS shortens what the vendor says, and that is odd."""
+    """MAX_LIFETIME_SECONDS can shorten the vendor's lifetime; that counts as odd."""
     world.invoke(keeper=world.keeper(MAX_LIFETIME_SECONDS="7000"))
     assert world.token()["expires_at"] == now(world) + 7_000
     assert metrics(world)["OddLifetime"] == 1
 
 
 def test_short_lived_token_does_not_open_the_slot(world: World) -> None:
-    """A token of five minutes is due at the next tick, and its client waits for its interval all the same."""
+    """A token of five minutes is due at the next run, but its client still waits for its interval."""
     world.vendor.script(Fault.edited({"expires_in": 300}))
     world.invoke()
     result = world.invoke()
-    assert (result["outcome"], result["reason"]) == ("waiting", "limit_interval")
+    assert result["outcome"] == "waiting"
+    assert result["reason"] == "limit_interval"
 
 
 @pytest.mark.parametrize(
@@ -591,17 +596,18 @@ def test_short_lived_token_does_not_open_the_slot(world: World) -> None:
 def test_type_and_scope_are_stored_as_granted(
     world: World, changes: dict[str, object], token_type: str, scope: str
 ) -> None:
-    """The scope is the granted one, and the requested one where the vendor does not say."""
+    """The stored scope is the granted one, or the requested one if the vendor does not name any."""
     world.vendor.script(Fault.edited(changes))
     world.invoke()
-    assert (world.token()["token_type"], world.token()["scope"]) == (token_type, scope)
+    assert world.token()["token_type"] == token_type
+    assert world.token()["scope"] == scope
 
 
 # What is let out of an answer
 
 
 def test_answer_that_repeats_the_request_lets_no_secret_out(world: World) -> None:
-    """A vendor that quotes the form in its body, its error code and its headers is not quoted in turn."""
+    """A vendor may repeat the form in its body, error code and headers; the function does not repeat them."""
     secret = world.client_secrets[BLUE]
     quoting = {"error": secret, "error_description": f"client_secret={secret} is wrong"}
     for status in (400, 401, 403, 404, 500):
@@ -619,7 +625,7 @@ def test_answer_that_repeats_the_request_lets_no_secret_out(world: World) -> Non
 
 @pytest.mark.parametrize(("status", "code"), [(401, "invalid_client"), (400, "invalid_scope")])
 def test_vendors_code_and_status_are_told(world: World, status: int, code: str) -> None:
-    """The HTTP status and a known error code help a person, and hold no secret."""
+    """The error has the HTTP status and a known error code: they help a person, and contain no secret."""
     world.vendor.script(answer(status, {"error": code}))
     with pytest.raises(RefreshError, match=f"{status}.*{code}"):
         world.invoke()

@@ -41,7 +41,7 @@ from tests.integration.traffic import (
 
 
 def test_ledger_is_read_only_when_a_refresh_is_due_and_before_the_secrets(world: World) -> None:
-    """A due run reads the ledger and then both secrets once more, so that its claim covers all that it saw."""
+    """A due run reads the ledger, then both secrets again: the claim covers everything that it read."""
     acquire_token(world, INTERVAL)
     with record_traffic(world) as traffic:
         world.invoke()
@@ -57,7 +57,7 @@ def test_ledger_is_read_only_when_a_refresh_is_due_and_before_the_secrets(world:
 
 
 def test_claim_is_a_compare_and_set(world: World) -> None:
-    """A claim is put under the pending label, and then takes the ledger's label from the version that was read."""
+    """A claim is put under the pending label; then it takes the ledger's label from the version that was read."""
     acquire_token(world, INTERVAL)
     replaced = labels(world)[LEDGER]
     with record_traffic(world) as traffic:
@@ -78,7 +78,7 @@ def test_claim_is_a_compare_and_set(world: World) -> None:
 
 
 def test_first_claim_takes_the_label_from_nobody(world: World) -> None:
-    """Where there is no ledger yet the move names no version to take it from."""
+    """If there is no ledger yet, the move does not name a version that loses the label."""
     with record_traffic(world) as traffic:
         world.invoke()
     [move] = [call.params for call in traffic.writes if is_claim(call.op, call.params)]
@@ -86,7 +86,7 @@ def test_first_claim_takes_the_label_from_nobody(world: World) -> None:
 
 
 def test_lock_says_who_holds_it_for_whom_and_until_when(world: World) -> None:
-    """While the vendor is asked, the ledger has this run's lock with its keys and times."""
+    """While the vendor is asked, the ledger contains this run's lock with its keys and times."""
     held: list[Json] = []
     world.vendor.on_request = lambda moment: held.append(ledger(world)) if moment == "received" else None
     acquire_token(world, INTERVAL)
@@ -104,7 +104,7 @@ def test_lock_says_who_holds_it_for_whom_and_until_when(world: World) -> None:
 
 
 def test_lock_lasts_as_long_as_the_settings_say(world: World) -> None:
-    """A longer time to acquire and to write holds the lock for longer."""
+    """More time to acquire and to write makes the lock longer."""
     keeper = world.keeper(ACQUIRE_TIMEOUT_SECONDS="200", WRITE_RESERVE_SECONDS="50")
     with record_traffic(world) as traffic:
         world.invoke(keeper=keeper)
@@ -114,7 +114,7 @@ def test_lock_lasts_as_long_as_the_settings_say(world: World) -> None:
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("number", range(1, 5))
 def test_whenever_another_run_refreshes_one_token_is_acquired(world: World, number: int, moment: str) -> None:
-    """A run that another one overtakes between any two of its calls finds that one's token, and asks nobody."""
+    """If another run refreshes between any two calls of this run, this run finds that token and does not ask."""
     acquire_token(world, INTERVAL)
     do_at_calls(world, lambda *_: True, once(world.invoke, at=number), moment=moment)
     with record_traffic(world) as traffic:
@@ -125,7 +125,7 @@ def test_whenever_another_run_refreshes_one_token_is_acquired(world: World, numb
 
 @pytest.mark.parametrize("moment", ["received", "issued"])
 def test_run_that_comes_while_the_vendor_is_asked_does_not_ask(world: World, moment: str) -> None:
-    """The lock keeps a second run out from the claim to the publication."""
+    """From the claim to the publication the lock keeps a second run from asking."""
     refused: list[type[BaseException]] = []
 
     def second_run(at: str) -> None:
@@ -136,17 +136,18 @@ def test_run_that_comes_while_the_vendor_is_asked_does_not_ask(world: World, mom
 
     world.vendor.on_request = second_run
     assert outcome_and_reason(world.invoke()) == ("refreshed", "missing")
-    assert (refused, len(world.vendor.requests)) == ([Busy], 1)
+    assert refused == [Busy]
+    assert len(world.vendor.requests) == 1
 
 
 def overtaken(world: World, times: int) -> Callable[[], object]:
-    """Return a function that moves the ledger's label, at its first so many calls."""
+    """Return a function that moves the ledger's label to another version, in its first `times` calls."""
     left = iter(range(times))
     return lambda: next(left, None) is not None and write_ledger(world)
 
 
 def test_run_that_loses_every_race_is_busy(world: World) -> None:
-    """After five lost claims the run gives up; it never asks without a claim."""
+    """After five lost claims the run gives up. It never asks without a claim."""
     do_at_calls(world, is_claim, overtaken(world, 100))
     with record_traffic(world) as traffic, pytest.raises(Busy) as caught:
         world.invoke()
@@ -156,16 +157,17 @@ def test_run_that_loses_every_race_is_busy(world: World) -> None:
 
 
 def test_run_that_loses_four_races_may_win_the_fifth(world: World) -> None:
-    """A lost claim is made again, from what is read then."""
+    """After a lost claim the run reads everything again, and claims again."""
     do_at_calls(world, is_claim, overtaken(world, 4))
     with record_traffic(world) as traffic:
         assert outcome_and_reason(world.invoke()) == ("refreshed", "missing")
-    assert (len(traffic.claims), len(traffic.vendor)) == (5, 1)
+    assert len(traffic.claims) == 5
+    assert len(traffic.vendor) == 1
     assert len({claim["lock"]["run_id"] for claim in traffic.claims}) == 1
 
 
-def test_lost_race_is_decided_anew(world: World) -> None:
-    """A run whose race was won by one that then published finds that token."""
+def test_lost_race_is_decided_again(world: World) -> None:
+    """If the run that won the race then publishes, this run finds its token."""
     write(world, SEED, CURRENT)
     do_at_calls(world, is_claim, once(lambda: write(world, another_runs_token(world), CURRENT, LEDGER)))
     assert outcome_and_reason(world.invoke()) == ("kept", "fresh")
@@ -173,18 +175,21 @@ def test_lost_race_is_decided_anew(world: World) -> None:
 
 
 def test_slow_claim_is_released(world: World) -> None:
-    """A claim that took more than half of the time to acquire is given back: no token may arrive too late to save."""
+    """A claim that takes more than half of the time to acquire is released: its token might come too late to save."""
     do_at_calls(world, is_claim, once(lambda: world.clock.advance(61)), moment="after")
     with record_traffic(world) as traffic, pytest.raises(StoreError) as caught:
         world.invoke()
     assert str(caught.value) == "Secrets Manager took too long over the claim"
-    assert (caught.value.code, caught.value.retryable) == ("SlowClaim", True)
+    assert caught.value.code == "SlowClaim"
+    assert caught.value.retryable is True
     assert traffic.vendor == []
-    assert (ledger(world)["lock"], ledger(world)["failures"], ledger(world)["slots"]) == (None, 1, {})
+    assert ledger(world)["lock"] is None
+    assert ledger(world)["failures"] == 1
+    assert ledger(world)["slots"] == {}
 
 
 def test_claim_counts_from_its_own_moment(world: World) -> None:
-    """However long the reads took, the lock and the time to acquire begin when the claim is made."""
+    """The lock and the time to acquire start when the claim is made, not when the reads started."""
     write(world, SEED, CURRENT)
     reads_previous = once(lambda: world.clock.advance(70))
     do_at_calls(
@@ -199,7 +204,7 @@ def test_claim_counts_from_its_own_moment(world: World) -> None:
 
 
 def test_claim_that_took_half_of_the_time_goes_on(world: World) -> None:
-    """Half of the time to acquire is still enough."""
+    """If the claim takes just half of the time to acquire, the run goes on."""
     do_at_calls(world, is_claim, once(lambda: world.clock.advance(60)), moment="after")
     assert outcome_and_reason(world.invoke()) == ("refreshed", "missing")
 
@@ -208,19 +213,20 @@ def test_claim_that_took_half_of_the_time_goes_on(world: World) -> None:
     ("timeout", "settings"), [(39, {}), (34, {"ACQUIRE_TIMEOUT_SECONDS": "5"}), (69, {"WRITE_RESERVE_SECONDS": "60"})]
 )
 def test_run_that_is_too_short_claims_nothing(world: World, timeout: int, settings: dict[str, str]) -> None:
-    """A time that can't cover the reserve and a short acquire is a mistake in the configuration."""
+    """It is a configuration mistake if a run's time can't cover the reserve and a short acquire."""
     remedy = "raise the function's timeout, or lower ACQUIRE_TIMEOUT_SECONDS and WRITE_RESERVE_SECONDS$"
     with record_traffic(world) as traffic, pytest.raises(ConfigurationError, match=remedy) as caught:
         world.invoke(keeper=world.keeper(**settings), timeout=timeout)
     assert not caught.value.retryable
-    assert (traffic.claims, traffic.vendor) == ([], [])
+    assert traffic.claims == []
+    assert traffic.vendor == []
 
 
 @pytest.mark.parametrize(
     ("timeout", "settings"), [(40, {}), (35, {"ACQUIRE_TIMEOUT_SECONDS": "5"}), (70, {"WRITE_RESERVE_SECONDS": "60"})]
 )
 def test_run_that_is_just_long_enough_refreshes(world: World, timeout: int, settings: dict[str, str]) -> None:
-    """The reserve and ten seconds, or all of a shorter time to acquire, are enough."""
+    """The reserve and ten seconds are enough, or the reserve and all of a shorter time to acquire."""
     assert outcome_and_reason(world.invoke(keeper=world.keeper(**settings), timeout=timeout)) == (
         "refreshed",
         "missing",

@@ -37,14 +37,15 @@ def test_credentials_are_parsed_at_every_tick(world: World) -> None:
 
 @pytest.mark.parametrize("name", ["CREDENTIALS_SECRET_ID", "TOKEN_SECRET_ID"])
 def test_secret_that_is_scheduled_for_deletion_is_as_good_as_missing(world: World, name: str) -> None:
-    """Neither is written to, and the error is the one of a missing secret."""
+    """Neither secret is written to, and the error is that of a missing secret."""
     acquire_token(world)
     secret_id = {"CREDENTIALS_SECRET_ID": CREDENTIALS_SECRET, "TOKEN_SECRET_ID": TOKEN_SECRET}[name]
     world.secrets.client().delete_secret(SecretId=secret_id)
     with record_traffic(world) as traffic, pytest.raises((CredentialsError, StoreError)) as caught:
         world.invoke()
     assert caught.type is (CredentialsError if name == "CREDENTIALS_SECRET_ID" else StoreError)
-    assert (traffic.writes, traffic.vendor) == ([], [])
+    assert traffic.writes == []
+    assert traffic.vendor == []
 
 
 PAIR: Json = {"client_id": BLUE, "client_secret": "canary-of-the-test"}
@@ -77,19 +78,20 @@ NO_SECRETS: list[object] = ["", "\t", None, True, {}, "canary\n"]
     ids=lambda value: str(value)[:40].replace("canary-of-the-test", ""),
 )
 def test_credentials_that_can_not_be_used_are_named_by_their_field(world: World, content: object, word: str) -> None:
-    """The error says which field is wrong, never what it holds, and nothing is written or asked."""
+    """The error names the wrong field, never its value; nothing is written, and nobody is asked."""
     text = content if isinstance(content, str) else json.dumps(content)
     world.secrets.client().put_secret_value(SecretId=CREDENTIALS_SECRET, SecretString=text)
     with record_traffic(world) as traffic, pytest.raises(CredentialsError, match=word) as caught:
         world.invoke()
     assert not caught.value.retryable
-    assert (traffic.operations, traffic.vendor) == (["BatchGetSecretValue"], [])
+    assert traffic.operations == ["BatchGetSecretValue"]
+    assert traffic.vendor == []
     assert "canary" not in world.output
 
 
 @pytest.mark.parametrize(("age", "left"), [(HOUR, DAY - HOUR), (DAY + HOUR, 0), (None, 0)])
 def test_run_without_credentials_says_what_consumers_have(world: World, age: int | None, left: int) -> None:
-    """Broken credentials do not hide for how long consumers are served: the alarms go by it."""
+    """With broken credentials the metric still tells how long the token lives: the alarms depend on it."""
     if age is not None:
         acquire_token(world, age)
     world.secrets.client().put_secret_value(SecretId=CREDENTIALS_SECRET, SecretString="no JSON")
@@ -99,7 +101,7 @@ def test_run_without_credentials_says_what_consumers_have(world: World, age: int
 
 
 def test_credentials_secret_without_a_value_is_a_credentials_error(world: World) -> None:
-    """As after a first deployment, when nobody has put the credentials in yet."""
+    """This is the state after a first deployment, before anybody has put the credentials in."""
     world.secrets.client().create_secret(Name="tango/empty")
     with pytest.raises(CredentialsError):
         world.invoke(keeper=world.keeper(CREDENTIALS_SECRET_ID="tango/empty"))
@@ -107,14 +109,14 @@ def test_credentials_secret_without_a_value_is_a_credentials_error(world: World)
 
 
 def test_credentials_secret_of_bytes_is_a_credentials_error(world: World) -> None:
-    """A binary secret holds no JSON that anybody could read."""
+    """A binary secret does not contain JSON that can be read."""
     world.secrets.client().put_secret_value(SecretId=CREDENTIALS_SECRET, SecretBinary=b"\x00\xff")
     with pytest.raises(CredentialsError):
         world.invoke()
 
 
 def test_further_keys_of_the_credentials_secret_are_ignored(world: World) -> None:
-    """People may keep notes beside the credentials."""
+    """People may keep notes next to the credentials."""
     client_secret = world.client_secrets[BLUE]
     document = {"client_id": BLUE, "client_secret": client_secret, "owner": ["a", 5], "standby": None}
     world.secrets.client().put_secret_value(SecretId=CREDENTIALS_SECRET, SecretString=json.dumps(document))
@@ -123,7 +125,7 @@ def test_further_keys_of_the_credentials_secret_are_ignored(world: World) -> Non
 
 @pytest.mark.parametrize("shorten", [False, True], ids=["whole ARN", "ARN without its suffix"])
 def test_secrets_may_be_named_by_arn(world: World, shorten: bool) -> None:
-    """Name or ARN: the function's two secrets are found either way, before and after the first token."""
+    """Both secrets are found by name and by ARN, before and after the first token."""
     client = world.secrets.client()
     arns = [client.describe_secret(SecretId=name)["ARN"] for name in (CREDENTIALS_SECRET, TOKEN_SECRET)]
     if shorten:

@@ -43,11 +43,12 @@ def entries(bus: Recorder) -> list[Json]:
 
 
 def test_refresh_is_told_on_the_bus(world: World) -> None:
-    """A refreshed token is an event from the source that rules name, whose detail is the result."""
+    """A refresh puts an event on the bus; its source is the one that rules name, its detail is the result."""
     with Recorder(body=ACCEPTED) as bus:
         result = invoke_with_bus(world, bus.url)
         [entry] = entries(bus)
-    assert (entry["Source"], entry["DetailType"]) == ("token.refresh", "Token Refreshed")
+    assert entry["Source"] == "token.refresh"
+    assert entry["DetailType"] == "Token Refreshed"
     assert entry["EventBusName"] == "the-bus"
     assert json.loads(entry["Detail"]) == result
     assert not secrets_in(bus.received[0].body, world)
@@ -55,7 +56,7 @@ def test_refresh_is_told_on_the_bus(world: World) -> None:
 
 
 def test_token_that_was_recovered_is_told_on_the_bus(world: World) -> None:
-    """A token that could be saved only later is news as any other: consumers have a new one."""
+    """A token that is saved by a later run is also an event: consumers have a new token."""
     keeper = world.keeper(EVENT_BUS_NAME="the-bus")
     with Recorder(body=ACCEPTED) as bus, environment(world.environment(AWS_ENDPOINT_URL_EVENTBRIDGE=bus.url)):
         leave_token_unsaved(world, keeper)
@@ -64,13 +65,14 @@ def test_token_that_was_recovered_is_told_on_the_bus(world: World) -> None:
 
 
 def test_failure_is_told_on_the_bus(world: World) -> None:
-    """A failed refresh is an event that names the error."""
+    """A failed refresh puts an event on the bus that names the error."""
     world.vendor.script(REFUSED)
     with Recorder(body=ACCEPTED) as bus:
         with pytest.raises(CredentialsRefused) as caught:
             invoke_with_bus(world, bus.url)
         [entry] = entries(bus)
-    assert (entry["Source"], entry["DetailType"]) == ("token.refresh", "Token Refresh Failed")
+    assert entry["Source"] == "token.refresh"
+    assert entry["DetailType"] == "Token Refresh Failed"
     told = {"error": "CredentialsRefused", "retryable": False, "message": str(caught.value)}
     assert json.loads(entry["Detail"]) == told
     assert not secrets_in(bus.received[0].body, world)
@@ -78,7 +80,7 @@ def test_failure_is_told_on_the_bus(world: World) -> None:
 
 @pytest.mark.parametrize("event", [{}, STATUS, DRY_RUN, FORCE])
 def test_nothing_is_told_on_the_bus_where_nothing_changed(world: World, event: Json) -> None:
-    """Neither a kept or waiting token nor a question is news."""
+    """A kept token, a waiting run and a question put nothing on the bus."""
     acquire_token(world)
     with Recorder(body=ACCEPTED) as bus:
         invoke_with_bus(world, bus.url, event)
@@ -96,7 +98,7 @@ def test_nothing_is_told_on_the_bus_where_nothing_changed(world: World, event: J
     ],
 )
 def test_failing_bus_fails_no_refresh(world: World, status: int, body: object, word: str) -> None:
-    """The token is what counts: whatever the bus answers, the run's result stays, and the log says what it was."""
+    """Whatever the bus answers, the run's result stays the same, and the log tells what happened."""
     with Recorder(status, body) as bus:
         assert invoke_with_bus(world, bus.url)["outcome"] == "refreshed"
         assert len(bus.received) == 1
@@ -106,7 +108,7 @@ def test_failing_bus_fails_no_refresh(world: World, status: int, body: object, w
 
 
 def test_bus_that_hangs_holds_no_run_for_long(world: World) -> None:
-    """A bus that takes the connection and never answers costs seconds, not the minute that boto3 would wait."""
+    """A bus that accepts the connection and never answers costs seconds, not boto3's default of a minute."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address, port = silent.getsockname()
         assert invoke_with_bus(world, f"http://{address}:{port}")["outcome"] == "refreshed"
@@ -114,7 +116,7 @@ def test_bus_that_hangs_holds_no_run_for_long(world: World) -> None:
 
 
 def test_bus_that_is_down_hides_no_error(world: World) -> None:
-    """The vendor's error is what the run fails with, not the bus's."""
+    """The run fails with the vendor's error, not with the bus's."""
     with Recorder() as gone:
         pass
     world.vendor.script(DOWN)
@@ -124,7 +126,7 @@ def test_bus_that_is_down_hides_no_error(world: World) -> None:
 
 
 def test_event_that_was_refused_is_told_on_no_bus(world: World) -> None:
-    """No refresh was tried: whoever sent the event has its error."""
+    """No refresh was tried, and whoever sent the event gets the error."""
     with Recorder(body=ACCEPTED) as bus:
         with pytest.raises(EventError):
             invoke_with_bus(world, bus.url, {"action": "delete"})
@@ -134,7 +136,7 @@ def test_event_that_was_refused_is_told_on_no_bus(world: World) -> None:
 
 
 def test_nothing_is_told_without_a_bus(world: World) -> None:
-    """EVENT_BUS_NAME is empty by default: off."""
+    """EVENT_BUS_NAME is empty by default: no events are put."""
     with Recorder(body=ACCEPTED) as bus, environment(world.environment(AWS_ENDPOINT_URL_EVENTBRIDGE=bus.url)):
         world.invoke()
         assert bus.received == []

@@ -31,19 +31,21 @@ from tests.integration.traffic import (
 )
 
 
-def test_fresh_token_costs_one_aws_call_and_no_word_to_the_vendor(world: World) -> None:
-    """A tick that finds a fresh token reads both secrets by one call, writes nothing and asks nobody."""
+def test_fresh_token_costs_one_aws_call_and_no_request_to_the_vendor(world: World) -> None:
+    """A run that finds a fresh token reads both secrets in one call, writes nothing and asks nobody."""
     acquire_token(world)
     before = world.secrets.versions(TOKEN_SECRET)
     with record_traffic(world) as traffic:
         assert outcome_and_reason(world.invoke()) == ("kept", "fresh")
-    assert (traffic.operations, traffic.vendor, world.vendor.api_calls) == (["BatchGetSecretValue"], [], [])
+    assert traffic.operations == ["BatchGetSecretValue"]
+    assert traffic.vendor == []
+    assert world.vendor.api_calls == []
     assert traffic.aws[0].params["SecretIdList"] == [CREDENTIALS_SECRET, TOKEN_SECRET]
     assert world.secrets.versions(TOKEN_SECRET) == before
 
 
 def test_fresh_token_stays_one_aws_call_in_a_warm_process(world: World) -> None:
-    """A process that has saved its token remembers nothing of it: its next tick reads by one call too."""
+    """A process that has saved its token does not keep it: the next run also reads both secrets in one call."""
     keeper = world.keeper()
     world.invoke(keeper=keeper)
     with record_traffic(world) as traffic:
@@ -52,7 +54,7 @@ def test_fresh_token_stays_one_aws_call_in_a_warm_process(world: World) -> None:
 
 
 def test_ordinary_refresh_takes_at_most_six_aws_calls_and_one_acquire(world: World) -> None:
-    """Look, read the ledger, look again, claim by two calls, publish by one."""
+    """The six: read both secrets, the ledger, both secrets again; claim in two calls; publish in one."""
     acquire_token(world, INTERVAL)
     with record_traffic(world) as traffic:
         assert outcome_and_reason(world.invoke()) == ("refreshed", "expiring")
@@ -61,7 +63,7 @@ def test_ordinary_refresh_takes_at_most_six_aws_calls_and_one_acquire(world: Wor
 
 
 def test_bootstrap_takes_at_most_six_aws_calls_and_one_acquire(world: World) -> None:
-    """The first run on an empty secret is no dearer, although it puts the seed as well."""
+    """The first run on an empty secret does not need more calls, although it also puts the seed."""
     with record_traffic(world) as traffic:
         assert outcome_and_reason(world.invoke()) == ("refreshed", "missing")
     assert len(traffic.operations) <= 6
@@ -69,18 +71,19 @@ def test_bootstrap_takes_at_most_six_aws_calls_and_one_acquire(world: World) -> 
 
 
 def test_bootstrap_puts_the_seed_first(world: World) -> None:
-    """The first version is the seed, under the pending label alone: AWS makes it current for want of another."""
+    """The seed is put under the pending label alone; AWS makes it current because there is no other version."""
     with record_traffic(world) as traffic:
         world.invoke()
     first = traffic.writes[0].params
-    assert (json.loads(first["SecretString"]), first["VersionStages"]) == (SEED, [PENDING])
+    assert json.loads(first["SecretString"]) == SEED
+    assert first["VersionStages"] == [PENDING]
     versions = world.secrets.versions(TOKEN_SECRET)
     assert next(iter(versions)) == first["ClientRequestToken"]
     assert document(world, PREVIOUS) == SEED
 
 
 def test_seed_has_a_fixed_id_made_from_the_secrets_name() -> None:
-    """Two deployments of the same names put the seed under one id, and the name is what makes it."""
+    """Bootstraps of the same secret put the seed under the same id; another secret's name gives another id."""
     ids = []
     for name in (TOKEN_SECRET, TOKEN_SECRET, "tango/other"):
         with World(Clock(1_790_000_000), standby=False) as world:
@@ -91,7 +94,7 @@ def test_seed_has_a_fixed_id_made_from_the_secrets_name() -> None:
 
 
 def test_document_has_each_key_that_consumers_rely_on(world: World) -> None:
-    """What consumers read has exactly the documented keys, with whole seconds as JSON integers."""
+    """Consumers read exactly the documented keys; the times are JSON integers in whole seconds."""
     version_id = world.invoke()["version_id"]
     at = now(world)
     found = world.token()
@@ -121,7 +124,7 @@ def test_document_has_each_key_that_consumers_rely_on(world: World) -> None:
 
 
 def test_replaced_token_is_the_previous_version(world: World) -> None:
-    """AWSCURRENT moves from one whole token to the next in one step; the old one is AWSPREVIOUS."""
+    """AWSCURRENT moves from one whole token to the next in one step. The old token becomes AWSPREVIOUS."""
     old = acquire_token(world, INTERVAL)
     world.invoke()
     assert document(world, PREVIOUS) == old
@@ -129,7 +132,7 @@ def test_replaced_token_is_the_previous_version(world: World) -> None:
 
 
 def test_late_seed_covers_no_token(world: World) -> None:
-    """A seed that is put when there is a value already takes no label from it, and no token is lost by it."""
+    """If there is already a value, a late seed does not take a label from it, and no token is lost."""
     do_at_calls(
         world,
         lambda operation, _: operation == "PutSecretValue",
@@ -142,7 +145,7 @@ def test_late_seed_covers_no_token(world: World) -> None:
 
 
 def test_late_repeated_seed_covers_no_token_of_another_bootstrap(world: World) -> None:
-    """Of two bootstraps at the same moment one acquires; the other finds its token."""
+    """If two bootstraps run at the same moment, one acquires and the other finds its token."""
     do_at_calls(world, lambda operation, _: operation == "PutSecretValue", once(world.invoke))
     assert outcome_and_reason(world.invoke()) == ("kept", "fresh")
     assert len(world.vendor.requests) == 1

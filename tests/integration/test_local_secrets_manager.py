@@ -27,9 +27,14 @@ from local.secrets_manager import CUT, LOST_ANSWER, AwsFault, SecretsManager, St
 
 NOW = 1_700_000_000
 DAY = 86_400
-CURRENT, PREVIOUS, LEDGER, PENDING = "AWSCURRENT", "AWSPREVIOUS", "REFRESH_LEDGER", "REFRESH_PENDING"
-NOT_FOUND, INVALID_PARAMETER = "ResourceNotFoundException", "InvalidParameterException"
-INVALID_REQUEST, EXISTS = "InvalidRequestException", "ResourceExistsException"
+CURRENT = "AWSCURRENT"
+PREVIOUS = "AWSPREVIOUS"
+LEDGER = "REFRESH_LEDGER"
+PENDING = "REFRESH_PENDING"
+NOT_FOUND = "ResourceNotFoundException"
+INVALID_PARAMETER = "InvalidParameterException"
+INVALID_REQUEST = "InvalidRequestException"
+EXISTS = "ResourceExistsException"
 SOME_ID = "0" * 32
 # A client that is quick to start; the server looks at no signature, and the hook reads the process id.
 ONE_PUT = """
@@ -57,7 +62,8 @@ class Aws:
         try:
             self.call(operation, **params)
         except ClientError as error:
-            said, status = error.response["Error"], error.response["ResponseMetadata"]["HTTPStatusCode"]
+            said = error.response["Error"]
+            status = error.response["ResponseMetadata"]["HTTPStatusCode"]
             return said["Code"], said["Message"], status
         return "", "", 200
 
@@ -138,7 +144,8 @@ def aws(both: SecretsManager) -> Iterator[Aws]:
 def test_an_attached_label_is_not_moved_without_its_version(aws: Aws) -> None:
     """A move that does not name the version that has the label is refused, and changes nothing."""
     secret = aws.secret("one")
-    first, second = aws.put(secret, "first", LEDGER), aws.put(secret, "second", PENDING)
+    first = aws.put(secret, "first", LEDGER)
+    second = aws.put(secret, "second", PENDING)
     assert aws.move(secret, LEDGER, None, second) == INVALID_PARAMETER
     assert aws.move(secret, LEDGER, None, first) == INVALID_PARAMETER
     assert aws.labels(secret) == {"one": [CURRENT], "first": [LEDGER], "second": [PENDING]}
@@ -147,7 +154,8 @@ def test_an_attached_label_is_not_moved_without_its_version(aws: Aws) -> None:
 def test_a_stale_move_is_refused(aws: Aws) -> None:
     """A move that names another version than the label's is refused, and changes nothing."""
     secret = aws.secret("one")
-    first, second = aws.put(secret, "first", LEDGER), aws.put(secret, "second", PENDING)
+    first = aws.put(secret, "first", LEDGER)
+    second = aws.put(secret, "second", PENDING)
     assert aws.move(secret, LEDGER, second, first) == INVALID_PARAMETER
     assert aws.move(secret, "NOWHERE", second, first) == INVALID_PARAMETER
     assert aws.labels(secret) == {"one": [CURRENT], "first": [LEDGER], "second": [PENDING]}
@@ -157,7 +165,8 @@ def test_a_stale_move_is_refused(aws: Aws) -> None:
 def test_the_refusal_names_the_version_that_has_the_label(aws: Aws) -> None:
     """The message is AWS's, and says where the label is."""
     secret = aws.secret("one")
-    first, second = aws.put(secret, "first", LEDGER), aws.put(secret, "second", PENDING)
+    first = aws.put(secret, "first", LEDGER)
+    second = aws.put(secret, "second", PENDING)
     move = {"SecretId": secret, "VersionStage": LEDGER, "MoveToVersionId": second}
     assert aws.refusal("update_secret_version_stage", **move)[1] == (
         f"The parameter RemoveFromVersionId can't be empty. Staging label {LEDGER} is currently attached to version "
@@ -168,7 +177,8 @@ def test_the_refusal_names_the_version_that_has_the_label(aws: Aws) -> None:
 def test_a_free_label_is_attached_moved_and_removed(aws: Aws) -> None:
     """A label that is nowhere needs no RemoveFromVersionId; with the right one it moves, alone it goes."""
     secret = aws.secret("one")
-    first, second = aws.put(secret, "first", PENDING), aws.put(secret, "second", PENDING)
+    first = aws.put(secret, "first", PENDING)
+    second = aws.put(secret, "second", PENDING)
     assert aws.move(secret, LEDGER, None, first) == ""
     assert aws.move(secret, LEDGER, first, second) == ""
     assert aws.read(secret, VersionStage=LEDGER) == "second"
@@ -227,7 +237,8 @@ def test_awsprevious_follows_a_move_of_awscurrent(aws: Aws) -> None:
 @corrects
 def test_one_of_two_simultaneous_moves_wins(aws: Aws) -> None:
     """Of two writers that saw the same state exactly one moves the label, in each of many rounds."""
-    secret, holder = aws.secret("one"), None
+    secret = aws.secret("one")
+    holder = None
     barrier = threading.Barrier(2)
 
     def race(mine: str, seen: str | None) -> str:
@@ -272,7 +283,9 @@ def test_a_current_version_that_came_back_is_read(aws: Aws) -> None:
     assert aws.move(secret, CURRENT, two, one) == ""
     batch = aws.call("batch_get_secret_value", SecretIdList=[secret])["SecretValues"]
     for answer in (aws.call("get_secret_value", SecretId=secret), *batch):
-        assert (answer["SecretString"], answer["VersionId"], answer["VersionStages"]) == ("one", one, [CURRENT])
+        assert answer["SecretString"] == "one"
+        assert answer["VersionId"] == one
+        assert answer["VersionStages"] == [CURRENT]
 
 
 def test_a_version_is_read_by_its_label_and_by_its_id(aws: Aws) -> None:
@@ -280,7 +293,9 @@ def test_a_version_is_read_by_its_label_and_by_its_id(aws: Aws) -> None:
     secret = aws.secret("one", "two")
     one, two = aws.server.versions(secret)
     previous = aws.call("get_secret_value", SecretId=secret, VersionStage=PREVIOUS)
-    assert (previous["SecretString"], previous["VersionId"], previous["VersionStages"]) == ("one", one, [PREVIOUS])
+    assert previous["SecretString"] == "one"
+    assert previous["VersionId"] == one
+    assert previous["VersionStages"] == [PREVIOUS]
     assert aws.read(secret, VersionId=one) == "one"
     assert aws.read(secret, VersionId=two, VersionStage=CURRENT) == "two"
     assert aws.error("get_secret_value", SecretId=secret, VersionId=one, VersionStage=CURRENT) == INVALID_REQUEST
@@ -290,7 +305,10 @@ def test_a_version_is_read_by_its_label_and_by_its_id(aws: Aws) -> None:
 @corrects
 def test_a_batch_answers_for_the_others_too(aws: Aws) -> None:
     """A secret that is missing, has no value or is being deleted is an entry in Errors; the others are answered."""
-    good, empty, going, missing = aws.secret("one"), aws.secret(), aws.secret("two"), "test/missing"
+    good = aws.secret("one")
+    empty = aws.secret()
+    going = aws.secret("two")
+    missing = "test/missing"
     aws.call("delete_secret", SecretId=going)
     answer = aws.call("batch_get_secret_value", SecretIdList=[missing, empty, good, going])
     assert [(value["Name"], value["SecretString"]) for value in answer["SecretValues"]] == [(good, "one")]
@@ -348,7 +366,8 @@ def test_moves_and_puts_change_the_date(aws: Aws) -> None:
         # So that plain moto has the same time, and fails for the moves alone.
         patch.setattr("moto.secretsmanager.models.time", SimpleNamespace(time=aws.clock.now))
         aws.clock.advance(100)
-        first, second = aws.put(secret, "first", PENDING), aws.put(secret, "second", PENDING)
+        first = aws.put(secret, "first", PENDING)
+        second = aws.put(secret, "second", PENDING)
         assert aws.changed(secret) == aws.clock.now()
         for source, target in ((None, first), (first, second), (second, None)):
             aws.clock.advance(100)
@@ -361,11 +380,14 @@ def test_a_put_is_repeated_safely(aws: Aws) -> None:
     secret = aws.secret("zero")
     one = aws.put(secret, "one", CURRENT, LEDGER)
     aws.put(secret, "two", CURRENT, LEDGER)
-    before, changed = aws.labels(secret), aws.changed(secret)
+    before = aws.labels(secret)
+    changed = aws.changed(secret)
     aws.clock.advance(60)
     answer = aws.call("put_secret_value", SecretId=secret, SecretString="one", ClientRequestToken=one)
-    assert (answer["VersionId"], answer["VersionStages"]) == (one, [PREVIOUS])
-    assert (aws.labels(secret), aws.changed(secret)) == (before, changed)
+    assert answer["VersionId"] == one
+    assert answer["VersionStages"] == [PREVIOUS]
+    assert aws.labels(secret) == before
+    assert aws.changed(secret) == changed
 
 
 def test_a_token_is_used_for_one_value(aws: Aws) -> None:
@@ -556,21 +578,26 @@ def test_an_outage_meets_every_call(aws: Aws) -> None:
 
 def test_calls_are_recorded_without_showing_a_secret(aws: Aws) -> None:
     """Every arrival is on record in its order with parameters and time, and no repr holds what was put."""
-    secret, arrived = aws.secret("one"), len(aws.server.requests)
+    secret = aws.secret("one")
+    arrived = len(aws.server.requests)
     aws.clock.advance(5)
     aws.server.fail("PutSecretValue", AwsFault("ThrottlingException"))
     assert aws.error("put_secret_value", SecretId=secret, SecretString="canary") == "ThrottlingException"
     assert aws.error("get_secret_value", SecretId="test/missing") == NOT_FOUND
     put, get = aws.server.requests[arrived:]
-    assert (put.op, put.params["SecretString"], put.at) == ("PutSecretValue", "canary", aws.clock.now())
-    assert (get.op, get.params) == ("GetSecretValue", {"SecretId": "test/missing"})
+    assert put.op == "PutSecretValue"
+    assert put.params["SecretString"] == "canary"
+    assert put.at == aws.clock.now()
+    assert get.op == "GetSecretValue"
+    assert get.params == {"SecretId": "test/missing"}
     assert aws.server.calls[-2:] == [put.op, get.op]
     assert "canary" not in repr(put)
 
 
 def test_a_hook_can_call_the_server(aws: Aws) -> None:
     """What a hook does before a read is in the read's answer, what it does after is not; its own calls reach it too."""
-    secret, seen = aws.secret("zero"), []
+    secret = aws.secret("zero")
+    seen = []
 
     def hook(operation: str, moment: str, params: dict[str, Any]) -> None:
         seen.append((operation, moment, params["SecretId"]))
@@ -588,7 +615,8 @@ def test_a_hook_can_call_the_server(aws: Aws) -> None:
 
 def test_a_hook_hears_after_only_of_what_was_processed(aws: Aws) -> None:
     """A call that is cut or answered by a fault has no "after"; one whose answer is lost has."""
-    secret, moments = aws.secret("one"), []
+    secret = aws.secret("one")
+    moments = []
     aws.server.on_call = lambda _operation, moment, _params: moments.append(moment)
     aws.server.fail("DescribeSecret", CUT, AwsFault("ThrottlingException"), LOST_ANSWER)
     for _ in range(3):
@@ -600,7 +628,9 @@ def test_a_hook_hears_after_only_of_what_was_processed(aws: Aws) -> None:
 @pytest.mark.parametrize(("moment", "left"), [("before", "one"), ("after", "two")])
 def test_a_hook_kills_the_client_at_an_exact_point(aws: Aws, moment: str, left: str) -> None:
     """A process is killed before the processing, or between that and the answer; its call takes effect both times."""
-    secret, found, processed = aws.secret("one"), [], threading.Event()
+    secret = aws.secret("one")
+    found = []
+    processed = threading.Event()
 
     def kill(operation: str, when: str, params: dict[str, Any]) -> None:
         if (operation, when) == ("PutSecretValue", moment):

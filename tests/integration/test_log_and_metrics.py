@@ -40,7 +40,7 @@ from tests.integration.traffic import (
 
 
 def test_each_publish_that_fails_is_in_the_log(world: World) -> None:
-    """The log tells of each try, by AWS's code, before the run fails with the last one."""
+    """The log shows each failed attempt with AWS's error code, before the run fails with the last one."""
     leave_token_unsaved(world, world.keeper())
     told = [line["error"] for line in logged(world, "PublishFailed")]
     assert len(told) > 5
@@ -48,7 +48,7 @@ def test_each_publish_that_fails_is_in_the_log(world: World) -> None:
 
 
 def test_debug_logs_of_the_libraries_show_no_secret(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    """At the log level DEBUG, to which an operator may turn the function, no library logs what it sends or reads."""
+    """At the log level DEBUG, which an operator may set, no library logs what it sends or reads."""
     caplog.set_level(logging.DEBUG)
     assert world.invoke()["outcome"] == "refreshed"
     assert world.invoke()["outcome"] == "kept"
@@ -57,7 +57,7 @@ def test_debug_logs_of_the_libraries_show_no_secret(world: World, caplog: pytest
 
 
 def test_words_of_aws_are_not_repeated(world: World) -> None:
-    """AWS may quote what was sent, and a token was: only the code of its error is told."""
+    """AWS may quote the request, which contains a token: the function repeats only AWS's error code."""
     world.secrets.fail("PutSecretValue", AwsFault("ValidationException", message="canary in SecretString"))
     with pytest.raises(StoreError, match="ValidationException"):
         world.invoke()
@@ -65,18 +65,20 @@ def test_words_of_aws_are_not_repeated(world: World) -> None:
 
 
 def test_claim_is_in_the_log_with_its_reason_and_its_client(world: World) -> None:
-    """Who reads the log learns why a token is about to be asked for, and of which client; none for one at hand."""
+    """The log says why a token will be asked for and for which client; an unsaved token needs no client."""
     keeper = world.keeper()
     leave_token_unsaved(world, keeper)
     [line] = logged(world, "Claimed")
-    assert (line["reason"], line["client_id"]) == ("missing", BLUE)
+    assert line["reason"] == "missing"
+    assert line["client_id"] == BLUE
     world.invoke(keeper=keeper)
     [line] = logged(world, "Claimed")
-    assert (line["reason"], line.get("client_id")) == ("unsaved", None)
+    assert line["reason"] == "unsaved"
+    assert line.get("client_id") is None
 
 
 def test_result_counts_from_the_end_of_a_slow_run(world: World) -> None:
-    """What is left of a token's life is less by the time that its acquire took."""
+    """The remaining life of the token is shorter by the time that the acquire took."""
     world.vendor.on_request = lambda moment: world.clock.advance(MINUTE if moment == "received" else 0)
     result = world.invoke()
     assert result["seconds_remaining"] == DAY - MINUTE
@@ -84,7 +86,7 @@ def test_result_counts_from_the_end_of_a_slow_run(world: World) -> None:
 
 
 def test_refusal_is_in_the_log_with_its_client(world: World) -> None:
-    """Who reads the log learns which client was refused, and what the vendor said."""
+    """The log says which client was refused, and what the vendor answered."""
     world.vendor.script(REFUSED)
     with pytest.raises(CredentialsRefused):
         world.invoke()
@@ -94,37 +96,42 @@ def test_refusal_is_in_the_log_with_its_client(world: World) -> None:
 
 
 def test_reason_of_an_event_goes_to_the_log(world: World) -> None:
-    """Who forces a refresh can leave a word why, where people look for it."""
+    """The reason that somebody gives in an event is in the log, where people look for it."""
     acquire_token(world)
     world.invoke(FORCE | {"reason": "the vendor asked for it"})
     assert "the vendor asked for it" in world.output
 
 
 def test_result_is_in_the_log_with_what_was_asked(world: World) -> None:
-    """One line of a run says what it was asked for, and what came of it."""
+    """One log line of a run has the request and the result."""
     result = world.invoke({"force": True, "reason": "to be sure"})
     [line] = logged(world, "refreshed")
     asked = {"action": "refresh", "force": True, "override_limit": False, "dry_run": False, "reason": "to be sure"}
-    assert (line["level"], line["result"], line["asked"]) == ("INFO", result, asked)
+    assert line["level"] == "INFO"
+    assert line["result"] == result
+    assert line["asked"] == asked
 
 
 def test_error_that_nobody_foresaw_is_in_the_log_by_its_name(world: World) -> None:
-    """A defect of ours fails the run as what it is, is counted, and promises nothing of a retry."""
+    """An unexpected exception is raised unchanged and counted, and the log says that it is not retryable."""
     keeper = world.keeper()
     keeper.now = lambda: 1 / 0
     with pytest.raises(ZeroDivisionError):
         world.invoke(keeper=keeper)
     [line] = logged(world, "unexpected error")
-    assert (line["level"], line["error"], line["retryable"]) == ("ERROR", "ZeroDivisionError", False)
+    assert line["level"] == "ERROR"
+    assert line["error"] == "ZeroDivisionError"
+    assert line["retryable"] is False
     assert metrics(world) == {"TokenSecondsRemaining": 0, "Failed": 1}
 
 
 def test_metrics_are_one_emf_line(world: World) -> None:
-    """CloudWatch finds the metrics under the namespace and the one dimension that the alarms name."""
+    """The metrics have the namespace and the one dimension that the alarms name."""
     world.invoke()
     [line] = [line for line in world.lines if "_aws" in line]
     [directive] = line["_aws"]["CloudWatchMetrics"]
-    assert (directive["Namespace"], directive["Dimensions"]) == ("TokenRefresh", [["service"]])
+    assert directive["Namespace"] == "TokenRefresh"
+    assert directive["Dimensions"] == [["service"]]
     assert line["service"] == "token-refresh"
     units = {metric["Name"]: metric["Unit"] for metric in directive["Metrics"]}
     assert units == {"TokenSecondsRemaining": "Seconds", "Refreshed": "Count"}
@@ -142,6 +149,6 @@ def test_metrics_are_one_emf_line(world: World) -> None:
     ],
 )
 def test_only_what_happened_is_counted(world: World, run: Callable[[World], Json], counts: dict[str, float]) -> None:
-    """A run emits the life that is left, and its outcome; a question has no outcome to count."""
+    """A run emits the remaining life and its outcome. A question has no outcome to count."""
     run(world)
     assert metrics(world) == counts

@@ -21,7 +21,7 @@ from tests.integration.helpers import (
 @pytest.mark.parametrize("extend", [False, True])
 @pytest.mark.parametrize("before", ["nothing", "lost", "used"])
 def test_both_readings_of_the_limit_converge(clock: Clock, extend: bool, before: str) -> None:
-    """Whether or not a refused request extends the interval, hourly ticks come back to a token within a day."""
+    """Hourly runs have a token again within a day, whether or not a refusal extends the vendor's interval."""
     with world_with_vendor(clock, refusals_extend=extend) as world:
         if before != "nothing":
             world.vendor.script(Fault.cut(issues=True))
@@ -48,7 +48,7 @@ def hours(world: World, number: int) -> list[str]:
 
 
 def test_days_of_hourly_ticks_never_leaves_consumers_without_a_token(world: World) -> None:
-    """With a vendor that keeps its rules every tick of the schedule finds or makes a good token."""
+    """If the vendor keeps its rules, every hourly run finds or acquires a good token."""
     for hour in range(4 * 24):
         assert world.invoke()["outcome"] in {"refreshed", "kept", "waiting"}, hour
         world.clock.advance(HOUR - 1)

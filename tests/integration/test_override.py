@@ -33,7 +33,7 @@ from tests.integration.traffic import (
 
 
 def test_override_asks_the_primary_against_its_slot(world: World) -> None:
-    """When the vendor says that it has reset the limit, an operator gets a new token at once."""
+    """If the vendor says that it has reset the limit, an operator can get a new token at once."""
     acquire_token(world)
     world.vendor.reset_limit(BLUE)
     assert outcome_and_reason(world.invoke(OVERRIDE)) == ("refreshed", "forced")
@@ -41,41 +41,42 @@ def test_override_asks_the_primary_against_its_slot(world: World) -> None:
 
 
 def test_override_does_not_wait_for_retry_at(world: World) -> None:
-    """It ignores the back-off as well."""
+    """The override also ignores the back-off."""
     write_ledger(world, failures=3, retry_at=now(world) + 10 * MINUTE)
     assert outcome_and_reason(world.invoke(OVERRIDE)) == ("refreshed", "missing")
 
 
 def test_override_that_is_refused_changes_nothing(world: World) -> None:
-    """A refusal that was to be expected leaves slot, suspicions and failures as they were."""
+    """A refusal against a closed slot was to be expected: slot, suspicions and failures stay as they were."""
     acquire_token(world)
     write_ledger(world, failures=1, slots={BLUE: slot(now(world) + 19 * HOUR, "limit_interval", 1)})
     before = ledger(world)
     with record_traffic(world) as traffic:
         assert world.invoke(OVERRIDE)["outcome"] == "waiting"
-    assert (len(traffic.vendor), ledger(world)) == (1, before)
+    assert len(traffic.vendor) == 1
+    assert ledger(world) == before
 
 
 def test_override_that_is_refused_against_an_open_slot_counts(world: World) -> None:
-    """Where the slot was open there was nothing to override: the refusal means what it always means."""
+    """If the slot was open there was nothing to override, so the refusal counts as usual."""
     world.vendor.script(LIMITED)
     with pytest.raises(RateLimited):
         world.invoke(OVERRIDE)
     assert slot_of(world) == slot(now(world) + 15 * MINUTE, "rate_limited", 1)
 
 
-def test_override_is_for_one_acquire_with_the_primary(pair: World) -> None:
-    """It opens neither a second request for the primary nor the standby's slot."""
-    at = now(pair)
-    write_ledger(pair, slots={one: slot(at + HOUR, "rate_limited") for one in (BLUE, GREEN)})
-    pair.vendor.script(LIMITED, LIMITED)
-    with record_traffic(pair) as traffic, pytest.raises(RateLimited):
-        pair.invoke(OVERRIDE)
+def test_override_is_for_one_acquire_with_the_primary(world_with_standby: World) -> None:
+    """The override allows neither a second request for the primary nor one against the standby's slot."""
+    at = now(world_with_standby)
+    write_ledger(world_with_standby, slots={one: slot(at + HOUR, "rate_limited") for one in (BLUE, GREEN)})
+    world_with_standby.vendor.script(LIMITED, LIMITED)
+    with record_traffic(world_with_standby) as traffic, pytest.raises(RateLimited):
+        world_with_standby.invoke(OVERRIDE)
     assert [request.client_id for request in traffic.vendor] == [BLUE]
 
 
 def test_override_waits_for_a_lock_all_the_same(world: World) -> None:
-    """The slot rules can be overridden, another run's claim can't."""
+    """An override ignores the slot rules, but not another run's claim."""
     write_ledger(world, lock=another_runs_lock(world))
     with pytest.raises(Busy):
         world.invoke(OVERRIDE, timeout=100)
@@ -83,7 +84,7 @@ def test_override_waits_for_a_lock_all_the_same(world: World) -> None:
 
 
 def test_override_opens_no_slot_earlier(world: World) -> None:
-    """An override whose credentials are refused leaves a slot that is closed for longer as it was."""
+    """If an override's credentials are refused, a slot that is closed for longer stays closed for longer."""
     acquire_token(world)
     closed = slot_of(world)["not_before"]
     world.vendor.script(REFUSED)

@@ -32,17 +32,20 @@ from tests.integration.traffic import (
 )
 
 
-def test_revoked_token_is_replaced_at_once(pair: World) -> None:
-    """The API refuses a token whose client was deactivated; the standby steps in."""
-    acquire_token(pair)
-    pair.vendor.deactivate(BLUE)
-    result = pair.invoke(keeper=pair.keeper(PROBE_URL=pair.vendor.api_url))
-    assert (outcome_and_reason(result), result["client_id"]) == (("refreshed", "revoked"), GREEN)
-    assert (result["seconds_remaining"], metrics(pair)["TokenSecondsRemaining"], pair.consume()) == (DAY, DAY, 200)
+def test_revoked_token_is_replaced_at_once(world_with_standby: World) -> None:
+    """The API refuses the token of a deactivated client, and the standby's token replaces it."""
+    acquire_token(world_with_standby)
+    world_with_standby.vendor.deactivate(BLUE)
+    result = world_with_standby.invoke(keeper=world_with_standby.keeper(PROBE_URL=world_with_standby.vendor.api_url))
+    assert outcome_and_reason(result) == ("refreshed", "revoked")
+    assert result["client_id"] == GREEN
+    assert result["seconds_remaining"] == DAY
+    assert metrics(world_with_standby)["TokenSecondsRemaining"] == DAY
+    assert world_with_standby.consume() == 200
 
 
 def test_revoked_token_has_no_seconds_left(world: World) -> None:
-    """Without any slot a revoked token is an error, and the metric says 0."""
+    """If no slot is open, a revoked token is an error, and the metric of the remaining life is 0."""
     acquire_token(world)
     write_ledger(world, slots={BLUE: slot(now(world) + HOUR, "rate_limited")})
     world.vendor.deactivate(BLUE)
@@ -53,7 +56,7 @@ def test_revoked_token_has_no_seconds_left(world: World) -> None:
 
 @pytest.mark.parametrize(("status", "reason"), [(401, "revoked"), (403, "revoked")])
 def test_probe_that_refuses_means_revoked(clock: Clock, status: int, reason: str) -> None:
-    """401 and 403 of the API mean that the token is revoked."""
+    """If the API answers 401 or 403, the token is revoked."""
     with Recorder(status) as api, world_with_vendor(clock, interval=0) as world:
         acquire_token(world, HOUR, **NO_LIMIT)
         assert outcome_and_reason(world.invoke(keeper=world.keeper(PROBE_URL=api.url, **NO_LIMIT))) == (
@@ -64,7 +67,7 @@ def test_probe_that_refuses_means_revoked(clock: Clock, status: int, reason: str
 
 @pytest.mark.parametrize("status", [200, 204, 302, 400, 404, 429, 500, 503])
 def test_probe_that_says_anything_else_means_nothing(world: World, status: int) -> None:
-    """Any other answer of the API leaves the token as it is."""
+    """With any other answer of the API the token is kept."""
     acquire_token(world)
     with Recorder(status) as api:
         assert outcome_and_reason(world.invoke(keeper=world.keeper(PROBE_URL=api.url))) == ("kept", "fresh")
@@ -72,7 +75,7 @@ def test_probe_that_says_anything_else_means_nothing(world: World, status: int) 
 
 
 def test_probe_that_is_down_means_nothing(world: World) -> None:
-    """An API that can't be reached leaves the token as it is."""
+    """If the API can't be reached, the token is kept."""
     acquire_token(world)
     with Recorder() as gone:
         pass
@@ -80,7 +83,7 @@ def test_probe_that_is_down_means_nothing(world: World) -> None:
 
 
 def test_probe_shows_the_current_token_at_every_tick(world: World) -> None:
-    """Each tick asks the API once, with the token that consumers have."""
+    """Each run asks the API once, with the token that consumers have."""
     issued = acquire_token(world)["access_token"]
     with Recorder() as api:
         for _ in range(2):
@@ -92,7 +95,7 @@ def test_probe_shows_the_current_token_at_every_tick(world: World) -> None:
 
 
 def test_token_that_is_due_is_probed_once_in_a_run(world: World) -> None:
-    """A run that looks twice asks the API once."""
+    """A run that reads the secrets twice still asks the API only once."""
     acquire_token(world, 20 * HOUR)
     with Recorder() as api:
         assert outcome_and_reason(world.invoke(keeper=world.keeper(PROBE_URL=api.url))) == ("waiting", "limit_interval")
@@ -100,7 +103,7 @@ def test_token_that_is_due_is_probed_once_in_a_run(world: World) -> None:
 
 
 def test_new_token_is_published_unprobed(world: World) -> None:
-    """A scarce token is never thrown away for a suspicion: only the current one is shown to the API."""
+    """Only the current token is shown to the API: a new token is too scarce to throw away for a suspicion."""
     with Recorder(401) as api:
         assert outcome_and_reason(world.invoke(keeper=world.keeper(PROBE_URL=api.url))) == ("refreshed", "missing")
         assert api.received == []

@@ -27,8 +27,8 @@ PATIENCE = 60  # real seconds within which any process here is long over
 
 
 @pytest.fixture
-def due() -> Iterator[World]:
-    """A world by the machine's own clock, as other processes have it, whose token has three hours left."""
+def world_with_due_token() -> Iterator[World]:
+    """A world by the machine's clock, which other processes share; its token has three hours left."""
     clock = Clock()
     clock.advance(-21 * HOUR)
     with World(clock) as world:
@@ -48,7 +48,7 @@ def start(world: World, **overrides: str) -> subprocess.Popen[str]:
 
 
 def finish(world: World, process: subprocess.Popen[str]) -> dict[str, Any]:
-    """Return the result of a process, or its error in a result's place; neither may show a secret."""
+    """Return the result of a process, or its error as the outcome; neither may show a secret."""
     out, err = process.communicate(timeout=PATIENCE)
     assert not secrets_in(out + err, world)
     result: dict[str, Any] = json.loads(out) if process.returncode == 0 else {"outcome": err.strip()}
@@ -56,7 +56,7 @@ def finish(world: World, process: subprocess.Popen[str]) -> dict[str, Any]:
 
 
 def kill_at_call(world: World, operation: str, moment: str, number: int = 1) -> None:
-    """Run a process that dies at the operation's n-th call: `before` it takes effect, or `after`, unanswered."""
+    """Run a process and kill it at the operation's n-th call, `before` or `after` the call takes effect."""
     seen = 0
     process = start(world)
 
@@ -88,7 +88,7 @@ def run_again(world: World) -> dict[str, Any]:
 
 
 def run_by_the_clock(world: World) -> dict[str, Any]:
-    """Run it again; return all but the seconds left, which are held to the clock, since that goes on meanwhile."""
+    """Run again; return all but the seconds left, which are checked against the clock, because it goes on."""
     before = world.clock.now()
     result = run_again(world)
     left = result.pop("seconds_remaining")
@@ -104,57 +104,58 @@ def ledger(world: World) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-def test_killed_around_the_put_of_its_claim_it_locks_nobody_out(due: World, moment: str) -> None:
-    """A run that dies before its claim's label has moved is as if it had never been: the next one refreshes."""
-    kill_at_call(due, "PutSecretValue", moment)
-    assert due.vendor.requests == []
-    before = due.clock.now()
-    assert run_again(due)["outcome"] == "refreshed"
-    assert due.clock.now() - before < 3  # it did not wait for a lock
-    assert [request.status for request in due.vendor.requests] == [200]
+def test_killed_around_the_put_of_its_claim_it_locks_nobody_out(world_with_due_token: World, moment: str) -> None:
+    """A run that dies before its claim's label has moved leaves no trace: the next run refreshes."""
+    kill_at_call(world_with_due_token, "PutSecretValue", moment)
+    assert world_with_due_token.vendor.requests == []
+    before = world_with_due_token.clock.now()
+    assert run_again(world_with_due_token)["outcome"] == "refreshed"
+    assert world_with_due_token.clock.now() - before < 3  # it did not wait for a lock
+    assert [request.status for request in world_with_due_token.vendor.requests] == [200]
 
 
-def test_killed_after_its_claim_the_lock_holds_until_it_lapses(due: World) -> None:
-    """A run that dies with the lock keeps the others out for as long as it might still have acquired."""
-    kill_at_call(due, "UpdateSecretVersionStage", "after")
-    lock = ledger(due)["lock"]
-    assert due.vendor.requests == []
-    assert lock["client_id"] == due.primary
-    assert run_again(due)["outcome"] == "refreshed"
-    assert due.vendor.requests[0].at >= lock["until"]
-    assert ledger(due)["lock"] is None
+def test_killed_after_its_claim_the_lock_holds_until_it_lapses(world_with_due_token: World) -> None:
+    """The lock of a dead run keeps other runs waiting for as long as the dead run could have acquired."""
+    kill_at_call(world_with_due_token, "UpdateSecretVersionStage", "after")
+    lock = ledger(world_with_due_token)["lock"]
+    assert world_with_due_token.vendor.requests == []
+    assert lock["client_id"] == world_with_due_token.primary
+    assert run_again(world_with_due_token)["outcome"] == "refreshed"
+    assert world_with_due_token.vendor.requests[0].at >= lock["until"]
+    assert ledger(world_with_due_token)["lock"] is None
 
 
-def test_killed_before_the_vendor_issues_the_slot_is_still_there(due: World) -> None:
-    """A run that dies while acquiring, and in fact got nothing, costs one lock's length and no token."""
-    due.vendor.script(Fault.cut(issues=False))
-    process = start(due)
-    due.vendor.on_request = lambda moment: process.kill() if moment == "received" else None
-    run_until_killed(due, process)
-    due.vendor.on_request = None
-    assert run_again(due)["outcome"] == "refreshed"
-    assert [request.issued for request in due.vendor.requests] == [False, True]
+def test_killed_before_the_vendor_issues_the_slot_is_still_there(world_with_due_token: World) -> None:
+    """A run that dies before the vendor issues costs the length of one lock, and no token."""
+    world_with_due_token.vendor.script(Fault.cut(issues=False))
+    process = start(world_with_due_token)
+    world_with_due_token.vendor.on_request = lambda moment: process.kill() if moment == "received" else None
+    run_until_killed(world_with_due_token, process)
+    world_with_due_token.vendor.on_request = None
+    assert run_again(world_with_due_token)["outcome"] == "refreshed"
+    assert [request.issued for request in world_with_due_token.vendor.requests] == [False, True]
 
 
-def test_killed_while_the_vendor_issues_the_next_run_suspects_it(due: World) -> None:
-    """A token that was issued to a dead run is lost; the next run asks once, is refused, and then waits it out."""
-    process = start(due)
-    due.vendor.on_request = lambda moment: process.kill() if moment == "issued" else None
-    run_until_killed(due, process)
-    due.vendor.on_request = None
-    assert_lost_and_waited_out(due)
+def test_killed_while_the_vendor_issues_the_next_run_suspects_it(world_with_due_token: World) -> None:
+    """A token issued to a dead run is lost. The next run asks once, is refused, and waits for the interval."""
+    process = start(world_with_due_token)
+    world_with_due_token.vendor.on_request = lambda moment: process.kill() if moment == "issued" else None
+    run_until_killed(world_with_due_token, process)
+    world_with_due_token.vendor.on_request = None
+    assert_lost_and_waited_out(world_with_due_token)
 
 
-def test_killed_after_the_answer_the_next_run_suspects_it(due: World) -> None:
-    """A token that was answered and not yet saved is lost: the next run asks once, is refused, and waits it out."""
-    kill_at_call(due, "PutSecretValue", "before", number=2)
-    assert_lost_and_waited_out(due)
+def test_killed_after_the_answer_the_next_run_suspects_it(world_with_due_token: World) -> None:
+    """A token that arrived but was not saved is lost: the next run asks once, is refused, and waits."""
+    kill_at_call(world_with_due_token, "PutSecretValue", "before", number=2)
+    assert_lost_and_waited_out(world_with_due_token)
 
 
 def assert_lost_and_waited_out(world: World) -> None:
     lock = ledger(world)["lock"]
     assert lock["client_id"] == world.primary
-    first, then = run_by_the_clock(world), run_by_the_clock(world)
+    first = run_by_the_clock(world)
+    then = run_by_the_clock(world)
     assert first | {"outcome": "waiting", "reason": "rate_limited"} == then
     assert [request.status for request in world.vendor.requests][-1] == 400
     assert len(world.vendor.requests) == 2
@@ -164,26 +165,27 @@ def assert_lost_and_waited_out(world: World) -> None:
     assert world.consume() == 200  # the old token still has hours
 
 
-def test_killed_after_the_answer_the_standby_keeps_consumers_going(due: World) -> None:
-    """Where a standby is configured, the token that a dead run lost is replaced before the old one ends."""
-    due.put_credentials(due.primary, due.standby)
-    kill_at_call(due, "PutSecretValue", "before", number=2)
-    due.clock.advance(HOUR)
-    result = run_again(due)
-    assert (result["outcome"], result["client_id"]) == ("refreshed", due.standby)
-    assert due.consume() == 200
+def test_killed_after_the_answer_the_standby_keeps_consumers_going(world_with_due_token: World) -> None:
+    """With a standby, the token that a dead run lost is replaced before the old token expires."""
+    world_with_due_token.put_credentials(world_with_due_token.primary, world_with_due_token.standby)
+    kill_at_call(world_with_due_token, "PutSecretValue", "before", number=2)
+    world_with_due_token.clock.advance(HOUR)
+    result = run_again(world_with_due_token)
+    assert result["outcome"] == "refreshed"
+    assert result["client_id"] == world_with_due_token.standby
+    assert world_with_due_token.consume() == 200
 
 
-def test_killed_after_the_publish_nothing_is_lost(due: World) -> None:
-    """A run that dies after its publish has done its work: the next one finds a fresh token and asks nobody."""
-    kill_at_call(due, "PutSecretValue", "after", number=2)
-    assert run_again(due)["outcome"] == "kept"
-    assert [request.status for request in due.vendor.requests] == [200]
-    assert due.consume() == 200
+def test_killed_after_the_publish_nothing_is_lost(world_with_due_token: World) -> None:
+    """A run that dies after its publish has done its work: the next run finds a fresh token and asks nobody."""
+    kill_at_call(world_with_due_token, "PutSecretValue", "after", number=2)
+    assert run_again(world_with_due_token)["outcome"] == "kept"
+    assert [request.status for request in world_with_due_token.vendor.requests] == [200]
+    assert world_with_due_token.consume() == 200
 
 
-def test_of_many_processes_at_once_one_asks_and_the_others_find_its_token(due: World) -> None:
-    """Ten runs that all see a due token make one vendor request; the nine others wait and end with `kept`."""
+def test_of_many_processes_at_once_one_asks_and_the_others_find_its_token(world_with_due_token: World) -> None:
+    """Ten runs find the same due token: one asks the vendor, the nine others wait and end with `kept`."""
     count = 10
     together = threading.Barrier(count, timeout=PATIENCE)
     reads = iter(range(count))
@@ -192,18 +194,18 @@ def test_of_many_processes_at_once_one_asks_and_the_others_find_its_token(due: W
         if (operation, moment) == ("BatchGetSecretValue", "before") and next(reads, None) is not None:
             together.wait()
 
-    due.secrets.on_call = hook
-    due.vendor.script(Fault.late(1.0))
-    processes = [start(due) for _ in range(count)]
-    outcomes = sorted(finish(due, process)["outcome"] for process in processes)
+    world_with_due_token.secrets.on_call = hook
+    world_with_due_token.vendor.script(Fault.late(1.0))
+    processes = [start(world_with_due_token) for _ in range(count)]
+    outcomes = sorted(finish(world_with_due_token, process)["outcome"] for process in processes)
     assert outcomes == ["kept"] * (count - 1) + ["refreshed"]
-    assert [request.status for request in due.vendor.requests] == [200]
-    assert due.vendor.most_in_flight == 1
-    assert due.consume() == 200
+    assert [request.status for request in world_with_due_token.vendor.requests] == [200]
+    assert world_with_due_token.vendor.most_in_flight == 1
+    assert world_with_due_token.consume() == 200
 
 
 def test_many_processes_at_once_on_an_empty_secret_make_one_request() -> None:
-    """At the very first deployment as well: one seed, one request, one token."""
+    """The same at the very first deployment: one seed, one request, one token."""
     count = 10
     with World(Clock(), standby=False) as world:
         world.vendor.script(Fault.late(1.0))
@@ -213,9 +215,10 @@ def test_many_processes_at_once_on_an_empty_secret_make_one_request() -> None:
         assert world.consume() == 200
 
 
-def test_a_lost_answer_in_another_process_is_suspected_here(due: World) -> None:
-    """What one process does not know for sure, the ledger tells all others."""
-    due.vendor.script(Fault.cut(issues=True))
-    assert finish(due, start(due))["outcome"].startswith(OutcomeUnknown.__name__)
-    slot = ledger(due)["slots"][due.primary]
-    assert (slot["suspicions"], ledger(due)["lock"]) == (1, None)
+def test_a_lost_answer_in_another_process_is_suspected_here(world_with_due_token: World) -> None:
+    """The ledger tells all processes that one of them may have lost a token."""
+    world_with_due_token.vendor.script(Fault.cut(issues=True))
+    assert finish(world_with_due_token, start(world_with_due_token))["outcome"].startswith(OutcomeUnknown.__name__)
+    slot = ledger(world_with_due_token)["slots"][world_with_due_token.primary]
+    assert slot["suspicions"] == 1
+    assert ledger(world_with_due_token)["lock"] is None

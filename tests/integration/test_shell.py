@@ -23,14 +23,14 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def live() -> Iterator[World]:
-    """A world by the machine's own clock, as another process has it."""
+def live_world() -> Iterator[World]:
+    """A world without a standby by the machine's clock, which other processes share."""
     with World(Clock(), standby=False) as made:
         yield made
 
 
 def machine(**variables: str) -> dict[str, str]:
-    """Return the machine's own environment with these, and without any AWS settings of its own."""
+    """Return the machine's environment without its AWS settings, and with these variables."""
     return {name: value for name, value in os.environ.items() if not name.startswith("AWS_")} | variables
 
 
@@ -40,31 +40,33 @@ def shell(arguments: list[str], env: dict[str, str]) -> subprocess.CompletedProc
     )
 
 
-def test_shell_prints_the_result(live: World) -> None:
-    """`python -m handler` with an event's file, or with none, prints the result as JSON and ends with 0."""
+def test_shell_prints_the_result(live_world: World) -> None:
+    """`python -m handler`, with or without an event's file, prints the result as JSON and exits with 0."""
     said = ""
     for arguments, outcome in (
         (["events/dry-run.json"], "due"),
         ([], "refreshed"),
         (["events/status.json"], "kept"),
     ):
-        done = shell(["-m", "handler", *arguments], machine(**live.environment()))
-        assert (done.returncode, done.stderr) == (0, "")
+        done = shell(["-m", "handler", *arguments], machine(**live_world.environment()))
+        assert done.returncode == 0
+        assert done.stderr == ""
         assert json.loads(done.stdout)["outcome"] == outcome
         said += done.stdout
-    assert live.consume() == 200
-    assert not secrets_in(said, live)
+    assert live_world.consume() == 200
+    assert not secrets_in(said, live_world)
 
 
-def test_shell_says_what_failed_in_one_line(live: World) -> None:
-    """An error of the README's table is one clear line on standard error, without a trace or a secret."""
-    live.vendor.script(REFUSED)
-    done = shell(["-m", "handler", "events/refresh.json"], machine(**live.environment()))
-    assert (done.returncode, done.stdout) == (1, "")
+def test_shell_says_what_failed_in_one_line(live_world: World) -> None:
+    """An error of the README's table is one line on standard error, without a traceback or a secret."""
+    live_world.vendor.script(REFUSED)
+    done = shell(["-m", "handler", "events/refresh.json"], machine(**live_world.environment()))
+    assert done.returncode == 1
+    assert done.stdout == ""
     [line] = done.stderr.splitlines()
     assert line.startswith("CredentialsRefused: ")
     assert "401" in line
-    assert not secrets_in(line, live)
+    assert not secrets_in(line, live_world)
 
 
 @pytest.mark.parametrize(
@@ -73,38 +75,42 @@ def test_shell_says_what_failed_in_one_line(live: World) -> None:
     ids=["missing", "unknown", "null", "no JSON"],
 )
 def test_shell_refuses_an_unfit_event_file_in_one_line(tmp_path: Path, content: str | None, word: str) -> None:
-    """A file that is missing, no JSON or no event is one clear line and exit code 1."""
+    """A file that is missing, is not JSON or is not an event gives one line and exit code 1."""
     path = tmp_path / "event.json"
     if content is not None:
         path.write_text(content)
     done = shell(["-m", "handler", str(path)], machine())
-    assert (done.returncode, done.stdout) == (1, "")
+    assert done.returncode == 1
+    assert done.stdout == ""
     [line] = done.stderr.splitlines()
     assert word in line
 
 
 def test_shell_explains_itself() -> None:
-    """`--help` prints the usage and ends with 0, without any settings."""
+    """`--help` prints the usage and exits with 0, without any settings."""
     done = shell(["-m", "handler", "--help"], machine())
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0
+    assert done.stderr == ""
     assert done.stdout.startswith("usage: python -m handler [-h] [event]")
 
 
-def test_shell_does_not_mind_a_reader_that_is_gone(live: World) -> None:
-    """Where the reader of a pipe has read enough, as `head` has, there is no trace, and the refresh stands."""
+def test_shell_does_not_mind_a_reader_that_is_gone(live_world: World) -> None:
+    """If the reader of a pipe stops early, as `head` does, there is no traceback, and the refresh is done."""
     reader, writer = os.pipe()
     os.close(reader)
-    command, env = [sys.executable, "-m", "handler", "events/refresh.json"], machine(**live.environment())
+    command = [sys.executable, "-m", "handler", "events/refresh.json"]
+    env = machine(**live_world.environment())
     with os.fdopen(writer, "wb") as gone:
         done = subprocess.run(
             command, cwd=ROOT, env=env, stdout=gone, stderr=subprocess.PIPE, text=True, timeout=60, check=False
         )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert live.consume() == 200
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert live_world.consume() == 200
 
 
 def test_bad_environment_is_one_message_that_names_each_variable() -> None:
-    """All problems are told at once, by the variables' names, and without their values."""
+    """One message names all variables that are wrong, without their values."""
     bad = {
         "TOKEN_URL": "http://user:canary@vendor.example/oauth/token?x=canary",
         "CLIENT_AUTH": "canary",
@@ -115,7 +121,8 @@ def test_bad_environment_is_one_message_that_names_each_variable() -> None:
         "WRITE_RESERVE_SECONDS": "60",
     }
     done = shell(["-m", "handler", "events/refresh.json"], machine(**bad))
-    assert (done.returncode, done.stdout) == (1, "")
+    assert done.returncode == 1
+    assert done.stdout == ""
     [line] = done.stderr.splitlines()
     assert line.startswith("ConfigurationError: ")
     assert [name for name in (*bad, "CREDENTIALS_SECRET_ID", "TOKEN_SECRET_ID") if name not in line] == []
@@ -139,27 +146,30 @@ for _ in range(2):
 
 
 @pytest.mark.parametrize(("is_fit", "made"), [(True, "1\n"), (False, "0\n")])
-def test_client_is_made_while_the_process_starts(live: World, is_fit: bool, made: str) -> None:
-    """Lambda gives a whole processor only until the module is loaded; unfit settings are for the run to tell."""
+def test_client_is_made_while_the_process_starts(live_world: World, is_fit: bool, made: str) -> None:
+    """Lambda gives a whole processor only during the start. Unfit settings do not fail the start, but the run."""
     code = "from handler.app import this_process; print(this_process.cache_info().currsize)"
-    done = shell(["-c", code], machine(**(live.environment() if is_fit else {})))
-    assert (done.returncode, done.stdout, done.stderr) == (0, made, "")
+    done = shell(["-c", code], machine(**(live_world.environment() if is_fit else {})))
+    assert done.returncode == 0
+    assert done.stdout == made
+    assert done.stderr == ""
 
 
-def test_deployed_handler_keeps_its_process_and_its_service_name(live: World) -> None:
-    """`handler.app.lambda_handler` reads the environment once, and names the service as Powertools is told."""
-    env = machine(**live.environment(), POWERTOOLS_SERVICE_NAME="another-service")
+def test_deployed_handler_keeps_its_process_and_its_service_name(live_world: World) -> None:
+    """`handler.app.lambda_handler` reads the environment once, and uses Powertools' variable for the service name."""
+    env = machine(**live_world.environment(), POWERTOOLS_SERVICE_NAME="another-service")
     done = shell(["-c", LAMBDA], env)
     lines: list[dict[str, Any]] = [json.loads(line) for line in done.stdout.splitlines()]
     assert [line["outcome"] for line in lines if "outcome" in line] == ["refreshed", "kept"]
     assert {line["service"] for line in lines if "_aws" in line} == {"another-service"}
-    assert (done.returncode, done.stderr) == (0, "")
-    assert not secrets_in(done.stdout, live)
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert not secrets_in(done.stdout, live_world)
 
 
-def test_bad_environment_is_told_again_at_the_next_call_of_a_warm_process(live: World) -> None:
-    """A configuration that failed is not remembered: each call says so, with its metric."""
-    done = shell(["-c", LAMBDA], machine(**live.environment(TOKEN_URL="")))
+def test_bad_environment_is_told_again_at_the_next_call_of_a_warm_process(live_world: World) -> None:
+    """A failed configuration is not cached: each call fails with the error and its metric."""
+    done = shell(["-c", LAMBDA], machine(**live_world.environment(TOKEN_URL="")))
     lines: list[dict[str, Any]] = [json.loads(line) for line in done.stdout.splitlines()]
     assert [line["error"] for line in lines if "error" in line and "level" not in line] == ["ConfigurationError"] * 2
     counted = [line for line in lines if "_aws" in line]

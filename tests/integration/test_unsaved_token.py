@@ -45,7 +45,7 @@ from tests.integration.traffic import (
 
 
 def test_token_that_could_not_be_saved_is_published_by_the_next_run(world: World) -> None:
-    """The warm process keeps it; its next run publishes it at once, under a claim for no client, and asks nobody."""
+    """The next run of the warm process publishes the token at once, under a claim for no client, and asks nobody."""
     keeper = world.keeper()
     held = leave_token_unsaved(world, keeper)
     assert metrics(world) == {"TokenSecondsRemaining": 0, "Failed": 1}
@@ -53,11 +53,15 @@ def test_token_that_could_not_be_saved_is_published_by_the_next_run(world: World
     began = now(world)
     with record_traffic(world) as traffic:
         result = world.invoke(keeper=keeper)
-    assert (outcome_and_reason(result), result["client_id"]) == (("recovered", "unsaved"), BLUE)
-    assert (traffic.vendor, now(world), world.token()["access_token"]) == ([], began, held)
+    assert outcome_and_reason(result) == ("recovered", "unsaved")
+    assert result["client_id"] == BLUE
+    assert traffic.vendor == []
+    assert now(world) == began
+    assert world.token()["access_token"] == held
     assert [claim["lock"]["client_id"] for claim in traffic.claims] == [None]
     assert ledger(world)["slots"] == {BLUE: slot(world.token()["acquired_at"] + INTERVAL, "limit_interval")}
-    assert (ledger(world)["lock"], ledger(world)["failures"]) == (None, 0)
+    assert ledger(world)["lock"] is None
+    assert ledger(world)["failures"] == 0
     with record_traffic(world) as traffic:
         assert outcome_and_reason(world.invoke(keeper=keeper)) == ("kept", "fresh")
     assert traffic.operations == ["BatchGetSecretValue"]
@@ -65,7 +69,7 @@ def test_token_that_could_not_be_saved_is_published_by_the_next_run(world: World
 
 
 def test_token_that_could_not_be_saved_is_lost_to_another_process(world: World) -> None:
-    """A new process waits the lock out, asks and is refused; it takes the suspicion at its word."""
+    """A new process waits until the lock lapses, asks and is refused; the suspicion explains the refusal."""
     leave_token_unsaved(world, world.keeper())
     with pytest.raises(RateLimited):
         world.invoke()
@@ -74,16 +78,17 @@ def test_token_that_could_not_be_saved_is_lost_to_another_process(world: World) 
 
 
 def test_unsaved_token_waits_for_its_process_through_further_failures(world: World) -> None:
-    """A second run that can't save it either keeps it too."""
+    """The process keeps the token if a second run can't save it either."""
     keeper = world.keeper()
     held = leave_token_unsaved(world, keeper)
     assert leave_token_unsaved(world, keeper) == held
     assert outcome_and_reason(world.invoke(keeper=keeper)) == ("recovered", "unsaved")
-    assert (world.token()["access_token"], len(world.vendor.requests)) == (held, 1)
+    assert world.token()["access_token"] == held
+    assert len(world.vendor.requests) == 1
 
 
 def test_unsaved_token_replaces_an_older_one_of_its_client(world: World) -> None:
-    """A token in its window is replaced by the one that was acquired for that."""
+    """The unsaved token replaces the token in its window that it was acquired for."""
     acquire_token(world, INTERVAL)
     keeper = world.keeper()
     held = leave_token_unsaved(world, keeper)
@@ -93,7 +98,7 @@ def test_unsaved_token_replaces_an_older_one_of_its_client(world: World) -> None
 
 
 def test_unsaved_token_is_dropped_for_a_newer_one_of_its_client(world: World) -> None:
-    """What another process has published since is newer, and stays."""
+    """A token that another process has published meanwhile is newer, and stays."""
     keeper = world.keeper()
     leave_token_unsaved(world, keeper)
     world.clock.advance(INTERVAL)
@@ -102,11 +107,12 @@ def test_unsaved_token_is_dropped_for_a_newer_one_of_its_client(world: World) ->
     assert outcome_and_reason(world.invoke(keeper=keeper)) == ("kept", "fresh")
     with record_traffic(world) as traffic:
         assert outcome_and_reason(world.invoke(keeper=keeper)) == ("kept", "fresh")
-    assert (traffic.operations, world.token()) == (["BatchGetSecretValue"], newer)
+    assert traffic.operations == ["BatchGetSecretValue"]
+    assert world.token() == newer
 
 
 def test_unsaved_token_is_dropped_when_it_expires(world: World) -> None:
-    """A day later the process acquires like any other."""
+    """A day later the process acquires like any other process."""
     keeper = world.keeper()
     held = leave_token_unsaved(world, keeper)
     world.clock.advance(DAY)
@@ -114,23 +120,23 @@ def test_unsaved_token_is_dropped_when_it_expires(world: World) -> None:
     assert world.token()["access_token"] != held
 
 
-def test_unsaved_token_that_expires_is_forgotten(pair: World) -> None:
-    """A reserve that is worth nothing any more costs no further calls."""
-    keeper = pair.keeper()
-    pair.vendor.script(REFUSED)
-    leave_token_unsaved(pair, keeper)
-    pair.clock.advance(HOUR)
-    pair.invoke()
-    pair.clock.advance(INTERVAL)
-    pair.invoke()
-    pair.clock.advance(3 * HOUR)
-    with record_traffic(pair) as traffic:
-        assert outcome_and_reason(pair.invoke(keeper=keeper)) == ("kept", "fresh")
+def test_unsaved_token_that_expires_is_forgotten(world_with_standby: World) -> None:
+    """An expired token in the process costs no further calls."""
+    keeper = world_with_standby.keeper()
+    world_with_standby.vendor.script(REFUSED)
+    leave_token_unsaved(world_with_standby, keeper)
+    world_with_standby.clock.advance(HOUR)
+    world_with_standby.invoke()
+    world_with_standby.clock.advance(INTERVAL)
+    world_with_standby.invoke()
+    world_with_standby.clock.advance(3 * HOUR)
+    with record_traffic(world_with_standby) as traffic:
+        assert outcome_and_reason(world_with_standby.invoke(keeper=keeper)) == ("kept", "fresh")
     assert traffic.operations == ["BatchGetSecretValue"]
 
 
 def test_token_that_was_saved_unheard_is_not_saved_again(world: World) -> None:
-    """Where every answer of the publication was an error and the token is out all the same, the next run sees it."""
+    """If the publication succeeded although every answer was an error, the next run finds the token."""
     keeper = world.keeper()
     fail_publishes(world, fault=AwsFault("EncryptionFailure", processed=True))
     with pytest.raises(StoreError):
@@ -138,11 +144,12 @@ def test_token_that_was_saved_unheard_is_not_saved_again(world: World) -> None:
     world.secrets.on_call = None
     with record_traffic(world) as traffic:
         assert outcome_and_reason(world.invoke(keeper=keeper)) == ("kept", "fresh")
-    assert (traffic.operations, world.consume()) == (["BatchGetSecretValue"], 200)
+    assert traffic.operations == ["BatchGetSecretValue"]
+    assert world.consume() == 200
 
 
 def test_unsaved_token_of_a_forced_refresh_is_published_although_none_is_due(clock: Clock) -> None:
-    """What was acquired is not left behind because the older token is still fresh."""
+    """The unsaved token is published even though the older token is still fresh."""
     with world_with_vendor(clock, interval=0) as world:
         acquire_token(world, HOUR, **NO_LIMIT)
         keeper = world.keeper(**NO_LIMIT)
@@ -154,54 +161,59 @@ def test_unsaved_token_of_a_forced_refresh_is_published_although_none_is_due(clo
         assert world.token()["access_token"] == world.vendor.issued[1].token
 
 
-def test_unsaved_token_of_the_primary_replaces_the_standbys(pair: World) -> None:
-    """The standby stepped in meanwhile; the primary's token, with nearly all of its life left, is better."""
-    keeper = pair.keeper()
-    held = leave_token_unsaved(pair, keeper)
-    assert pair.invoke()["client_id"] == GREEN
-    with record_traffic(pair) as traffic:
-        assert outcome_and_reason(pair.invoke(keeper=keeper)) == ("recovered", "unsaved")
-    assert (pair.token()["access_token"], traffic.vendor) == (held, [])
+def test_unsaved_token_of_the_primary_replaces_the_standbys(world_with_standby: World) -> None:
+    """If the standby's token was published meanwhile, the primary's unsaved token replaces it."""
+    keeper = world_with_standby.keeper()
+    held = leave_token_unsaved(world_with_standby, keeper)
+    assert world_with_standby.invoke()["client_id"] == GREEN
+    with record_traffic(world_with_standby) as traffic:
+        assert outcome_and_reason(world_with_standby.invoke(keeper=keeper)) == ("recovered", "unsaved")
+    assert world_with_standby.token()["access_token"] == held
+    assert traffic.vendor == []
 
 
-def test_unsaved_token_of_the_standby_does_not_replace_the_primarys(pair: World) -> None:
-    """The primary's token is good and has life enough; the standby's stays in reserve."""
-    keeper = pair.keeper()
-    pair.vendor.script(REFUSED)
-    leave_token_unsaved(pair, keeper)
-    pair.clock.advance(HOUR)
-    assert pair.invoke()["client_id"] == BLUE
-    primarys = pair.token()
-    assert outcome_and_reason(pair.invoke(keeper=keeper)) == ("kept", "fresh")
-    assert pair.token() == primarys
+def test_unsaved_token_of_the_standby_does_not_replace_the_primarys(world_with_standby: World) -> None:
+    """If the primary's token is good and has enough life, the standby's token stays in the process."""
+    keeper = world_with_standby.keeper()
+    world_with_standby.vendor.script(REFUSED)
+    leave_token_unsaved(world_with_standby, keeper)
+    world_with_standby.clock.advance(HOUR)
+    assert world_with_standby.invoke()["client_id"] == BLUE
+    primarys = world_with_standby.token()
+    assert outcome_and_reason(world_with_standby.invoke(keeper=keeper)) == ("kept", "fresh")
+    assert world_with_standby.token() == primarys
 
 
 @pytest.mark.parametrize(("left", "outcome"), [(8_999, "recovered"), (9_001, "waiting")])
-def test_unsaved_token_of_the_standby_replaces_a_short_lived_one(pair: World, left: int, outcome: str) -> None:
-    """With less than STANDBY_BELOW_SECONDS left the primary's token gives way to the standby's with more."""
-    keeper = pair.keeper()
-    pair.vendor.script(REFUSED)
-    held = leave_token_unsaved(pair, keeper)
-    write(pair, another_runs_token(pair, expires_at=now(pair) + left), CURRENT)
-    write_ledger(pair, slots={BLUE: slot(now(pair) + HOUR, "rate_limited")})
-    assert pair.invoke(keeper=keeper)["outcome"] == outcome
-    assert (pair.token()["access_token"] == held) == (outcome == "recovered")
+def test_unsaved_token_of_the_standby_replaces_a_short_lived_one(
+    world_with_standby: World, left: int, outcome: str
+) -> None:
+    """The standby's token replaces one that has less than STANDBY_BELOW_SECONDS left, and less than its own."""
+    keeper = world_with_standby.keeper()
+    world_with_standby.vendor.script(REFUSED)
+    held = leave_token_unsaved(world_with_standby, keeper)
+    write(
+        world_with_standby, another_runs_token(world_with_standby, expires_at=now(world_with_standby) + left), CURRENT
+    )
+    write_ledger(world_with_standby, slots={BLUE: slot(now(world_with_standby) + HOUR, "rate_limited")})
+    assert world_with_standby.invoke(keeper=keeper)["outcome"] == outcome
+    assert (world_with_standby.token()["access_token"] == held) == (outcome == "recovered")
 
 
-def test_unsaved_token_that_is_worse_does_not_replace_a_short_lived_one(pair: World) -> None:
-    """A token that replaces another client's short-lived one must have more life left than that one."""
-    keeper = pair.keeper()
-    pair.vendor.script(REFUSED, Fault.edited({"expires_in": 6_000}))
-    leave_token_unsaved(pair, keeper)
-    current = another_runs_token(pair, expires_at=now(pair) + 7_000)
-    write(pair, current, CURRENT)
-    write_ledger(pair, slots={BLUE: slot(now(pair) + HOUR, "rate_limited")})
-    assert pair.invoke(keeper=keeper)["outcome"] == "waiting"
-    assert pair.token() == current
+def test_unsaved_token_that_is_worse_does_not_replace_a_short_lived_one(world_with_standby: World) -> None:
+    """The standby's token does not replace a short-lived one that has more life left than it."""
+    keeper = world_with_standby.keeper()
+    world_with_standby.vendor.script(REFUSED, Fault.edited({"expires_in": 6_000}))
+    leave_token_unsaved(world_with_standby, keeper)
+    current = another_runs_token(world_with_standby, expires_at=now(world_with_standby) + 7_000)
+    write(world_with_standby, current, CURRENT)
+    write_ledger(world_with_standby, slots={BLUE: slot(now(world_with_standby) + HOUR, "rate_limited")})
+    assert world_with_standby.invoke(keeper=keeper)["outcome"] == "waiting"
+    assert world_with_standby.token() == current
 
 
 def test_unsaved_token_waits_while_everybody_backs_off(world: World) -> None:
-    """Nobody claims before `retry_at`, not even for a token at hand; afterwards it is published."""
+    """Nobody claims before `retry_at`, not even for an unsaved token. After that it is published."""
     keeper = world.keeper()
     held = leave_token_unsaved(world, keeper)
     write_ledger(world, failures=3, retry_at=now(world) + 100)
@@ -214,7 +226,7 @@ def test_unsaved_token_waits_while_everybody_backs_off(world: World) -> None:
 
 
 def test_unsaved_token_waits_for_another_runs_lock(world: World) -> None:
-    """A lock under which this process did not acquire its token is another's."""
+    """The process waits for a lock if it is not the one under which it acquired its token."""
     keeper = world.keeper()
     leave_token_unsaved(world, keeper)
     write_ledger(world, lock=another_runs_lock(world, remaining=30))

@@ -20,7 +20,8 @@ from local.faults import Fault
 from local.vendor import OMITTED, Vendor
 
 NOW = 1_700_000_000
-INTERVAL, LIFETIME = 72_000, 86_400
+INTERVAL = 72_000
+LIFETIME = 86_400
 FOREVER = 80_000.0
 CLIENTS = {"client-a": "secret-a-canary", "client-b": "secret-b-canary"}
 LIMIT_MESSAGE = "Client tango-client client-a has exceeded the daily rate limit"
@@ -85,10 +86,18 @@ def test_issues_a_token_and_records_it(vendor: Vendor, http: requests.Session) -
         "expires_in": LIFETIME,
         "scope": "raas.all",
     }
-    [issued], [request] = vendor.issued, vendor.requests
-    assert (issued.client_id, issued.token, issued.at, issued.expires_at) == ("client-a", token, NOW, NOW + LIFETIME)
-    assert (request.at, request.client_id, request.status, request.issued) == (NOW, "client-a", 200, True)
-    assert (request.error, request.fault) == (None, None)
+    [issued] = vendor.issued
+    [request] = vendor.requests
+    assert issued.client_id == "client-a"
+    assert issued.token == token
+    assert issued.at == NOW
+    assert issued.expires_at == NOW + LIFETIME
+    assert request.at == NOW
+    assert request.client_id == "client-a"
+    assert request.status == 200
+    assert request.issued is True
+    assert request.error is None
+    assert request.fault is None
 
 
 def test_a_jwt_says_whose_it_is_and_when_it_ends(vendor: Vendor, http: requests.Session) -> None:
@@ -96,7 +105,9 @@ def test_a_jwt_says_whose_it_is_and_when_it_ends(vendor: Vendor, http: requests.
     header, payload, signature = ask(http, vendor).json()["access_token"].split(".")
     claims = json.loads(base64.urlsafe_b64decode(payload + "=="))
     assert json.loads(base64.urlsafe_b64decode(header + "=="))["alg"]
-    assert (claims["sub"], claims["iat"], claims["exp"]) == ("client-a", NOW, NOW + LIFETIME)
+    assert claims["sub"] == "client-a"
+    assert claims["iat"] == NOW
+    assert claims["exp"] == NOW + LIFETIME
     assert len(signature) > 40
 
 
@@ -111,7 +122,8 @@ def test_opaque_tokens_have_no_parts(clock: Clock, http: requests.Session) -> No
 
 def test_accepts_basic_credentials(clock: Clock, http: requests.Session) -> None:
     """HTTP Basic works as in RFC 6749 section 2.3.1, its two parts form-encoded."""
-    client_id, secret = "id:with/odd chars", "se+cret:%&ü"
+    client_id = "id:with/odd chars"
+    secret = "se+cret:%&ü"
     pair = f"{quote_plus(client_id)}:{quote_plus(secret)}"
     basic = {"Authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
     with Vendor(clock, {client_id: secret}) as vendor:
@@ -125,7 +137,8 @@ def test_a_malformed_basic_header_is_an_unknown_client(vendor: Vendor, http: req
     """Credentials that can't be read are refused, and nothing of them becomes a recorded client id."""
     form = {"grant_type": "client_credentials"}
     answer = http.post(vendor.token_url, data=form, headers={"Authorization": value}, timeout=10)
-    assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")
+    assert answer.status_code == 401
+    assert answer.json()["error"] == "invalid_client"
     assert vendor.requests[0].client_id is None
 
 
@@ -134,7 +147,8 @@ def test_audience_and_scope_may_be_missing(vendor: Vendor, http: requests.Sessio
     form = form_of() | {"scope": ""}
     del form["audience"]
     answer = http.post(vendor.token_url, data=form, timeout=10)
-    assert (answer.status_code, answer.json()["scope"]) == (200, "raas.all")
+    assert answer.status_code == 200
+    assert answer.json()["scope"] == "raas.all"
 
 
 @pytest.mark.parametrize(
@@ -153,16 +167,20 @@ def test_refuses_what_is_wrong(
 ) -> None:
     """Wrong credentials get 401, a wrong grant 400, and neither spends the slot."""
     answer = ask(http, vendor, **changes)
-    assert (answer.status_code, answer.json()["error"]) == (status, error)
+    assert answer.status_code == status
+    assert answer.json()["error"] == error
     [request] = vendor.requests
-    assert (request.status, request.issued, request.error) == (status, False, error)
+    assert request.status == status
+    assert request.issued is False
+    assert request.error == error
     assert ask(http, vendor).status_code == 200
 
 
 def test_wants_a_form(vendor: Vendor, http: requests.Session) -> None:
     """A body that is no form gets 415 with a JSON error."""
     answer = http.post(vendor.token_url, json={"grant_type": "client_credentials"}, timeout=10)
-    assert (answer.status_code, answer.json()["error"]) == (415, "unsupported_media_type")
+    assert answer.status_code == 415
+    assert answer.json()["error"] == "unsupported_media_type"
 
 
 def test_refuses_a_repeated_parameter(vendor: Vendor, http: requests.Session) -> None:
@@ -437,7 +455,9 @@ def test_a_cut_connection(vendor: Vendor, http: requests.Session, issues: bool, 
     with pytest.raises(requests.ConnectionError, match=error):
         ask(http, vendor)
     [request] = vendor.requests
-    assert (request.status, request.issued, request.fault) == (0, issues, "cut")
+    assert request.status == 0
+    assert request.issued == issues
+    assert request.fault == "cut"
     assert ask(http, vendor).status_code == (400 if issues else 200)
 
 
@@ -447,9 +467,12 @@ def test_a_server_error_may_spend_the_slot(vendor: Vendor, http: requests.Sessio
     headers = {"content-type": "text/html", "retry-after": 30}
     vendor.script(Fault.answer(503, "<h1>down</h1>", issues=issues, headers=headers))
     answer = ask(http, vendor)
-    assert (answer.status_code, answer.text, answer.headers["Retry-After"]) == (503, "<h1>down</h1>", "30")
+    assert answer.status_code == 503
+    assert answer.text == "<h1>down</h1>"
+    assert answer.headers["Retry-After"] == "30"
     assert answer.headers["Content-Type"] == "text/html"
-    assert (vendor.requests[0].status, vendor.requests[0].issued) == (503, issues)
+    assert vendor.requests[0].status == 503
+    assert vendor.requests[0].issued == issues
     assert ask(http, vendor).status_code == (400 if issues else 200)
 
 
@@ -458,11 +481,9 @@ def test_429(vendor: Vendor, http: requests.Session, headers: dict[str, object] 
     """A 429 comes with or without Retry-After."""
     vendor.script(Fault.answer(429, {"error": "slow_down"}, headers=headers))
     answer = ask(http, vendor)
-    assert (answer.status_code, answer.json(), answer.headers.get("Retry-After")) == (
-        429,
-        {"error": "slow_down"},
-        expected,
-    )
+    assert answer.status_code == 429
+    assert answer.json() == {"error": "slow_down"}
+    assert answer.headers.get("Retry-After") == expected
 
 
 @pytest.mark.parametrize("status", [302, 307])
@@ -470,7 +491,8 @@ def test_redirects(vendor: Vendor, http: requests.Session, status: int) -> None:
     """A redirect has its Location and no body."""
     vendor.script(Fault.answer(status, headers={"Location": "http://127.0.0.1:9/elsewhere"}))
     answer = ask(http, vendor)
-    assert (answer.status_code, answer.headers["Location"]) == (status, "http://127.0.0.1:9/elsewhere")
+    assert answer.status_code == status
+    assert answer.headers["Location"] == "http://127.0.0.1:9/elsewhere"
 
 
 @pytest.mark.parametrize(
@@ -489,7 +511,8 @@ def test_raw_bodies(vendor: Vendor, http: requests.Session, body: object, expect
     """Any body can stand in a 200, without a content type too."""
     vendor.script(Fault.answer(200, body, headers={"Content-Type": None}))
     answer = ask(http, vendor)
-    assert (answer.status_code, answer.content) == (200, expected)
+    assert answer.status_code == 200
+    assert answer.content == expected
     assert "Content-Type" not in answer.headers
 
 
@@ -569,7 +592,8 @@ def test_a_refusal_can_be_covered(vendor: Vendor, http: requests.Session) -> Non
     ask(http, vendor)
     vendor.script(Fault.answer(502, issues=True))
     assert ask(http, vendor).status_code == 502
-    assert (vendor.requests[1].issued, vendor.requests[1].error) == (False, "rate_limited")
+    assert vendor.requests[1].issued is False
+    assert vendor.requests[1].error == "rate_limited"
 
 
 def test_scripted_faults_go_before_an_outage(vendor: Vendor, http: requests.Session) -> None:
@@ -612,7 +636,8 @@ def test_hooks_see_each_moment(vendor: Vendor, http: requests.Session) -> None:
 @pytest.mark.parametrize("fault", [Fault.late(FOREVER), Fault.drip(FOREVER), Fault.drip(FOREVER, headers=True)])
 def test_stop_ends_a_wait(clock: Clock, fault: Fault) -> None:
     """`stop` returns at once in the middle of a fault, its client sees the end, and no thread is left."""
-    before, issued = set(threading.enumerate()), threading.Event()
+    before = set(threading.enumerate())
+    issued = threading.Event()
     with ThreadPoolExecutor(1) as pool:
         vendor = Vendor(clock, CLIENTS).start()
         vendor.script(fault)
@@ -639,7 +664,8 @@ def test_stop_ends_idle_connections(vendor: Vendor) -> None:
 
 def test_stop_and_start_keep_the_state(vendor: Vendor, http: requests.Session) -> None:
     """A stopped vendor refuses connections; started again it has the same address, tokens and limits."""
-    token, url = ask(http, vendor).json()["access_token"], vendor.url
+    token = ask(http, vendor).json()["access_token"]
+    url = vendor.url
     vendor.stop()
     vendor.stop()
     with pytest.raises(requests.ConnectionError, match="refused"):
@@ -759,7 +785,9 @@ def test_refuses_to_be_steered_wrongly(
     answer = http.post(f"{vendor.url}/_emulator", data=json.dumps(document), timeout=10)
     assert answer.status_code == 400
     assert message in answer.json()["error_description"]
-    assert (clock.now(), vendor.outage, vendor.describe()["script"]) == (NOW, None, [])
+    assert clock.now() == NOW
+    assert vendor.outage is None
+    assert vendor.describe()["script"] == []
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 100_000])
