@@ -29,7 +29,7 @@ def world(clock: Clock) -> Iterator[World]:
 
 
 @pytest.fixture
-def world_with_standby(clock: Clock) -> Iterator[World]:
+def standby_world(clock: Clock) -> Iterator[World]:
     """The same with a standby credential."""
     with World(clock) as made:
         yield made

@@ -1,4 +1,7 @@
-"""States of the world that several test files arrange, and runs that end with a certain outcome."""
+"""Worlds in a certain state, and runs with a certain outcome, that several test files use.
+
+Each function arranges what its name says. The first five also run the function and return its result.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +54,8 @@ def due(world: World) -> Json:
 
 def status(world: World) -> Json:
     acquire_token(world)
-    return {key: value for key, value in world.invoke(STATUS).items() if key in RESULT_TYPES}
+    answer = world.invoke(STATUS)
+    return {key: answer[key] for key in RESULT_TYPES}
 
 
 def expired(world: World) -> None:
@@ -68,9 +72,9 @@ def client_changed(world: World) -> None:
 
 
 def config_changed(world: World) -> None:
-    write(
-        world, another_runs_token(world, audience="https://other.example/", acquired_at=now(world) - INTERVAL), CURRENT
-    )
+    acquired_at = now(world) - INTERVAL
+    token = another_runs_token(world, audience="https://other.example/", acquired_at=acquired_at)
+    write(world, token, CURRENT)
 
 
 def previous(world: World) -> None:
@@ -101,7 +105,12 @@ def limited_with_a_token(world: World) -> None:
 
 
 def refused(world: World) -> None:
-    write_ledger(world, slots={BLUE: slot(now(world) + HOUR, "credentials_refused", 0, credentials_version(world))})
+    closed = slot(
+        not_before=now(world) + HOUR,
+        reason="credentials_refused",
+        credentials_version=credentials_version(world),
+    )
+    write_ledger(world, slots={BLUE: closed})
 
 
 def backing_off(world: World) -> None:

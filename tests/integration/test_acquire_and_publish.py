@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
-from handler.errors import (
-    StoreError,
-    VendorUnreachable,
-)
+from handler.errors import StoreError, VendorUnreachable
 from local.secrets_manager import CUT, LOST_ANSWER, AwsFault
 from local.world import TOKEN_SECRET, World
 from tests.integration.helpers import (
@@ -77,23 +76,23 @@ def test_publication_is_repeated_under_the_same_id_and_bytes(world: World) -> No
     puts = [call.params for call in traffic.publishes]
     assert len(puts) == 4
     assert len({(put["ClientRequestToken"], put["SecretString"]) for put in puts}) == 1
-    pauses = [after.at - before.at for before, after in zip(traffic.publishes, traffic.publishes[1:], strict=False)]
+    pauses = [later.at - earlier.at for earlier, later in pairwise(traffic.publishes)]
     assert pauses == sorted(pauses)
     assert pauses[0] > 0
     assert now(world) - began < MINUTE
 
 
-@pytest.mark.parametrize(("timeout", "longest"), [(420, 150), (60, 58)])
-def test_write_never_outlives_its_lock_nor_the_run(world: World, timeout: int, longest: int) -> None:
+@pytest.mark.parametrize(("timeout", "max_seconds"), [(420, 150), (60, 58)])
+def test_write_never_outlives_its_lock_nor_the_run(world: World, timeout: int, max_seconds: int) -> None:
     """The last attempt is made half a minute before the lock lapses, or two seconds before the run ends."""
     fail_publishes(world)
     began = now(world)
     with record_traffic(world) as traffic, pytest.raises(StoreError):
         world.invoke(timeout=timeout)
     times = [call.at - began for call in traffic.publishes]
-    assert longest - 10 <= times[-1] <= longest
+    assert max_seconds - 10 <= times[-1] <= max_seconds
     assert len(times) < 30
-    assert now(world) - began <= longest
+    assert now(world) - began <= max_seconds
 
 
 def test_publication_has_the_reserve_after_a_long_acquire(world: World) -> None:
@@ -138,7 +137,8 @@ def test_publication_closes_the_slot_and_clears_failures(world: World) -> None:
 )
 def test_lost_answer_of_aws_changes_nothing(world: World, operation: str, number: int, fault: AwsFault) -> None:
     """One token is acquired and published, whether AWS processed the unanswered call or never received it."""
-    world.secrets.fail(operation, *[None] * (number - 1), fault)
+    calls_before = [None] * (number - 1)
+    world.secrets.fail(operation, *calls_before, fault)
     assert outcome_and_reason(world.invoke()) == ("refreshed", "missing")
     assert [request.issued for request in world.vendor.requests] == [True]
     assert len(world.secrets.versions(TOKEN_SECRET)) == 3

@@ -7,11 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from handler.errors import (
-    Busy,
-    ConfigurationError,
-    StoreError,
-)
+from handler.errors import Busy, ConfigurationError, StoreError
 from local.world import TOKEN_SECRET, World
 from tests.integration.helpers import (
     BLUE,
@@ -32,12 +28,7 @@ from tests.integration.helpers import (
     write,
     write_ledger,
 )
-from tests.integration.traffic import (
-    do_at_calls,
-    is_claim,
-    once,
-    record_traffic,
-)
+from tests.integration.traffic import do_at_calls, is_claim, once, record_traffic
 
 
 def test_ledger_is_read_only_when_a_refresh_is_due_and_before_the_secrets(world: World) -> None:
@@ -87,11 +78,16 @@ def test_first_claim_takes_the_label_from_nobody(world: World) -> None:
 
 def test_lock_says_who_holds_it_for_whom_and_until_when(world: World) -> None:
     """While the vendor is asked, the ledger contains this run's lock with its keys and times."""
-    held: list[Json] = []
-    world.vendor.on_request = lambda moment: held.append(ledger(world)) if moment == "received" else None
+    locks: list[Json] = []
+
+    def note_lock(moment: str) -> None:
+        if moment == "received":
+            locks.append(ledger(world)["lock"])
+
+    world.vendor.on_request = note_lock
     acquire_token(world, INTERVAL)
     world.invoke()
-    first, second = (one["lock"] for one in held)
+    [first, second] = locks
     assert second == {
         "run_id": second["run_id"],
         "client_id": BLUE,
@@ -140,15 +136,20 @@ def test_run_that_comes_while_the_vendor_is_asked_does_not_ask(world: World, mom
     assert len(world.vendor.requests) == 1
 
 
-def overtaken(world: World, times: int) -> Callable[[], object]:
-    """Return a function that moves the ledger's label to another version, in its first `times` calls."""
-    left = iter(range(times))
-    return lambda: next(left, None) is not None and write_ledger(world)
+def write_ledger_in_first_calls(world: World, times: int) -> Callable[[], None]:
+    """Return a function that writes another ledger in its first `times` calls, so that a claim comes too late."""
+    remaining = iter(range(times))
+
+    def write_if_any_remain() -> None:
+        if next(remaining, None) is not None:
+            write_ledger(world)
+
+    return write_if_any_remain
 
 
 def test_run_that_loses_every_race_is_busy(world: World) -> None:
     """After five lost claims the run gives up. It never asks without a claim."""
-    do_at_calls(world, is_claim, overtaken(world, 100))
+    do_at_calls(world, is_claim, write_ledger_in_first_calls(world, 100))
     with record_traffic(world) as traffic, pytest.raises(Busy) as caught:
         world.invoke()
     assert caught.value.retryable
@@ -158,7 +159,7 @@ def test_run_that_loses_every_race_is_busy(world: World) -> None:
 
 def test_run_that_loses_four_races_may_win_the_fifth(world: World) -> None:
     """After a lost claim the run reads everything again, and claims again."""
-    do_at_calls(world, is_claim, overtaken(world, 4))
+    do_at_calls(world, is_claim, write_ledger_in_first_calls(world, 4))
     with record_traffic(world) as traffic:
         assert outcome_and_reason(world.invoke()) == ("refreshed", "missing")
     assert len(traffic.claims) == 5
@@ -169,7 +170,8 @@ def test_run_that_loses_four_races_may_win_the_fifth(world: World) -> None:
 def test_lost_race_is_decided_again(world: World) -> None:
     """If the run that won the race then publishes, this run finds its token."""
     write(world, SEED, CURRENT)
-    do_at_calls(world, is_claim, once(lambda: write(world, another_runs_token(world), CURRENT, LEDGER)))
+    publish_by_another_run = once(lambda: write(world, another_runs_token(world), CURRENT, LEDGER))
+    do_at_calls(world, is_claim, publish_by_another_run)
     assert outcome_and_reason(world.invoke()) == ("kept", "fresh")
     assert world.vendor.requests == []
 
@@ -191,12 +193,11 @@ def test_slow_claim_is_released(world: World) -> None:
 def test_claim_counts_from_its_own_moment(world: World) -> None:
     """The lock and the time to acquire start when the claim is made, not when the reads started."""
     write(world, SEED, CURRENT)
-    reads_previous = once(lambda: world.clock.advance(70))
-    do_at_calls(
-        world,
-        lambda operation, params: operation == "GetSecretValue" and params["VersionStage"] == PREVIOUS,
-        reads_previous,
-    )
+
+    def reads_previous(operation: str, params: Json) -> bool:
+        return operation == "GetSecretValue" and params["VersionStage"] == PREVIOUS
+
+    do_at_calls(world, reads_previous, once(lambda: world.clock.advance(70)))
     began = now(world)
     with record_traffic(world) as traffic:
         assert outcome_and_reason(world.invoke()) == ("refreshed", "missing")
@@ -210,7 +211,12 @@ def test_claim_that_took_half_of_the_time_goes_on(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("timeout", "settings"), [(39, {}), (34, {"ACQUIRE_TIMEOUT_SECONDS": "5"}), (69, {"WRITE_RESERVE_SECONDS": "60"})]
+    ("timeout", "settings"),
+    [
+        (39, {}),
+        (34, {"ACQUIRE_TIMEOUT_SECONDS": "5"}),
+        (69, {"WRITE_RESERVE_SECONDS": "60"}),
+    ],
 )
 def test_run_that_is_too_short_claims_nothing(world: World, timeout: int, settings: dict[str, str]) -> None:
     """It is a configuration mistake if a run's time can't cover the reserve and a short acquire."""
@@ -223,11 +229,14 @@ def test_run_that_is_too_short_claims_nothing(world: World, timeout: int, settin
 
 
 @pytest.mark.parametrize(
-    ("timeout", "settings"), [(40, {}), (35, {"ACQUIRE_TIMEOUT_SECONDS": "5"}), (70, {"WRITE_RESERVE_SECONDS": "60"})]
+    ("timeout", "settings"),
+    [
+        (40, {}),
+        (35, {"ACQUIRE_TIMEOUT_SECONDS": "5"}),
+        (70, {"WRITE_RESERVE_SECONDS": "60"}),
+    ],
 )
 def test_run_that_is_just_long_enough_refreshes(world: World, timeout: int, settings: dict[str, str]) -> None:
     """The reserve and ten seconds are enough, or the reserve and all of a shorter time to acquire."""
-    assert outcome_and_reason(world.invoke(keeper=world.keeper(**settings), timeout=timeout)) == (
-        "refreshed",
-        "missing",
-    )
+    result = world.invoke(keeper=world.keeper(**settings), timeout=timeout)
+    assert outcome_and_reason(result) == ("refreshed", "missing")

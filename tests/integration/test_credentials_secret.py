@@ -6,11 +6,7 @@ import json
 
 import pytest
 
-from handler.errors import (
-    ConfigurationError,
-    CredentialsError,
-    StoreError,
-)
+from handler.errors import ConfigurationError, CredentialsError, RefreshError, StoreError
 from local.world import CREDENTIALS_SECRET, TOKEN_SECRET, World
 from tests.integration.helpers import (
     BLUE,
@@ -21,10 +17,7 @@ from tests.integration.helpers import (
     acquire_token,
     outcome_and_reason,
 )
-from tests.integration.traffic import (
-    metrics,
-    record_traffic,
-)
+from tests.integration.traffic import metrics, record_traffic
 
 
 def test_credentials_are_parsed_at_every_tick(world: World) -> None:
@@ -35,26 +28,26 @@ def test_credentials_are_parsed_at_every_tick(world: World) -> None:
         world.invoke()
 
 
-@pytest.mark.parametrize("name", ["CREDENTIALS_SECRET_ID", "TOKEN_SECRET_ID"])
-def test_secret_that_is_scheduled_for_deletion_is_as_good_as_missing(world: World, name: str) -> None:
+@pytest.mark.parametrize(
+    ("secret_id", "error"),
+    [(CREDENTIALS_SECRET, CredentialsError), (TOKEN_SECRET, StoreError)],
+)
+def test_secret_that_is_scheduled_for_deletion_is_as_good_as_missing(
+    world: World, secret_id: str, error: type[RefreshError]
+) -> None:
     """Neither secret is written to, and the error is that of a missing secret."""
     acquire_token(world)
-    secret_id = {"CREDENTIALS_SECRET_ID": CREDENTIALS_SECRET, "TOKEN_SECRET_ID": TOKEN_SECRET}[name]
     world.secrets.client().delete_secret(SecretId=secret_id)
-    with record_traffic(world) as traffic, pytest.raises((CredentialsError, StoreError)) as caught:
+    with record_traffic(world) as traffic, pytest.raises(RefreshError) as caught:
         world.invoke()
-    assert caught.type is (CredentialsError if name == "CREDENTIALS_SECRET_ID" else StoreError)
+    assert caught.type is error
     assert traffic.writes == []
     assert traffic.vendor == []
 
 
-PAIR: Json = {"client_id": BLUE, "client_secret": "canary-of-the-test"}
-
-
-NO_IDS: list[object] = ["", " ", None, 5, ["x"], "client\n"]
-
-
-NO_SECRETS: list[object] = ["", "\t", None, True, {}, "canary\n"]
+CREDENTIALS: Json = {"client_id": BLUE, "client_secret": "canary-of-the-test"}
+UNFIT_IDS: list[object] = ["", " ", None, 5, ["x"], "client\n"]
+UNFIT_SECRETS: list[object] = ["", "\t", None, True, {}, "canary\n"]
 
 
 @pytest.mark.parametrize(
@@ -64,16 +57,16 @@ NO_SECRETS: list[object] = ["", "\t", None, True, {}, "canary\n"]
         ('{"client_id": "client-blue", "client_secret": "canary-of-the-test"', "JSON"),
         ("[" * 60_000, "JSON"),
         ('"text"', "JSON"),
-        ([PAIR], "JSON"),
+        ([CREDENTIALS], "JSON"),
         ({}, "client_id"),
         ({"client_id": BLUE}, "client_secret"),
         ({"client_secret": "canary-of-the-test"}, "client_id"),
-        *((PAIR | {"client_id": value}, "client_id") for value in NO_IDS),
-        *((PAIR | {"client_secret": value}, "client_secret") for value in NO_SECRETS),
-        (PAIR | {"standby": {"client_id": BLUE, "client_secret": "other-canary-of-the-test"}}, "standby"),
-        (PAIR | {"standby": {"client_id": GREEN}}, "standby"),
-        (PAIR | {"standby": {"client_id": "", "client_secret": "other-canary-of-the-test"}}, "standby"),
-        (PAIR | {"standby": "client-green"}, "standby"),
+        *((CREDENTIALS | {"client_id": value}, "client_id") for value in UNFIT_IDS),
+        *((CREDENTIALS | {"client_secret": value}, "client_secret") for value in UNFIT_SECRETS),
+        (CREDENTIALS | {"standby": {"client_id": BLUE, "client_secret": "other-canary-of-the-test"}}, "standby"),
+        (CREDENTIALS | {"standby": {"client_id": GREEN}}, "standby"),
+        (CREDENTIALS | {"standby": {"client_id": "", "client_secret": "other-canary-of-the-test"}}, "standby"),
+        (CREDENTIALS | {"standby": "client-green"}, "standby"),
     ],
     ids=lambda value: str(value)[:40].replace("canary-of-the-test", ""),
 )
@@ -89,15 +82,22 @@ def test_credentials_that_can_not_be_used_are_named_by_their_field(world: World,
     assert "canary" not in world.output
 
 
-@pytest.mark.parametrize(("age", "left"), [(HOUR, DAY - HOUR), (DAY + HOUR, 0), (None, 0)])
-def test_run_without_credentials_says_what_consumers_have(world: World, age: int | None, left: int) -> None:
+@pytest.mark.parametrize(
+    ("age", "remaining"),
+    [
+        (HOUR, DAY - HOUR),
+        (DAY + HOUR, 0),
+        (None, 0),  # no token
+    ],
+)
+def test_run_without_credentials_says_what_consumers_have(world: World, age: int | None, remaining: int) -> None:
     """With broken credentials the metric still tells how long the token lives: the alarms depend on it."""
     if age is not None:
         acquire_token(world, age)
     world.secrets.client().put_secret_value(SecretId=CREDENTIALS_SECRET, SecretString="no JSON")
     with pytest.raises(CredentialsError):
         world.invoke()
-    assert metrics(world) == {"TokenSecondsRemaining": left, "Failed": 1}
+    assert metrics(world) == {"TokenSecondsRemaining": remaining, "Failed": 1}
 
 
 def test_credentials_secret_without_a_value_is_a_credentials_error(world: World) -> None:

@@ -21,20 +21,9 @@ from handler.errors import (
 from local.faults import Fault
 from local.secrets_manager import CUT, AwsFault
 from local.world import CREDENTIALS_SECRET, TOKEN_SECRET, World
-from tests.integration.arrangements import (
-    limited,
-    refused,
-)
-from tests.integration.helpers import (
-    DOWN,
-    LIMITED,
-    REFUSED,
-    another_runs_lock,
-    write_ledger,
-)
-from tests.integration.traffic import (
-    metrics,
-)
+from tests.integration.arrangements import limited, refused
+from tests.integration.helpers import DOWN, LIMITED, REFUSED, another_runs_lock, write_ledger
+from tests.integration.traffic import metrics
 
 
 def denied(operation: str) -> Callable[[World], None]:
@@ -57,8 +46,11 @@ def failing(operation: str, *faults: AwsFault) -> Callable[[World], None]:
     return lambda world: world.secrets.fail(operation, *faults)
 
 
-def other_race(world: World) -> None:
+def locked_for_longer_than_a_run(world: World) -> None:
     write_ledger(world, lock=another_runs_lock(world, remaining=900))
+
+
+SERVER_ERROR = AwsFault("InternalServiceError", status=500)
 
 
 @pytest.mark.parametrize(
@@ -79,11 +71,11 @@ def other_race(world: World) -> None:
         (denied("PutSecretValue"), StoreError, False),
         (denied("UpdateSecretVersionStage"), StoreError, False),
         (without_token_secret, StoreError, False),
-        (failing("BatchGetSecretValue", AwsFault("InternalServiceError", status=500)), None, None),
-        (failing("BatchGetSecretValue", *[AwsFault("InternalServiceError", status=500)] * 3), StoreError, True),
+        (failing("BatchGetSecretValue", SERVER_ERROR), None, None),  # boto3 repeats the call
+        (failing("BatchGetSecretValue", SERVER_ERROR, SERVER_ERROR, SERVER_ERROR), StoreError, True),
         (failing("PutSecretValue", AwsFault("EncryptionFailure")), StoreError, True),
-        (failing("BatchGetSecretValue", *[CUT] * 3), StoreError, True),
-        (other_race, Busy, True),
+        (failing("BatchGetSecretValue", CUT, CUT, CUT), StoreError, True),
+        (locked_for_longer_than_a_run, Busy, True),
     ],
 )
 def test_errors_say_whether_a_retry_can_help(

@@ -7,28 +7,12 @@ import socket
 
 import pytest
 
-from handler.errors import (
-    CredentialsRefused,
-    EventError,
-    VendorError,
-)
+from handler.errors import CredentialsRefused, EventError, VendorError
 from local.world import World, environment
 from tests.conftest import secrets_in
-from tests.integration.helpers import (
-    DOWN,
-    DRY_RUN,
-    FORCE,
-    REFUSED,
-    STATUS,
-    Json,
-    acquire_token,
-)
+from tests.integration.helpers import DOWN, DRY_RUN, FORCE, REFUSED, STATUS, Json, acquire_token
 from tests.integration.recorder import Recorder
-from tests.integration.traffic import (
-    leave_token_unsaved,
-    logged,
-    metrics,
-)
+from tests.integration.traffic import leave_token_unsaved, logged, metrics
 
 ACCEPTED = {"FailedEntryCount": 0, "Entries": [{"EventId": "1"}]}
 
@@ -73,8 +57,8 @@ def test_failure_is_told_on_the_bus(world: World) -> None:
         [entry] = entries(bus)
     assert entry["Source"] == "token.refresh"
     assert entry["DetailType"] == "Token Refresh Failed"
-    told = {"error": "CredentialsRefused", "retryable": False, "message": str(caught.value)}
-    assert json.loads(entry["Detail"]) == told
+    detail = {"error": "CredentialsRefused", "retryable": False, "message": str(caught.value)}
+    assert json.loads(entry["Detail"]) == detail
     assert not secrets_in(bus.received[0].body, world)
 
 
@@ -103,8 +87,8 @@ def test_failing_bus_fails_no_refresh(world: World, status: int, body: object, w
         assert invoke_with_bus(world, bus.url)["outcome"] == "refreshed"
         assert len(bus.received) == 1
     assert world.consume() == 200
-    said = [(line["level"], line["error"]) for line in logged(world, "event not put")]
-    assert said == [("WARNING", word)]
+    log_lines = [(line["level"], line["error"]) for line in logged(world, "event not put")]
+    assert log_lines == [("WARNING", word)]
 
 
 def test_bus_that_hangs_holds_no_run_for_long(world: World) -> None:

@@ -7,22 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from handler.errors import (
-    EventError,
-)
+from handler.errors import EventError
 from local.world import World
-from tests.integration.helpers import (
-    BLUE,
-    HOUR,
-    INTERVAL,
-    Json,
-    acquire_token,
-    outcome_and_reason,
-)
-from tests.integration.traffic import (
-    metrics,
-    record_traffic,
-)
+from tests.integration.helpers import BLUE, HOUR, INTERVAL, Json, acquire_token, outcome_and_reason
+from tests.integration.traffic import metrics, record_traffic
 
 ROOT = Path(__file__).parents[2]
 

@@ -15,6 +15,7 @@ from tests.integration.helpers import (
     PREVIOUS,
     PUBLISHED_LABELS,
     SEED,
+    Json,
     acquire_token,
     another_runs_token,
     document,
@@ -24,11 +25,7 @@ from tests.integration.helpers import (
     slot_of,
     write,
 )
-from tests.integration.traffic import (
-    do_at_calls,
-    once,
-    record_traffic,
-)
+from tests.integration.traffic import do_at_calls, once, record_traffic
 
 
 def test_fresh_token_costs_one_aws_call_and_no_request_to_the_vendor(world: World) -> None:
@@ -97,8 +94,8 @@ def test_document_has_each_key_that_consumers_rely_on(world: World) -> None:
     """Consumers read exactly the documented keys; the times are JSON integers in whole seconds."""
     version_id = world.invoke()["version_id"]
     at = now(world)
-    found = world.token()
-    assert found == {
+    token_document = world.token()
+    assert token_document == {
         "access_token": world.vendor.issued[0].token,
         "token_type": "Bearer",
         "scope": "raas.all",
@@ -116,8 +113,8 @@ def test_document_has_each_key_that_consumers_rely_on(world: World) -> None:
             "slots": {BLUE: slot(at + INTERVAL, "limit_interval")},
         },
     }
-    assert {type(found[key]) for key in ("expires_at", "acquired_at", "schema")} == {int}
-    assert {type(found["ledger"][key]) for key in ("failures", "retry_at")} == {int}
+    assert {type(token_document[key]) for key in ("expires_at", "acquired_at", "schema")} == {int}
+    assert {type(token_document["ledger"][key]) for key in ("failures", "retry_at")} == {int}
     assert type(slot_of(world)["not_before"]) is int
     assert world.secrets.versions(TOKEN_SECRET)[version_id].labels == PUBLISHED_LABELS
     assert world.consume() == 200
@@ -131,22 +128,23 @@ def test_replaced_token_is_the_previous_version(world: World) -> None:
     assert world.token()["access_token"] == world.vendor.issued[1].token
 
 
+def is_put(operation: str, _: Json) -> bool:
+    return operation == "PutSecretValue"
+
+
 def test_late_seed_covers_no_token(world: World) -> None:
     """If there is already a value, a late seed does not take a label from it, and no token is lost."""
-    do_at_calls(
-        world,
-        lambda operation, _: operation == "PutSecretValue",
-        once(lambda: write(world, another_runs_token(world), CURRENT)),
-    )
+    publish_by_another_run = once(lambda: write(world, another_runs_token(world), CURRENT))
+    do_at_calls(world, is_put, publish_by_another_run)
     with record_traffic(world) as traffic:
-        assert outcome_and_reason(world.invoke())[0] in {"kept", "refreshed"}
+        assert world.invoke()["outcome"] in {"kept", "refreshed"}
     assert json.loads(traffic.writes[0].params["SecretString"]) == SEED
     assert SEED not in (document(world), document(world, PREVIOUS))
 
 
 def test_late_repeated_seed_covers_no_token_of_another_bootstrap(world: World) -> None:
     """If two bootstraps run at the same moment, one acquires and the other finds its token."""
-    do_at_calls(world, lambda operation, _: operation == "PutSecretValue", once(world.invoke))
+    do_at_calls(world, is_put, once(world.invoke))
     assert outcome_and_reason(world.invoke()) == ("kept", "fresh")
     assert len(world.vendor.requests) == 1
     assert world.consume() == 200

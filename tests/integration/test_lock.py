@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from handler.errors import (
-    Busy,
-    VendorError,
-)
+from handler.errors import Busy, VendorError
 from local.world import World
 from tests.integration.helpers import (
     BLUE,
@@ -17,6 +14,7 @@ from tests.integration.helpers import (
     MINUTE,
     NOT_SAVED,
     STATUS,
+    Json,
     acquire_token,
     another_runs_lock,
     another_runs_token,
@@ -28,19 +26,18 @@ from tests.integration.helpers import (
     write,
     write_ledger,
 )
-from tests.integration.traffic import (
-    do_at_calls,
-    logged,
-    once,
-    record_traffic,
-)
+from tests.integration.traffic import do_at_calls, logged, once, record_traffic
+
+
+def is_read_of_both_secrets(operation: str, _: Json) -> bool:
+    return operation == "BatchGetSecretValue"
 
 
 def test_locked_run_waits_and_finds_the_other_runs_token(world: World) -> None:
     """While another run holds the lock, this run looks every few seconds and usually finds its token."""
     write_ledger(world, lock=another_runs_lock(world, remaining=100))
-    published = once(lambda: write(world, another_runs_token(world), CURRENT, LEDGER), at=4)
-    do_at_calls(world, lambda operation, _: operation == "BatchGetSecretValue", published)
+    publish_by_the_other_run = once(lambda: write(world, another_runs_token(world), CURRENT, LEDGER), at=4)
+    do_at_calls(world, is_read_of_both_secrets, publish_by_the_other_run)
     began = now(world)
     assert outcome_and_reason(world.invoke()) == ("kept", "fresh")
     assert 0 < now(world) - began <= 20
@@ -50,7 +47,8 @@ def test_locked_run_waits_and_finds_the_other_runs_token(world: World) -> None:
 def test_locked_run_goes_on_when_the_lock_is_released(world: World) -> None:
     """If the other run releases its lock without a token, this run acquires."""
     write_ledger(world, lock=another_runs_lock(world, remaining=100))
-    do_at_calls(world, lambda operation, _: operation == "BatchGetSecretValue", once(lambda: write_ledger(world), at=4))
+    release_by_the_other_run = once(lambda: write_ledger(world), at=4)
+    do_at_calls(world, is_read_of_both_secrets, release_by_the_other_run)
     assert outcome_and_reason(world.invoke()) == ("refreshed", "missing")
     assert len(world.vendor.requests) == 1
 
@@ -101,9 +99,15 @@ def test_locked_run_with_a_fresh_token_has_nothing_to_wait_for(world: World) -> 
     assert outcome_and_reason(world.invoke()) == ("kept", "fresh")
 
 
-@pytest.mark.parametrize(("client_id", "suspicions"), [(BLUE, 1), (None, 0)])
+@pytest.mark.parametrize(
+    ("client_id", "slots", "suspicions"),
+    [
+        (BLUE, {BLUE: slot(suspicions=1)}, 2),
+        (None, {}, 1),
+    ],
+)
 def test_lapsed_lock_is_a_failure_and_with_a_client_a_suspicion(
-    world: World, client_id: str | None, suspicions: int
+    world: World, client_id: str | None, slots: Json, suspicions: int
 ) -> None:
     """A crashed run counts as a failure, and as a suspicion if it asked for a client's token."""
     write_ledger(world, failures=1, lock=another_runs_lock(world, age=300, remaining=0, client_id=client_id))
@@ -111,9 +115,9 @@ def test_lapsed_lock_is_a_failure_and_with_a_client_a_suspicion(
     with record_traffic(world) as traffic, pytest.raises(VendorError):
         world.invoke()
     assert traffic.claims[0]["failures"] == 2
-    assert traffic.claims[0]["slots"] == ({BLUE: slot(suspicions=1)} if suspicions else {})
+    assert traffic.claims[0]["slots"] == slots
     assert ledger(world)["failures"] == 3
-    assert slot_of(world)["suspicions"] == suspicions + 1
+    assert slot_of(world)["suspicions"] == suspicions
 
 
 def test_lapsed_lock_backs_off_from_its_own_moment(world: World) -> None:

@@ -7,20 +7,11 @@ from collections.abc import Callable
 
 import pytest
 
-from handler.errors import (
-    CredentialsRefused,
-    StoreError,
-)
+from handler.errors import CredentialsRefused, StoreError
 from local.secrets_manager import AwsFault
 from local.world import World
 from tests.conftest import secrets_in
-from tests.integration.arrangements import (
-    due,
-    kept,
-    recovered,
-    status,
-    waiting,
-)
+from tests.integration.arrangements import due, kept, recovered, status, waiting
 from tests.integration.helpers import (
     BLUE,
     DAY,
@@ -32,19 +23,15 @@ from tests.integration.helpers import (
     Json,
     acquire_token,
 )
-from tests.integration.traffic import (
-    leave_token_unsaved,
-    logged,
-    metrics,
-)
+from tests.integration.traffic import leave_token_unsaved, logged, metrics
 
 
 def test_each_publish_that_fails_is_in_the_log(world: World) -> None:
     """The log shows each failed attempt with AWS's error code, before the run fails with the last one."""
     leave_token_unsaved(world, world.keeper())
-    told = [line["error"] for line in logged(world, "PublishFailed")]
-    assert len(told) > 5
-    assert {*told} == {"Secrets Manager, put_secret_value: EncryptionFailure"}
+    errors = [line["error"] for line in logged(world, "PublishFailed")]
+    assert len(errors) > 5
+    assert set(errors) == {"Secrets Manager, put_secret_value: EncryptionFailure"}
 
 
 def test_debug_logs_of_the_libraries_show_no_secret(world: World, caplog: pytest.LogCaptureFixture) -> None:
@@ -106,10 +93,10 @@ def test_result_is_in_the_log_with_what_was_asked(world: World) -> None:
     """One log line of a run has the request and the result."""
     result = world.invoke({"force": True, "reason": "to be sure"})
     [line] = logged(world, "refreshed")
-    asked = {"action": "refresh", "force": True, "override_limit": False, "dry_run": False, "reason": "to be sure"}
+    request = {"action": "refresh", "force": True, "override_limit": False, "dry_run": False, "reason": "to be sure"}
     assert line["level"] == "INFO"
     assert line["result"] == result
-    assert line["asked"] == asked
+    assert line["asked"] == request
 
 
 def test_error_that_nobody_foresaw_is_in_the_log_by_its_name(world: World) -> None:

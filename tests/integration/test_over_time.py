@@ -4,18 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from handler.errors import (
-    OutcomeUnknown,
-    RefreshError,
-)
+from handler.errors import OutcomeUnknown, RefreshError
 from local.clock import Clock
 from local.faults import Fault
 from local.world import World
-from tests.integration.helpers import (
-    HOUR,
-    world_with_vendor,
-    write_ledger,
-)
+from tests.integration.helpers import HOUR, world_with_vendor, write_ledger
 
 
 @pytest.mark.parametrize("extend", [False, True])
@@ -25,20 +18,20 @@ def test_both_readings_of_the_limit_converge(clock: Clock, extend: bool, before:
     with world_with_vendor(clock, refusals_extend=extend) as world:
         if before != "nothing":
             world.vendor.script(Fault.cut(issues=True))
-        if before == "used":  # somebody else has had the client's token, of which the ledger knows nothing
+        if before == "used":  # somebody else has acquired a token of this client: the ledger does not know of it
             with pytest.raises(OutcomeUnknown):
                 world.invoke()
             write_ledger(world)
-        outcomes = hours(world, 60)
+        outcomes = run_hourly(world, hours=60)
     assert "refreshed" in outcomes[:24]
     assert set(outcomes[outcomes.index("refreshed") :]) <= {"refreshed", "kept", "waiting"}
     assert len(world.vendor.requests) <= 8
 
 
-def hours(world: World, number: int) -> list[str]:
-    """Run every hour; return the outcomes, and the names of the errors."""
+def run_hourly(world: World, *, hours: int) -> list[str]:
+    """Run every hour; return the outcomes, or the names of the errors."""
     outcomes = []
-    for _ in range(number):
+    for _ in range(hours):
         try:
             outcomes.append(world.invoke()["outcome"])
         except RefreshError as error:

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from handler.errors import (
-    Busy,
-    CredentialsRefused,
-    RateLimited,
-)
+from handler.errors import Busy, CredentialsRefused, RateLimited
 from local.world import World
 from tests.integration.helpers import (
     BLUE,
@@ -27,9 +23,7 @@ from tests.integration.helpers import (
     slot_of,
     write_ledger,
 )
-from tests.integration.traffic import (
-    record_traffic,
-)
+from tests.integration.traffic import record_traffic
 
 
 def test_override_asks_the_primary_against_its_slot(world: World) -> None:
@@ -65,13 +59,14 @@ def test_override_that_is_refused_against_an_open_slot_counts(world: World) -> N
     assert slot_of(world) == slot(now(world) + 15 * MINUTE, "rate_limited", 1)
 
 
-def test_override_is_for_one_acquire_with_the_primary(world_with_standby: World) -> None:
+def test_override_is_for_one_acquire_with_the_primary(standby_world: World) -> None:
     """The override allows neither a second request for the primary nor one against the standby's slot."""
-    at = now(world_with_standby)
-    write_ledger(world_with_standby, slots={one: slot(at + HOUR, "rate_limited") for one in (BLUE, GREEN)})
-    world_with_standby.vendor.script(LIMITED, LIMITED)
-    with record_traffic(world_with_standby) as traffic, pytest.raises(RateLimited):
-        world_with_standby.invoke(OVERRIDE)
+    at = now(standby_world)
+    closed = slot(at + HOUR, "rate_limited")
+    write_ledger(standby_world, slots={BLUE: closed, GREEN: closed})
+    standby_world.vendor.script(LIMITED, LIMITED)
+    with record_traffic(standby_world) as traffic, pytest.raises(RateLimited):
+        standby_world.invoke(OVERRIDE)
     assert [request.client_id for request in traffic.vendor] == [BLUE]
 
 
@@ -86,8 +81,8 @@ def test_override_waits_for_a_lock_all_the_same(world: World) -> None:
 def test_override_opens_no_slot_earlier(world: World) -> None:
     """If an override's credentials are refused, a slot that is closed for longer stays closed for longer."""
     acquire_token(world)
-    closed = slot_of(world)["not_before"]
+    not_before = slot_of(world)["not_before"]
     world.vendor.script(REFUSED)
     with pytest.raises(CredentialsRefused):
         world.invoke(OVERRIDE)
-    assert slot_of(world)["not_before"] == closed
+    assert slot_of(world)["not_before"] == not_before

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 
@@ -26,32 +26,29 @@ from tests.integration.helpers import (
     world_with_vendor,
     write,
 )
-from tests.integration.traffic import (
-    record_traffic,
-)
+from tests.integration.traffic import record_traffic
+
+HOURLY = {"LIMIT_INTERVAL_SECONDS": str(HOUR)}
+MISTYPED_AUDIENCE = "https://api.tangocrad.com/"
 
 
 @pytest.fixture
-def hourly_world(clock: Clock) -> Any:
+def hourly_world(clock: Clock) -> Iterator[World]:
     """A world whose vendor grants one token an hour; HOURLY has the matching setting."""
     with world_with_vendor(clock, interval=HOUR) as world:
         yield world
-
-
-HOURLY = {"LIMIT_INTERVAL_SECONDS": str(HOUR)}
 
 
 @pytest.mark.parametrize("name", ["AUDIENCE", "TOKEN_URL"])
 def test_setting_put_right_again_brings_the_previous_token_back(hourly_world: World, name: str) -> None:
     """A mistyped setting costs the token that was acquired with it, and nothing else."""
     first = acquire_token(hourly_world, 2 * HOUR, **HOURLY)
-    mistyped = {"AUDIENCE": "https://api.tangocrad.com/", "TOKEN_URL": other_name(hourly_world)}[name]
-    assert outcome_and_reason(hourly_world.invoke(keeper=hourly_world.keeper(**HOURLY, **{name: mistyped}))) == (
-        "refreshed",
-        "config_changed",
-    )
-    wrong = labels(hourly_world)[CURRENT]
-    assert outcome_and_reason(hourly_world.invoke(DRY_RUN, hourly_world.keeper(**HOURLY))) == ("due", "previous")
+    mistyped = {"AUDIENCE": MISTYPED_AUDIENCE, "TOKEN_URL": other_name(hourly_world)}[name]
+    result = hourly_world.invoke(keeper=hourly_world.keeper(**HOURLY, **{name: mistyped}))
+    assert outcome_and_reason(result) == ("refreshed", "config_changed")
+    version_with_mistyped_setting = labels(hourly_world)[CURRENT]
+    result = hourly_world.invoke(DRY_RUN, hourly_world.keeper(**HOURLY))
+    assert outcome_and_reason(result) == ("due", "previous")
     with record_traffic(hourly_world) as traffic:
         result = hourly_world.invoke(keeper=hourly_world.keeper(**HOURLY))
     assert outcome_and_reason(result) == ("recovered", "previous")
@@ -60,14 +57,15 @@ def test_setting_put_right_again_brings_the_previous_token_back(hourly_world: Wo
     assert traffic.vendor == []
     assert [call.op for call in traffic.writes] == ["UpdateSecretVersionStage"]
     assert hourly_world.token() == first
-    assert labels(hourly_world)[PREVIOUS] == wrong
-    assert outcome_and_reason(hourly_world.invoke(keeper=hourly_world.keeper(**HOURLY))) == ("kept", "fresh")
+    assert labels(hourly_world)[PREVIOUS] == version_with_mistyped_setting
+    result = hourly_world.invoke(keeper=hourly_world.keeper(**HOURLY))
+    assert outcome_and_reason(result) == ("kept", "fresh")
 
 
 def test_token_that_was_brought_back_may_have_to_wait(world: World) -> None:
     """The previous token is recovered even if it is due itself and its client has no open slot."""
     first = acquire_token(world, INTERVAL)
-    world.invoke(keeper=world.keeper(AUDIENCE="https://api.tangocrad.com/"))
+    world.invoke(keeper=world.keeper(AUDIENCE=MISTYPED_AUDIENCE))
     with record_traffic(world) as traffic:
         result = world.invoke()
     assert outcome_and_reason(result) == ("recovered", "previous")
@@ -80,20 +78,21 @@ def test_token_that_was_brought_back_may_have_to_wait(world: World) -> None:
 def test_token_that_was_brought_back_is_replaced_if_its_client_may_ask(hourly_world: World) -> None:
     """If the previous token is due itself and its slot is open, the same run refreshes."""
     acquire_token(hourly_world, 21 * HOUR, **HOURLY)
-    hourly_world.invoke(keeper=hourly_world.keeper(**HOURLY, AUDIENCE="https://api.tangocrad.com/"))
+    hourly_world.invoke(keeper=hourly_world.keeper(**HOURLY, AUDIENCE=MISTYPED_AUDIENCE))
     hourly_world.clock.advance(HOUR + 5 * MINUTE)
-    assert outcome_and_reason(hourly_world.invoke(keeper=hourly_world.keeper(**HOURLY))) == ("refreshed", "expiring")
+    result = hourly_world.invoke(keeper=hourly_world.keeper(**HOURLY))
+    assert outcome_and_reason(result) == ("refreshed", "expiring")
 
 
 def test_token_that_was_overwritten_by_hand_comes_back(world: World) -> None:
     """If somebody overwrites a good token by mistake, it is brought back without the vendor."""
     first = acquire_token(world)
-    slip = write(world, "oops", CURRENT)
+    overwritten_by = write(world, "oops", CURRENT)
     with record_traffic(world) as traffic:
         assert outcome_and_reason(world.invoke()) == ("recovered", "previous")
     assert traffic.vendor == []
     assert world.token() == first
-    assert labels(world)[PREVIOUS] == slip
+    assert labels(world)[PREVIOUS] == overwritten_by
 
 
 def test_credential_put_right_again_brings_the_previous_token_back(world: World) -> None:
@@ -111,7 +110,7 @@ def test_credential_put_right_again_brings_the_previous_token_back(world: World)
 def test_expired_previous_token_is_not_brought_back(world: World) -> None:
     """Only a previous token that is still good is brought back."""
     acquire_token(world, INTERVAL)
-    world.invoke(keeper=world.keeper(AUDIENCE="https://api.tangocrad.com/"))
+    world.invoke(keeper=world.keeper(AUDIENCE=MISTYPED_AUDIENCE))
     world.clock.advance(INTERVAL)
     assert outcome_and_reason(world.invoke()) == ("refreshed", "config_changed")
 

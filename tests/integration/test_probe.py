@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from handler.errors import (
-    RateLimited,
-)
+from handler.errors import RateLimited
 from local.clock import Clock
 from local.world import World
 from tests.integration.helpers import (
@@ -26,22 +24,20 @@ from tests.integration.helpers import (
     write_ledger,
 )
 from tests.integration.recorder import Recorder
-from tests.integration.traffic import (
-    metrics,
-    record_traffic,
-)
+from tests.integration.traffic import metrics, record_traffic
 
 
-def test_revoked_token_is_replaced_at_once(world_with_standby: World) -> None:
+def test_revoked_token_is_replaced_at_once(standby_world: World) -> None:
     """The API refuses the token of a deactivated client, and the standby's token replaces it."""
-    acquire_token(world_with_standby)
-    world_with_standby.vendor.deactivate(BLUE)
-    result = world_with_standby.invoke(keeper=world_with_standby.keeper(PROBE_URL=world_with_standby.vendor.api_url))
+    acquire_token(standby_world)
+    standby_world.vendor.deactivate(BLUE)
+    keeper = standby_world.keeper(PROBE_URL=standby_world.vendor.api_url)
+    result = standby_world.invoke(keeper=keeper)
     assert outcome_and_reason(result) == ("refreshed", "revoked")
     assert result["client_id"] == GREEN
     assert result["seconds_remaining"] == DAY
-    assert metrics(world_with_standby)["TokenSecondsRemaining"] == DAY
-    assert world_with_standby.consume() == 200
+    assert metrics(standby_world)["TokenSecondsRemaining"] == DAY
+    assert standby_world.consume() == 200
 
 
 def test_revoked_token_has_no_seconds_left(world: World) -> None:
@@ -59,10 +55,8 @@ def test_probe_that_refuses_means_revoked(clock: Clock, status: int, reason: str
     """If the API answers 401 or 403, the token is revoked."""
     with Recorder(status) as api, world_with_vendor(clock, interval=0) as world:
         acquire_token(world, HOUR, **NO_LIMIT)
-        assert outcome_and_reason(world.invoke(keeper=world.keeper(PROBE_URL=api.url, **NO_LIMIT))) == (
-            "refreshed",
-            reason,
-        )
+        result = world.invoke(keeper=world.keeper(PROBE_URL=api.url, **NO_LIMIT))
+        assert outcome_and_reason(result) == ("refreshed", reason)
 
 
 @pytest.mark.parametrize("status", [200, 204, 302, 400, 404, 429, 500, 503])
@@ -70,7 +64,8 @@ def test_probe_that_says_anything_else_means_nothing(world: World, status: int) 
     """With any other answer of the API the token is kept."""
     acquire_token(world)
     with Recorder(status) as api:
-        assert outcome_and_reason(world.invoke(keeper=world.keeper(PROBE_URL=api.url))) == ("kept", "fresh")
+        result = world.invoke(keeper=world.keeper(PROBE_URL=api.url))
+        assert outcome_and_reason(result) == ("kept", "fresh")
         assert len(api.received) == 1
 
 
@@ -79,7 +74,8 @@ def test_probe_that_is_down_means_nothing(world: World) -> None:
     acquire_token(world)
     with Recorder() as gone:
         pass
-    assert outcome_and_reason(world.invoke(keeper=world.keeper(PROBE_URL=gone.url))) == ("kept", "fresh")
+    result = world.invoke(keeper=world.keeper(PROBE_URL=gone.url))
+    assert outcome_and_reason(result) == ("kept", "fresh")
 
 
 def test_probe_shows_the_current_token_at_every_tick(world: World) -> None:
@@ -90,22 +86,24 @@ def test_probe_shows_the_current_token_at_every_tick(world: World) -> None:
             with record_traffic(world) as traffic:
                 world.invoke(keeper=world.keeper(PROBE_URL=api.url + "/customers"))
             assert traffic.operations == ["BatchGetSecretValue"]
-    assert [(one.method, one.target) for one in api.received] == [("GET", "/customers")] * 2
-    assert all(one.headers["Authorization"] == f"Bearer {issued}" for one in api.received)
+    assert [(request.method, request.target) for request in api.received] == [("GET", "/customers")] * 2
+    assert all(request.headers["Authorization"] == f"Bearer {issued}" for request in api.received)
 
 
 def test_token_that_is_due_is_probed_once_in_a_run(world: World) -> None:
     """A run that reads the secrets twice still asks the API only once."""
     acquire_token(world, 20 * HOUR)
     with Recorder() as api:
-        assert outcome_and_reason(world.invoke(keeper=world.keeper(PROBE_URL=api.url))) == ("waiting", "limit_interval")
+        result = world.invoke(keeper=world.keeper(PROBE_URL=api.url))
+        assert outcome_and_reason(result) == ("waiting", "limit_interval")
         assert len(api.received) == 1
 
 
 def test_new_token_is_published_unprobed(world: World) -> None:
     """Only the current token is shown to the API: a new token is too scarce to throw away for a suspicion."""
     with Recorder(401) as api:
-        assert outcome_and_reason(world.invoke(keeper=world.keeper(PROBE_URL=api.url))) == ("refreshed", "missing")
+        result = world.invoke(keeper=world.keeper(PROBE_URL=api.url))
+        assert outcome_and_reason(result) == ("refreshed", "missing")
         assert api.received == []
 
 
@@ -114,5 +112,6 @@ def test_questions_do_not_probe(world: World, event: Json) -> None:
     """Neither `status` nor `dry_run` shows the token to anybody."""
     acquire_token(world)
     with Recorder(401) as api:
-        assert outcome_and_reason(world.invoke(event, world.keeper(PROBE_URL=api.url))) == ("kept", "fresh")
+        result = world.invoke(event, world.keeper(PROBE_URL=api.url))
+        assert outcome_and_reason(result) == ("kept", "fresh")
         assert api.received == []

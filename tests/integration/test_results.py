@@ -7,13 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from local.world import TOKEN_SECRET, World
-from tests.integration.arrangements import (
-    due,
-    kept,
-    recovered,
-    status,
-    waiting,
-)
+from tests.integration.arrangements import due, kept, recovered, status, waiting
 from tests.integration.helpers import (
     BLUE,
     CURRENT,
@@ -30,9 +24,7 @@ from tests.integration.helpers import (
     outcome_and_reason,
     write,
 )
-from tests.integration.traffic import (
-    metrics,
-)
+from tests.integration.traffic import metrics
 
 
 @pytest.mark.parametrize(
@@ -85,7 +77,8 @@ def test_seed_has_a_version_and_nothing_else(world: World, event: Json) -> None:
     result = world.invoke(event)
     assert outcome_and_reason(result) == ("due", "missing")
     assert result["version_id"] == seed
-    assert [result[key] for key in ("expires_at", "expires_at_utc", "client_id", "not_before")] == [None] * 4
+    for key in ("expires_at", "expires_at_utc", "client_id", "not_before"):
+        assert result[key] is None
 
 
 def test_token_that_is_not_good_has_no_seconds_remaining(world: World) -> None:

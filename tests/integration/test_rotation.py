@@ -19,11 +19,11 @@ from tests.integration.helpers import (
 )
 
 
-@pytest.mark.parametrize("standby", [True, False])
-def test_rotation_has_no_gap_and_says_when_the_old_client_may_go(world: World, standby: bool) -> None:
+@pytest.mark.parametrize("standby", [BLUE, None])
+def test_rotation_has_no_gap_and_says_when_the_old_client_may_go(world: World, standby: str | None) -> None:
     """The next run acquires with the new client. After an hour no consumer uses the old client's token."""
     acquire_token(world)
-    world.put_credentials(GREEN, BLUE if standby else None)
+    world.put_credentials(GREEN, standby)
     assert world.consume() == 200
     assert world.invoke(STATUS)["safe_to_deactivate"] is None
     result = world.invoke()
@@ -72,15 +72,15 @@ def test_primary_is_never_named_as_safe_to_deactivate(world: World) -> None:
     assert world.invoke(STATUS)["safe_to_deactivate"] is None
 
 
-def test_standby_may_go_only_when_the_current_token_is_the_primarys(world_with_standby: World) -> None:
+def test_standby_may_go_only_when_the_current_token_is_the_primarys(standby_world: World) -> None:
     """Nobody may be deactivated while the standby's token is current, or while the token is not good."""
-    write_ledger(world_with_standby, slots={BLUE: slot(now(world_with_standby) + 3 * HOUR, "rate_limited")})
-    world_with_standby.invoke()
-    world_with_standby.clock.advance(2 * HOUR)
-    assert world_with_standby.invoke(STATUS)["safe_to_deactivate"] is None
-    world_with_standby.clock.advance(HOUR)
-    assert world_with_standby.invoke()["client_id"] == BLUE
-    world_with_standby.clock.advance(2 * HOUR)
-    assert world_with_standby.invoke(STATUS)["safe_to_deactivate"] == GREEN
-    world_with_standby.clock.advance(DAY)
-    assert world_with_standby.invoke(STATUS)["safe_to_deactivate"] is None
+    write_ledger(standby_world, slots={BLUE: slot(now(standby_world) + 3 * HOUR, "rate_limited")})
+    standby_world.invoke()
+    standby_world.clock.advance(2 * HOUR)
+    assert standby_world.invoke(STATUS)["safe_to_deactivate"] is None
+    standby_world.clock.advance(HOUR)
+    assert standby_world.invoke()["client_id"] == BLUE
+    standby_world.clock.advance(2 * HOUR)
+    assert standby_world.invoke(STATUS)["safe_to_deactivate"] == GREEN
+    standby_world.clock.advance(DAY)
+    assert standby_world.invoke(STATUS)["safe_to_deactivate"] is None

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from handler.errors import (
-    CredentialsRefused,
-    RateLimited,
-    VendorError,
-)
+from handler.errors import CredentialsRefused, RateLimited, VendorError
 from handler.model import utc
 from local.world import World
 from tests.integration.helpers import (
@@ -26,10 +22,7 @@ from tests.integration.helpers import (
     write_ledger,
 )
 from tests.integration.recorder import Recorder
-from tests.integration.traffic import (
-    metrics,
-    record_traffic,
-)
+from tests.integration.traffic import metrics, record_traffic
 
 
 def test_closed_slot_is_not_asked_and_says_when_it_opens(world: World) -> None:
@@ -47,21 +40,32 @@ def test_closed_slot_is_not_asked_and_says_when_it_opens(world: World) -> None:
 
 @pytest.mark.parametrize(
     ("reason", "counted"),
-    [("rate_limited", "RateLimited"), ("credentials_refused", "CredentialsRefused"), ("limit_interval", None)],
+    [
+        ("rate_limited", ["RateLimited"]),
+        ("credentials_refused", ["CredentialsRefused"]),
+        ("limit_interval", []),
+    ],
 )
-def test_closed_slot_is_waiting_while_the_token_is_good(world: World, reason: str, counted: str | None) -> None:
+def test_closed_slot_is_waiting_while_the_token_is_good(world: World, reason: str, counted: list[str]) -> None:
     """The result says what the run waits for; a refusal is counted each time, so that its alarm stays on."""
     acquire_token(world, INTERVAL)
     opens_at = now(world) + 30 * MINUTE
-    write_ledger(world, slots={BLUE: slot(opens_at, reason, 1, credentials_version(world))})
+    closed = slot(
+        not_before=opens_at,
+        reason=reason,
+        suspicions=1,
+        credentials_version=credentials_version(world),
+    )
+    write_ledger(world, slots={BLUE: closed})
     with record_traffic(world) as traffic:
         result = world.invoke()
     assert outcome_and_reason(result) == ("waiting", reason)
     assert result["not_before"] == opens_at
     assert traffic.vendor == []
-    assert metrics(world) == {"TokenSecondsRemaining": DAY - INTERVAL, "Waiting": 1} | ({counted: 1} if counted else {})
-    told = [(line["message"], line["not_before"]) for line in world.lines if "not_before" in line]
-    assert told == ([(counted, opens_at)] if counted else [])
+    counts = dict.fromkeys(["Waiting", *counted], 1)
+    assert metrics(world) == {"TokenSecondsRemaining": DAY - INTERVAL} | counts
+    log_lines = [(line["message"], line["not_before"]) for line in world.lines if "not_before" in line]
+    assert log_lines == [(name, opens_at) for name in counted]
 
 
 def test_refusal_that_is_over_before_the_interval_is_no_more_news(world: World) -> None:
@@ -105,7 +109,13 @@ def test_corrected_credentials_are_tried_at_once(world: World) -> None:
 
 def test_corrected_credentials_do_not_open_a_rate_limited_slot(world: World) -> None:
     """A new version of the credentials secret does not change the vendor's limit."""
-    write_ledger(world, slots={BLUE: slot(now(world) + HOUR, "rate_limited", 1, credentials_version(world))})
+    closed = slot(
+        not_before=now(world) + HOUR,
+        reason="rate_limited",
+        suspicions=1,
+        credentials_version=credentials_version(world),
+    )
+    write_ledger(world, slots={BLUE: closed})
     world.put_credentials(BLUE)
     with pytest.raises(RateLimited):
         world.invoke()
@@ -113,19 +123,19 @@ def test_corrected_credentials_do_not_open_a_rate_limited_slot(world: World) -> 
 
 
 @pytest.mark.parametrize("good", [True, False])
-def test_nobody_claims_before_retry_at(world_with_standby: World, good: bool) -> None:
+def test_nobody_claims_before_retry_at(standby_world: World, good: bool) -> None:
     """The back-off applies to every client. With a good token it is `waiting`, otherwise an error."""
     if good:
-        acquire_token(world_with_standby, DAY - HOUR)
-    retry_at = now(world_with_standby) + 10 * MINUTE
-    write_ledger(world_with_standby, failures=3, retry_at=retry_at)
-    with record_traffic(world_with_standby) as traffic:
+        acquire_token(standby_world, DAY - HOUR)
+    retry_at = now(standby_world) + 10 * MINUTE
+    write_ledger(standby_world, failures=3, retry_at=retry_at)
+    with record_traffic(standby_world) as traffic:
         if good:
-            result = world_with_standby.invoke()
+            result = standby_world.invoke()
             assert outcome_and_reason(result) == ("waiting", "backing_off")
             assert result["not_before"] == retry_at
         else:
             with pytest.raises(VendorError):
-                world_with_standby.invoke()
+                standby_world.invoke()
     assert traffic.writes == []
     assert traffic.vendor == []

@@ -7,13 +7,7 @@ from contextlib import suppress
 
 import pytest
 
-from handler.errors import (
-    CredentialsRefused,
-    RateLimited,
-    RefreshError,
-    StoreError,
-    VendorError,
-)
+from handler.errors import CredentialsRefused, RateLimited, RefreshError, VendorError
 from local.faults import Fault
 from local.world import TOKEN_SECRET, World
 from tests.integration.arrangements import (
@@ -56,10 +50,7 @@ from tests.integration.helpers import (
     write,
     write_ledger,
 )
-from tests.integration.traffic import (
-    fail_publishes,
-    record_traffic,
-)
+from tests.integration.traffic import leave_token_unsaved, record_traffic
 
 EMPTY_LEDGER: Json = {"lock": None, "failures": 0, "retry_at": 0, "slots": {}}
 
@@ -102,10 +93,7 @@ def test_questions_say_what_a_refresh_would_do_and_do_nothing(
 def test_questions_know_of_an_unsaved_token(world: World, event: Json) -> None:
     """The answer of a warm process that holds an unsaved token is that it would publish it."""
     keeper = world.keeper()
-    fail_publishes(world)
-    with pytest.raises(StoreError):
-        world.invoke(keeper=keeper)
-    world.secrets.on_call = None
+    leave_token_unsaved(world, keeper)
     with record_traffic(world) as traffic:
         assert outcome_and_reason(world.invoke(event, keeper)) == ("due", "unsaved")
     assert traffic.writes == []
@@ -113,21 +101,20 @@ def test_questions_know_of_an_unsaved_token(world: World, event: Json) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "expected"),
+    ("options", "expected"),
     [
         ({"force": True}, ("due", "forced")),
         ({"force": True, "override_limit": True}, ("due", "forced")),
         ({}, ("kept", "fresh")),
     ],
 )
-def test_dry_run_of_a_forced_refresh(world: World, asked: Json, expected: tuple[str, str]) -> None:
+def test_dry_run_of_a_forced_refresh(world: World, options: Json, expected: tuple[str, str]) -> None:
     """A dry run of an event answers what that same event would do."""
-    write(
-        world, another_runs_token(world, acquired_at=now(world) - INTERVAL, expires_at=now(world) + 5 * HOUR), CURRENT
-    )
+    token = another_runs_token(world, acquired_at=now(world) - INTERVAL, expires_at=now(world) + 5 * HOUR)
+    write(world, token, CURRENT)
     keeper = world.keeper(MAX_LIFETIME_SECONDS=str(2 * DAY))
     with record_traffic(world) as traffic:
-        result = world.invoke(DRY_RUN | asked, keeper)
+        result = world.invoke(DRY_RUN | options, keeper)
     assert outcome_and_reason(result) == expected
     assert result["dry_run"] is True
     assert traffic.writes == []
@@ -161,18 +148,23 @@ def test_status_of_an_empty_secret_has_an_empty_ledger(world: World) -> None:
 
 def test_status_shows_another_runs_lock(world: World) -> None:
     """Under another run's lock the next acquire comes when the lock lapses, not earlier."""
-    held = another_runs_lock(world, remaining=100)
-    write_ledger(world, lock=held)
+    lock = another_runs_lock(world, remaining=100)
+    write_ledger(world, lock=lock)
     result = world.invoke(STATUS)
-    assert result["ledger"]["lock"] == held
+    assert result["ledger"]["lock"] == lock
     assert result["next_due_at"] == now(world) + 100
 
 
-def fails_with(world: World, *faults: Fault) -> None:
-    world.vendor.script(*faults)
-    for _ in faults:
-        with pytest.raises(RefreshError):
-            world.invoke()
+def fail_with(*faults: Fault) -> Callable[[World], None]:
+    """Return a function that runs once for each fault; each run meets its fault and fails."""
+
+    def arrange(world: World) -> None:
+        world.vendor.script(*faults)
+        for _ in faults:
+            with pytest.raises(RefreshError):
+                world.invoke()
+
+    return arrange
 
 
 @pytest.mark.parametrize(
@@ -181,11 +173,11 @@ def fails_with(world: World, *faults: Fault) -> None:
         lambda _: None,
         acquire_token,
         previous,
-        lambda world: fails_with(world, LIMITED),
-        lambda world: fails_with(world, REFUSED),
-        lambda world: fails_with(world, DOWN),
-        lambda world: fails_with(world, DOWN, DOWN, DOWN),
-        lambda world: fails_with(world, Fault.answer(429, headers={"Retry-After": "70"})),
+        fail_with(LIMITED),
+        fail_with(REFUSED),
+        fail_with(DOWN),
+        fail_with(DOWN, DOWN, DOWN),
+        fail_with(Fault.answer(429, headers={"Retry-After": "70"})),
         lambda world: world.invoke(keeper=world.keeper(MAX_LIFETIME_SECONDS="300")),
     ],
     ids=["empty", "fresh", "previous", "limited", "refused", "down", "down thrice", "429", "short life"],
@@ -194,20 +186,20 @@ def test_status_says_when_the_primary_is_asked_next(world: World, arrange: Calla
     """The vendor's next request comes at `next_due_at`, to the second."""
     arrange(world)
     next_due_at = world.invoke(STATUS)["next_due_at"]
-    before = len(world.vendor.requests)
+    requests_before = len(world.vendor.requests)
     if next_due_at > now(world):
         world.clock.advance(next_due_at - 1 - now(world))
         with suppress(RateLimited, CredentialsRefused, VendorError):
             world.invoke()
-        assert len(world.vendor.requests) == before
+        assert len(world.vendor.requests) == requests_before
         world.clock.advance(1)
     assert world.invoke()["outcome"] == "refreshed"
-    assert len(world.vendor.requests) == before + 1
+    assert len(world.vendor.requests) == requests_before + 1
 
 
-def test_status_says_when_the_primary_follows_the_standby(world_with_standby: World) -> None:
+def test_status_says_when_the_primary_follows_the_standby(standby_world: World) -> None:
     """While the standby's token is current, the next acquire comes when the primary's slot opens."""
-    opens_at = now(world_with_standby) + 2 * HOUR
-    write_ledger(world_with_standby, slots={BLUE: slot(opens_at, "rate_limited")})
-    world_with_standby.invoke()
-    assert world_with_standby.invoke(STATUS)["next_due_at"] == opens_at
+    opens_at = now(standby_world) + 2 * HOUR
+    write_ledger(standby_world, slots={BLUE: slot(opens_at, "rate_limited")})
+    standby_world.invoke()
+    assert standby_world.invoke(STATUS)["next_due_at"] == opens_at

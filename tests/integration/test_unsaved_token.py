@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from handler.errors import (
-    RateLimited,
-    StoreError,
-    VendorError,
-)
+from handler.errors import RateLimited, StoreError, VendorError
 from local.clock import Clock
 from local.faults import Fault
 from local.secrets_manager import AwsFault
@@ -36,18 +32,13 @@ from tests.integration.helpers import (
     write,
     write_ledger,
 )
-from tests.integration.traffic import (
-    fail_publishes,
-    leave_token_unsaved,
-    metrics,
-    record_traffic,
-)
+from tests.integration.traffic import fail_publishes, leave_token_unsaved, metrics, record_traffic
 
 
 def test_token_that_could_not_be_saved_is_published_by_the_next_run(world: World) -> None:
     """The next run of the warm process publishes the token at once, under a claim for no client, and asks nobody."""
     keeper = world.keeper()
-    held = leave_token_unsaved(world, keeper)
+    unsaved_token = leave_token_unsaved(world, keeper)
     assert metrics(world) == {"TokenSecondsRemaining": 0, "Failed": 1}
     assert outcome_and_reason(world.invoke(DRY_RUN, keeper)) == ("due", "unsaved")
     began = now(world)
@@ -57,7 +48,7 @@ def test_token_that_could_not_be_saved_is_published_by_the_next_run(world: World
     assert result["client_id"] == BLUE
     assert traffic.vendor == []
     assert now(world) == began
-    assert world.token()["access_token"] == held
+    assert world.token()["access_token"] == unsaved_token
     assert [claim["lock"]["client_id"] for claim in traffic.claims] == [None]
     assert ledger(world)["slots"] == {BLUE: slot(world.token()["acquired_at"] + INTERVAL, "limit_interval")}
     assert ledger(world)["lock"] is None
@@ -80,10 +71,10 @@ def test_token_that_could_not_be_saved_is_lost_to_another_process(world: World) 
 def test_unsaved_token_waits_for_its_process_through_further_failures(world: World) -> None:
     """The process keeps the token if a second run can't save it either."""
     keeper = world.keeper()
-    held = leave_token_unsaved(world, keeper)
-    assert leave_token_unsaved(world, keeper) == held
+    unsaved_token = leave_token_unsaved(world, keeper)
+    assert leave_token_unsaved(world, keeper) == unsaved_token
     assert outcome_and_reason(world.invoke(keeper=keeper)) == ("recovered", "unsaved")
-    assert world.token()["access_token"] == held
+    assert world.token()["access_token"] == unsaved_token
     assert len(world.vendor.requests) == 1
 
 
@@ -91,10 +82,10 @@ def test_unsaved_token_replaces_an_older_one_of_its_client(world: World) -> None
     """The unsaved token replaces the token in its window that it was acquired for."""
     acquire_token(world, INTERVAL)
     keeper = world.keeper()
-    held = leave_token_unsaved(world, keeper)
+    unsaved_token = leave_token_unsaved(world, keeper)
     assert 0 < metrics(world)["TokenSecondsRemaining"] <= DAY - INTERVAL
     assert outcome_and_reason(world.invoke(keeper=keeper)) == ("recovered", "unsaved")
-    assert world.token()["access_token"] == held
+    assert world.token()["access_token"] == unsaved_token
 
 
 def test_unsaved_token_is_dropped_for_a_newer_one_of_its_client(world: World) -> None:
@@ -114,24 +105,24 @@ def test_unsaved_token_is_dropped_for_a_newer_one_of_its_client(world: World) ->
 def test_unsaved_token_is_dropped_when_it_expires(world: World) -> None:
     """A day later the process acquires like any other process."""
     keeper = world.keeper()
-    held = leave_token_unsaved(world, keeper)
+    unsaved_token = leave_token_unsaved(world, keeper)
     world.clock.advance(DAY)
     assert outcome_and_reason(world.invoke(keeper=keeper)) == ("refreshed", "missing")
-    assert world.token()["access_token"] != held
+    assert world.token()["access_token"] != unsaved_token
 
 
-def test_unsaved_token_that_expires_is_forgotten(world_with_standby: World) -> None:
+def test_unsaved_token_that_expires_is_forgotten(standby_world: World) -> None:
     """An expired token in the process costs no further calls."""
-    keeper = world_with_standby.keeper()
-    world_with_standby.vendor.script(REFUSED)
-    leave_token_unsaved(world_with_standby, keeper)
-    world_with_standby.clock.advance(HOUR)
-    world_with_standby.invoke()
-    world_with_standby.clock.advance(INTERVAL)
-    world_with_standby.invoke()
-    world_with_standby.clock.advance(3 * HOUR)
-    with record_traffic(world_with_standby) as traffic:
-        assert outcome_and_reason(world_with_standby.invoke(keeper=keeper)) == ("kept", "fresh")
+    keeper = standby_world.keeper()
+    standby_world.vendor.script(REFUSED)
+    leave_token_unsaved(standby_world, keeper)
+    standby_world.clock.advance(HOUR)
+    standby_world.invoke()
+    standby_world.clock.advance(INTERVAL)
+    standby_world.invoke()
+    standby_world.clock.advance(3 * HOUR)
+    with record_traffic(standby_world) as traffic:
+        assert outcome_and_reason(standby_world.invoke(keeper=keeper)) == ("kept", "fresh")
     assert traffic.operations == ["BatchGetSecretValue"]
 
 
@@ -161,68 +152,68 @@ def test_unsaved_token_of_a_forced_refresh_is_published_although_none_is_due(clo
         assert world.token()["access_token"] == world.vendor.issued[1].token
 
 
-def test_unsaved_token_of_the_primary_replaces_the_standbys(world_with_standby: World) -> None:
+def test_unsaved_token_of_the_primary_replaces_the_standbys(standby_world: World) -> None:
     """If the standby's token was published meanwhile, the primary's unsaved token replaces it."""
-    keeper = world_with_standby.keeper()
-    held = leave_token_unsaved(world_with_standby, keeper)
-    assert world_with_standby.invoke()["client_id"] == GREEN
-    with record_traffic(world_with_standby) as traffic:
-        assert outcome_and_reason(world_with_standby.invoke(keeper=keeper)) == ("recovered", "unsaved")
-    assert world_with_standby.token()["access_token"] == held
+    keeper = standby_world.keeper()
+    unsaved_token = leave_token_unsaved(standby_world, keeper)
+    assert standby_world.invoke()["client_id"] == GREEN
+    with record_traffic(standby_world) as traffic:
+        assert outcome_and_reason(standby_world.invoke(keeper=keeper)) == ("recovered", "unsaved")
+    assert standby_world.token()["access_token"] == unsaved_token
     assert traffic.vendor == []
 
 
-def test_unsaved_token_of_the_standby_does_not_replace_the_primarys(world_with_standby: World) -> None:
+def test_unsaved_token_of_the_standby_does_not_replace_the_primarys(standby_world: World) -> None:
     """If the primary's token is good and has enough life, the standby's token stays in the process."""
-    keeper = world_with_standby.keeper()
-    world_with_standby.vendor.script(REFUSED)
-    leave_token_unsaved(world_with_standby, keeper)
-    world_with_standby.clock.advance(HOUR)
-    assert world_with_standby.invoke()["client_id"] == BLUE
-    primarys = world_with_standby.token()
-    assert outcome_and_reason(world_with_standby.invoke(keeper=keeper)) == ("kept", "fresh")
-    assert world_with_standby.token() == primarys
+    keeper = standby_world.keeper()
+    standby_world.vendor.script(REFUSED)
+    leave_token_unsaved(standby_world, keeper)
+    standby_world.clock.advance(HOUR)
+    assert standby_world.invoke()["client_id"] == BLUE
+    primarys_token = standby_world.token()
+    assert outcome_and_reason(standby_world.invoke(keeper=keeper)) == ("kept", "fresh")
+    assert standby_world.token() == primarys_token
 
 
-@pytest.mark.parametrize(("left", "outcome"), [(8_999, "recovered"), (9_001, "waiting")])
+@pytest.mark.parametrize(("remaining", "outcome"), [(8_999, "recovered"), (9_001, "waiting")])
 def test_unsaved_token_of_the_standby_replaces_a_short_lived_one(
-    world_with_standby: World, left: int, outcome: str
+    standby_world: World, remaining: int, outcome: str
 ) -> None:
     """The standby's token replaces one that has less than STANDBY_BELOW_SECONDS left, and less than its own."""
-    keeper = world_with_standby.keeper()
-    world_with_standby.vendor.script(REFUSED)
-    held = leave_token_unsaved(world_with_standby, keeper)
-    write(
-        world_with_standby, another_runs_token(world_with_standby, expires_at=now(world_with_standby) + left), CURRENT
-    )
-    write_ledger(world_with_standby, slots={BLUE: slot(now(world_with_standby) + HOUR, "rate_limited")})
-    assert world_with_standby.invoke(keeper=keeper)["outcome"] == outcome
-    assert (world_with_standby.token()["access_token"] == held) == (outcome == "recovered")
+    keeper = standby_world.keeper()
+    standby_world.vendor.script(REFUSED)
+    unsaved_token = leave_token_unsaved(standby_world, keeper)
+    short_lived = another_runs_token(standby_world, expires_at=now(standby_world) + remaining)
+    write(standby_world, short_lived, CURRENT)
+    write_ledger(standby_world, slots={BLUE: slot(now(standby_world) + HOUR, "rate_limited")})
+    assert standby_world.invoke(keeper=keeper)["outcome"] == outcome
+    is_replaced = standby_world.token()["access_token"] == unsaved_token
+    assert is_replaced == (outcome == "recovered")
 
 
-def test_unsaved_token_that_is_worse_does_not_replace_a_short_lived_one(world_with_standby: World) -> None:
+def test_unsaved_token_that_is_worse_does_not_replace_a_short_lived_one(standby_world: World) -> None:
     """The standby's token does not replace a short-lived one that has more life left than it."""
-    keeper = world_with_standby.keeper()
-    world_with_standby.vendor.script(REFUSED, Fault.edited({"expires_in": 6_000}))
-    leave_token_unsaved(world_with_standby, keeper)
-    current = another_runs_token(world_with_standby, expires_at=now(world_with_standby) + 7_000)
-    write(world_with_standby, current, CURRENT)
-    write_ledger(world_with_standby, slots={BLUE: slot(now(world_with_standby) + HOUR, "rate_limited")})
-    assert world_with_standby.invoke(keeper=keeper)["outcome"] == "waiting"
-    assert world_with_standby.token() == current
+    keeper = standby_world.keeper()
+    standby_world.vendor.script(REFUSED, Fault.edited({"expires_in": 6_000}))
+    leave_token_unsaved(standby_world, keeper)
+    current = another_runs_token(standby_world, expires_at=now(standby_world) + 7_000)
+    write(standby_world, current, CURRENT)
+    write_ledger(standby_world, slots={BLUE: slot(now(standby_world) + HOUR, "rate_limited")})
+    assert standby_world.invoke(keeper=keeper)["outcome"] == "waiting"
+    assert standby_world.token() == current
 
 
 def test_unsaved_token_waits_while_everybody_backs_off(world: World) -> None:
     """Nobody claims before `retry_at`, not even for an unsaved token. After that it is published."""
     keeper = world.keeper()
-    held = leave_token_unsaved(world, keeper)
+    unsaved_token = leave_token_unsaved(world, keeper)
     write_ledger(world, failures=3, retry_at=now(world) + 100)
     with record_traffic(world) as traffic, pytest.raises(VendorError):
         world.invoke(keeper=keeper)
     assert traffic.writes == []
     world.clock.advance(100)
     assert outcome_and_reason(world.invoke(keeper=keeper)) == ("recovered", "unsaved")
-    assert world.token()["access_token"] == held
+    assert world.token()["access_token"] == unsaved_token
 
 
 def test_unsaved_token_waits_for_another_runs_lock(world: World) -> None:
