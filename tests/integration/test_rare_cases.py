@@ -85,17 +85,17 @@ def test_answer_that_is_not_aws_s_saves_nothing(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "told"),
+    ("code", "repeated"),
     [
         ("AccessDeniedException", "AccessDeniedException nobody may"),
         ("InvalidRequestException", "InvalidRequestException"),
     ],
 )
-def test_error_of_aws_is_told_by_its_code(code: str, told: str) -> None:
+def test_error_of_aws_is_told_by_its_code(code: str, repeated: str) -> None:
     """AWS's message is repeated only if access is denied: it says to what. Other messages may quote secrets."""
     with Recorder(400, {"__type": code, "Message": "nobody may"}) as aws, pytest.raises(StoreError) as caught:
         store_at(aws).read()
-    assert str(caught.value) == f"Secrets Manager, batch_get_secret_value: {told}"
+    assert str(caught.value) == f"Secrets Manager, batch_get_secret_value: {repeated}"
     assert caught.value.code == code
 
 

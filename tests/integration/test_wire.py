@@ -321,12 +321,12 @@ print(json.dumps([lambda_handler({}, context)["outcome"], "requests" in sys.modu
 
 def test_fresh_tick_does_not_load_requests() -> None:
     """A run that finds a fresh token does not load `requests`, which would cost time; one that acquires does."""
-    said = []
+    outcomes = []
     with World(Clock(), standby=False) as world:
         env = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")} | world.environment()
         for _ in range(2):
             done = subprocess.run(
                 [sys.executable, "-c", TICK], cwd=ROOT, env=env, capture_output=True, text=True, timeout=60, check=True
             )
-            said.append(done.stdout.splitlines()[-1])
-    assert said == ['["refreshed", true]', '["kept", false]']
+            outcomes.append(done.stdout.splitlines()[-1])
+    assert outcomes == ['["refreshed", true]', '["kept", false]']
