@@ -19,7 +19,7 @@ SOURCE = 'def fail():\n    """Raise."""\n    return {"one", "other", "third"} an
 
 
 def compiled(folder: Path) -> Path:
-    """Return the bytecode of a module in the folder, compiled by the Python of the tests."""
+    """Compile a module in the folder with the tests' own Python; return the path of its bytecode."""
     (folder / "inner").mkdir(parents=True)
     source = folder / "inner" / "module.py"
     source.write_text(SOURCE)
@@ -28,7 +28,7 @@ def compiled(folder: Path) -> Path:
 
 
 def test_it_is_the_same_wherever_and_whenever_it_is_made(tmp_path: Path) -> None:
-    """Another folder and another process: no path of the build and no order of a set is in it."""
+    """The bytecode does not depend on the folder, the process or the order of a set."""
     one = compiled(tmp_path / "one").read_bytes()
     other = compiled(tmp_path / "another-name").read_bytes()
     assert one == other
@@ -38,7 +38,7 @@ def test_it_is_the_same_wherever_and_whenever_it_is_made(tmp_path: Path) -> None
 
 
 def test_python_runs_it_without_looking_at_the_source(tmp_path: Path) -> None:
-    """Files in the package never change, so nothing is read to find out whether they did."""
+    """Files in the package never change, so Python does not compare the bytecode with its source."""
     compiled(tmp_path)
     (tmp_path / "inner" / "module.py").write_text("fail = print\n")
     command = [sys.executable, "-S", "-c", "import inner.module; inner.module.fail()"]
@@ -47,14 +47,14 @@ def test_python_runs_it_without_looking_at_the_source(tmp_path: Path) -> None:
 
 
 def test_what_does_not_compile_ends_the_build(tmp_path: Path) -> None:
-    """A package with half of its bytecode would be slow, and nobody would know why."""
+    """A package with only some of its bytecode would be slow, and nobody would know why."""
     (tmp_path / "module.py").write_text("def\n")
     with pytest.raises(subprocess.CalledProcessError):
         compile_all(tmp_path, sys.executable)
 
 
 def test_the_python_that_the_variable_names_is_taken_or_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that is not of the function's version, or does not run, is not replaced by another behind one's back."""
+    """If the named Python is not of the function's version, or does not run, no other one is used instead."""
     for name in ("/nowhere/python", "false"):
         monkeypatch.setenv(VARIABLE, name)
         assert target_python() is None
@@ -66,7 +66,7 @@ def test_the_python_that_the_variable_names_is_taken_or_none(monkeypatch: pytest
 def test_without_that_python_the_build_says_what_it_costs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The package is made all the same, from the sources alone."""
+    """The package is still made, without bytecode."""
     monkeypatch.setattr(package, "target_python", lambda: None)
     monkeypatch.setattr(package, "install", lambda _: None)
     package.fill(tmp_path / "package")
@@ -76,7 +76,7 @@ def test_without_that_python_the_build_says_what_it_costs(
 
 
 def test_two_builds_of_the_whole_package_are_the_same_bytes(tmp_path: Path, python_path: str) -> None:  # noqa: F811
-    """Wheels, bytecode and all; where that Python is at hand there is bytecode of every source, and of no other."""
+    """Wheels and bytecode are the same. With the function's Python every source has bytecode, and nothing else has."""
     built = Path(python_path.split(":", maxsplit=1)[0])
     package.fill(tmp_path / "again")
     bundle(built, tmp_path / "one.zip")

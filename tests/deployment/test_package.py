@@ -35,7 +35,7 @@ def fill(folder: Path, names: set[str]) -> Path:
 
 
 def test_the_lock_pins_what_ships_by_its_hash() -> None:
-    """Each line of requirements.txt is in it with the same version, and it names no place to fetch from."""
+    """The lock has each line of requirements.txt with the same version and a hash, and names no index."""
     lines = [line for line in LOCK.read_text().splitlines() if not line.startswith("#")]
     wanted = {line for line in (ROOT / "requirements.txt").read_text().splitlines() if line and line[0] != "#"}
     assert wanted <= {line.split(" ")[0] for line in lines}
@@ -43,7 +43,7 @@ def test_the_lock_pins_what_ships_by_its_hash() -> None:
 
 
 def test_the_wheels_are_those_of_the_functions_own_platform() -> None:
-    """A change of the runtime or of the architecture in the template has to come with other wheels."""
+    """If the template changes its runtime or architecture, the wheels must change too."""
     function = TEMPLATE["Resources"]["RefreshFunction"]["Properties"]
     assert f"--python-version={function['Runtime'].removeprefix('python')}" in TARGET
     assert function["Architectures"] == ["arm64"]
@@ -51,7 +51,7 @@ def test_the_wheels_are_those_of_the_functions_own_platform() -> None:
 
 
 def test_only_what_runs_ships(tmp_path: Path) -> None:
-    """No commands, tests or examples, and of the metadata what licences and scanners need."""
+    """Commands, tests and examples are removed; of the metadata stays what licences and scanners need."""
     prune(fill(tmp_path, SHIPPED | NOT_SHIPPED))
     assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()} == SHIPPED
 
@@ -60,7 +60,7 @@ def test_only_what_runs_ships(tmp_path: Path) -> None:
     "has", [{"precious.txt"}, {"handler/app.py", "template.yaml"}, {"handler/app.py", "precious.txt"}]
 )
 def test_a_folder_with_anything_else_in_it_is_left_alone(tmp_path: Path, has: set[str]) -> None:
-    """Neither a folder of somebody's own nor the repository itself is emptied for a package."""
+    """A folder with other files, or the repository itself, is not emptied for a package."""
     folder = fill(tmp_path, has)
     with pytest.raises(ValueError, match="nothing is deleted"):
         package.fill(folder)
@@ -71,7 +71,7 @@ def test_a_folder_with_anything_else_in_it_is_left_alone(tmp_path: Path, has: se
 def test_an_earlier_package_goes_but_not_one_in_which_something_is_newer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """What somebody added to a package, or changed in it, is theirs."""
+    """An earlier package is replaced, except if somebody has added or changed a file in it."""
     monkeypatch.setattr(package, "install", lambda _: None)
     folder = tmp_path / "package"
     elsewhere = fill(tmp_path / "elsewhere", {"precious.txt"})
@@ -88,7 +88,7 @@ def test_an_earlier_package_goes_but_not_one_in_which_something_is_newer(
 
 
 def test_a_build_that_fails_leaves_no_half_of_a_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The next one finds the folder free, and need not be told to delete anything."""
+    """The next build finds the folder free, and does not have to delete anything."""
     monkeypatch.setattr(package, "LOCK", fill(tmp_path, {"requirements.lock"}) / "requirements.lock")
     with pytest.raises(subprocess.CalledProcessError):
         package.fill(tmp_path / "package")
@@ -96,8 +96,8 @@ def test_a_build_that_fails_leaves_no_half_of_a_package(tmp_path: Path, monkeypa
 
 
 @pytest.mark.parametrize("kind", ["file", "link", "dangling link"])
-def test_a_target_that_is_no_folder_is_refused_in_a_sentence(tmp_path: Path, kind: str) -> None:
-    """And is left as it is; the shell shows the sentence, not a traceback."""
+def test_a_target_that_is_not_a_folder_is_refused_in_a_sentence(tmp_path: Path, kind: str) -> None:
+    """The target is left as it is, and the shell shows one sentence instead of a traceback."""
     target = tmp_path / "target"
     if kind == "file":
         target.write_text("precious")
@@ -112,7 +112,7 @@ def test_a_target_that_is_no_folder_is_refused_in_a_sentence(tmp_path: Path, kin
 
 
 def test_of_the_handler_only_what_python_can_import_ships(tmp_path: Path) -> None:
-    """An editor's lock and backups stay out."""
+    """An editor's lock files and backups are left out."""
     ours = {"app.py", "__init__.py", "inner/deep.py"}
     others = {"app (copy).py", ".ipynb_checkpoints/app-checkpoint.py", ".ipynb_checkpoints/app.py", "app.py~", "a.txt"}
     fill(tmp_path, ours | others)
@@ -121,8 +121,8 @@ def test_of_the_handler_only_what_python_can_import_ships(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("kind", ["folder", "link", "dangling link"])
-def test_a_module_that_is_no_regular_file_ends_the_build(tmp_path: Path, kind: str) -> None:
-    """It is not left out in silence: the handler may import it."""
+def test_a_module_that_is_not_a_regular_file_ends_the_build(tmp_path: Path, kind: str) -> None:
+    """Such a module is not left out silently, because the handler may import it."""
     fill(tmp_path, {"app.py"})
     if kind == "folder":
         (tmp_path / "odd.py").mkdir()
@@ -133,7 +133,7 @@ def test_a_module_that_is_no_regular_file_ends_the_build(tmp_path: Path, kind: s
 
 
 def test_the_target_that_sam_runs_does_nothing_by_hand() -> None:
-    """Without SAM's folder it says what to run instead."""
+    """Without SAM's variables the target says which one to run instead."""
     command = ["make", "build-RefreshFunction"]
     by_hand = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert by_hand.returncode
@@ -142,7 +142,7 @@ def test_the_target_that_sam_runs_does_nothing_by_hand() -> None:
 
 @pytest.mark.parametrize("umask", [0o644, 0o600])
 def test_two_builds_are_the_same_bytes(tmp_path: Path, umask: int) -> None:
-    """Whatever the order of the folder, the times of its files and the umask."""
+    """The bytes do not depend on the order of the files, their times or the umask."""
     zips = []
     for name, order in (("one", sorted(SHIPPED)), ("other", sorted(SHIPPED, reverse=True))):
         for file in order:
@@ -158,7 +158,7 @@ def test_two_builds_are_the_same_bytes(tmp_path: Path, umask: int) -> None:
 
 
 def test_the_handler_is_a_package_of_plain_files() -> None:
-    """The build copies its .py files and nothing else, so there must be nothing else that it needs."""
+    """The build copies only .py files, so the handler may not need any other file."""
     folder = Path(settings.__file__).parent
     others = [path for path in folder.rglob("*") if path.is_file() and path.suffix not in {".py", ".pyc"}]
     assert others == []

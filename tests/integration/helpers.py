@@ -91,7 +91,7 @@ def other_name(world: World) -> str:
 
 
 def labels(world: World) -> dict[str, str]:
-    """Return the labels of each version that has one, by the version's document, as DescribeSecret lists them."""
+    """Return which version of the token secret has each label."""
     versions = world.secrets.versions(TOKEN_SECRET)
     return {label: version_id for version_id, version in versions.items() for label in version.labels}
 

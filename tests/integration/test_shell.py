@@ -6,25 +6,16 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from local.clock import Clock
 from local.world import World
 from tests.conftest import secrets_in
 from tests.integration.helpers import REFUSED
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def live_world() -> Iterator[World]:
-    """A world without a standby by the machine's clock, which other processes share."""
-    with World(Clock(), standby=False) as made:
-        yield made
 
 
 def machine(**variables: str) -> dict[str, str]:
