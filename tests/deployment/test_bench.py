@@ -19,7 +19,6 @@ from bench.processes import Sample, bare
 from bench.rounds import BARE, Spread, ratio
 from bench.situations import DUE, FRESH, SITUATIONS, situation
 from tests.deployment.stack import ROOT, TEMPLATE
-from tests.deployment.test_runtime import python_path  # noqa: F401 - the fixture that makes the package, once
 
 BOOK = Book.read()
 NO_OP = Tick(start=0.2, run=0.02, trust=0.015, aws_calls=1, vendor_calls=0, log_bytes=900)
@@ -35,14 +34,10 @@ TYPES = Counter(resource["Type"] for resource in TEMPLATE["Resources"].values())
     ],
 )
 def test_the_naive_function_does_the_job_that_it_is_compared_in(
-    python_path: str,  # noqa: F811 - the fixture
-    where: str,
-    outcome: str,
-    requests: int,
+    shipped_package: Path, where: str, outcome: str, requests: int
 ) -> None:
     """It keeps a fresh token without a request, and replaces one that is due where consumers read it."""
-    libraries = python_path.split(":", maxsplit=1)[0]
-    artifact = Artifact(NAIVE, Path(f"{HERE / 'naive'}:{libraries}"), "app.lambda_handler")
+    artifact = Artifact(NAIVE, Path(f"{HERE / 'naive'}:{shipped_package}"), "app.lambda_handler")
     with situation(where) as world:
         before = world.token()["access_token"]
         sample = bare(sys.executable, artifact, world)
@@ -80,7 +75,7 @@ def test_a_run_sends_as_many_metrics_as_a_month_is_counted_with(where: str) -> N
     with situation(where) as world:
         outcome = world.invoke()["outcome"]
         sent = [line["_aws"]["CloudWatchMetrics"] for line in world.lines if "_aws" in line]
-    names = [metric["Name"] for directives in sent for one in directives for metric in one["Metrics"]]
+    names = [metric["Name"] for directives in sent for directive in directives for metric in directive["Metrics"]]
     assert sorted(names) == sorted(["TokenSecondsRemaining", outcome.capitalize()])
     assert len(names) == cost.METRICS_EACH_HOUR
     assert month(NO_OP, REFRESH, 256, BOOK)["custom metrics"] == len(names) * BOOK.price("metric_month")
@@ -96,12 +91,13 @@ def test_every_price_and_assumption_says_where_it_is_from() -> None:
     """Each has its source, its region and its date, so that a reader can tell if it is out of date."""
     assert {"region", "currency"} <= BOOK.document.keys()
     prices = BOOK.document["prices"].values()
-    assert all(one["source"] and one["unit"] and one["price"] > 0 for one in prices)
-    assert all(re.fullmatch(r"20\d\d(-(0[1-9]|1[0-2]))?", one["read"]) for one in prices)
-    assert BOOK.read_between() == (min(one["read"] for one in prices), max(one["read"] for one in prices))
-    assert all(one["why"] for one in BOOK.document["assumptions"].values())
+    assert all(price["source"] and price["unit"] and price["price"] > 0 for price in prices)
+    assert all(re.fullmatch(r"20\d\d(-(0[1-9]|1[0-2]))?", price["read"]) for price in prices)
+    read_dates = [price["read"] for price in prices]
+    assert BOOK.read_between() == (min(read_dates), max(read_dates))
+    assert all(assumption["why"] for assumption in BOOK.document["assumptions"].values())
     quotas = [*BOOK.document["quotas"].values(), *BOOK.document["rates"].values()]
-    assert all(one["source"] and one["what"] for one in quotas)
+    assert all(quota["source"] and quota["what"] for quota in quotas)
 
 
 def test_more_memory_is_billed_for_fewer_seconds_and_costs_more() -> None:
@@ -172,14 +168,15 @@ def test_the_ratio_of_billed_seconds_is_at_the_deployed_memory(figures: report.R
     text = figures.seconds(BOOK)
     share = DEPLOYED / BOOK.assumed("vcpu_memory_mb")
     for where in SITUATIONS:
-        init, processor, network, whole, same = map(float, cells(text, f"{where}, {OURS}"))
-        theirs = [float(one) for one in cells(text, f"{where}, {NAIVE}")]
+        init, processor, network, whole, ratio_to_itself = map(float, cells(text, f"{where}, {OURS}"))
+        *_, naive_whole, naive_ratio = map(float, cells(text, f"{where}, {NAIVE}"))
+        *_, compiled_ratio = map(float, cells(text, f"{where}, {COMPILED}"))
         handshake = BOOK.assumed("handshake_cpu_seconds_per_host")
-        assert same == 1.0
+        assert ratio_to_itself == 1.0
         assert processor == pytest.approx((0.02 + handshake) / share, abs=0.006)
         assert whole == pytest.approx(init + processor + network, abs=0.02)
-        assert theirs[4] == pytest.approx(whole / theirs[3], abs=0.02)
-        assert 0.2 < theirs[4] < float(cells(text, f"{where}, {COMPILED}")[4])
+        assert naive_ratio == pytest.approx(whole / naive_whole, abs=0.02)
+        assert 0.2 < naive_ratio < compiled_ratio
 
 
 def test_a_months_sums_are_those_of_many_clients(figures: report.Report) -> None:

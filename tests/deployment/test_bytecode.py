@@ -1,4 +1,4 @@
-"""The bytecode in the package: of the function's own Python, the same bytes each time, not compared with the source."""
+"""The package's bytecode: made by the function's own Python, the same each time, not compared with the source."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import pytest
 from scripts import bytecode, package
 from scripts.bundle import bundle
 from scripts.bytecode import TASK_ROOT, VARIABLE, VERSION, compile_all, target_python
-from tests.deployment.test_runtime import python_path  # noqa: F401 - the fixture that makes the package, once
 
 UNCHECKED_HASH = (1).to_bytes(4, "little")  # PEP 552
 SOURCE = 'def fail():\n    """Raise."""\n    return {"one", "other", "third"} and 1 / 0\n'
@@ -59,8 +58,9 @@ def test_the_python_that_the_variable_names_is_taken_or_none(monkeypatch: pytest
         monkeypatch.setenv(VARIABLE, name)
         assert target_python() is None
     monkeypatch.setenv(VARIABLE, sys.executable)
-    is_target = "{}.{}".format(*sys.version_info[:2]) == VERSION
-    assert target_python() == (sys.executable if is_target else None)
+    version_of_the_tests = f"{sys.version_info.major}.{sys.version_info.minor}"
+    expected = sys.executable if version_of_the_tests == VERSION else None
+    assert target_python() == expected
 
 
 def test_without_that_python_the_build_says_what_it_costs(
@@ -75,14 +75,20 @@ def test_without_that_python_the_build_says_what_it_costs(
     assert not list(tmp_path.rglob("*.pyc"))
 
 
-def test_two_builds_of_the_whole_package_are_the_same_bytes(tmp_path: Path, python_path: str) -> None:  # noqa: F811
+def test_two_builds_of_the_whole_package_are_the_same_bytes(tmp_path: Path, shipped_package: Path) -> None:
     """Wheels and bytecode are the same. With the function's Python every source has bytecode, and nothing else has."""
-    built = Path(python_path.split(":", maxsplit=1)[0])
     package.fill(tmp_path / "again")
-    bundle(built, tmp_path / "one.zip")
+    bundle(shipped_package, tmp_path / "one.zip")
     bundle(tmp_path / "again", tmp_path / "other.zip")
     assert (tmp_path / "one.zip").read_bytes() == (tmp_path / "other.zip").read_bytes()
-    sources = {path.relative_to(built) for path in built.rglob("*.py")}
+    compiled_sources = {source_of(path) for path in shipped_package.rglob("*.pyc")}
+    if bytecode.target_python():
+        assert compiled_sources == set(shipped_package.rglob("*.py"))
+    else:
+        assert compiled_sources == set()
+
+
+def source_of(compiled_file: Path) -> Path:
+    """Return the path of a module, given the path of its bytecode in __pycache__."""
     tag = f".cpython-{VERSION.replace('.', '')}.pyc"
-    of_bytecode = {path.parents[1].relative_to(built) / path.name.replace(tag, ".py") for path in built.rglob("*.pyc")}
-    assert of_bytecode == (sources if bytecode.target_python() else set())
+    return compiled_file.parents[1] / compiled_file.name.replace(tag, ".py")

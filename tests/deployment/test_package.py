@@ -1,4 +1,4 @@
-"""What the build makes: pinned by hash, the same bytes each time, and nothing that has no business in the Lambda."""
+"""The package that the build makes: pinned by hash, the same bytes each time, and nothing that the Lambda can't use."""
 
 from __future__ import annotations
 
@@ -101,14 +101,20 @@ def test_a_target_that_is_not_a_folder_is_refused_in_a_sentence(tmp_path: Path, 
     target = tmp_path / "target"
     if kind == "file":
         target.write_text("precious")
+    elif kind == "link":
+        target.symlink_to(fill(tmp_path / "real", {"precious.txt"}))
     else:
-        target.symlink_to(fill(tmp_path / "real", {"precious.txt"}) if kind == "link" else tmp_path / "nowhere")
+        target.symlink_to(tmp_path / "nowhere")
     command = [sys.executable, "-m", "scripts.package", str(target)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr == f"{target} is no folder: name the folder itself\n"
-    assert target.is_symlink() or target.read_text() == "precious"
-    assert kind != "link" or (target / "precious.txt").read_text() == "precious.txt"
+    if kind == "file":
+        assert target.read_text() == "precious"
+    else:
+        assert target.is_symlink()
+    if kind == "link":
+        assert (target / "precious.txt").read_text() == "precious.txt"
 
 
 def test_of_the_handler_only_what_python_can_import_ships(tmp_path: Path) -> None:
@@ -124,10 +130,13 @@ def test_of_the_handler_only_what_python_can_import_ships(tmp_path: Path) -> Non
 def test_a_module_that_is_not_a_regular_file_ends_the_build(tmp_path: Path, kind: str) -> None:
     """Such a module is not left out silently, because the handler may import it."""
     fill(tmp_path, {"app.py"})
+    odd_module = tmp_path / "odd.py"
     if kind == "folder":
-        (tmp_path / "odd.py").mkdir()
+        odd_module.mkdir()
+    elif kind == "link":
+        odd_module.symlink_to("app.py")
     else:
-        (tmp_path / "odd.py").symlink_to("app.py" if kind == "link" else "nowhere.py")
+        odd_module.symlink_to("nowhere.py")
     with pytest.raises(ValueError, match=r"odd\.py is no regular file"):
         package.modules(tmp_path)
 
@@ -143,18 +152,23 @@ def test_the_target_that_sam_runs_does_nothing_by_hand() -> None:
 @pytest.mark.parametrize("umask", [0o644, 0o600])
 def test_two_builds_are_the_same_bytes(tmp_path: Path, umask: int) -> None:
     """The bytes do not depend on the order of the files, their times or the umask."""
-    zips = []
-    for name, order in (("one", sorted(SHIPPED)), ("other", sorted(SHIPPED, reverse=True))):
-        for file in order:
-            fill(tmp_path / name, {file})
-            (tmp_path / name / file).chmod(umask)
-        settle(tmp_path / name)
-        bundle(tmp_path / name, tmp_path / f"{name}.zip")
-        zips.append((tmp_path / f"{name}.zip").read_bytes())
-    assert zips[0] == zips[1]
-    with zipfile.ZipFile(tmp_path / "one.zip") as made:
+    one_zip = build(tmp_path / "one", sorted(SHIPPED), umask)
+    other_zip = build(tmp_path / "other", sorted(SHIPPED, reverse=True), umask)
+    assert one_zip.read_bytes() == other_zip.read_bytes()
+    with zipfile.ZipFile(one_zip) as made:
         assert made.namelist() == sorted(SHIPPED)
         assert {entry.external_attr >> 16 for entry in made.infolist()} == {0o644}
+
+
+def build(folder: Path, files: list[str], mode: int) -> Path:
+    """Create these files one after another with this mode, and return the zip that the build makes of them."""
+    for file in files:
+        fill(folder, {file})
+        (folder / file).chmod(mode)
+    settle(folder)
+    zip_file = folder.with_suffix(".zip")
+    bundle(folder, zip_file)
+    return zip_file
 
 
 def test_the_handler_is_a_package_of_plain_files() -> None:

@@ -204,9 +204,9 @@ def test_keys_and_replicas_are_a_choice() -> None:
 
 
 def policy(stack: Stack, name: str) -> list[Json]:
-    documents = stack.properties("RefreshFunctionRole")["Policies"]
-    statements: list[Json]
-    (statements,) = (one["PolicyDocument"]["Statement"] for one in documents if one["PolicyName"] == name)
+    policies = stack.properties("RefreshFunctionRole")["Policies"]
+    [document] = [policy["PolicyDocument"] for policy in policies if policy["PolicyName"] == name]
+    statements: list[Json] = document["Statement"]
     return statements
 
 
@@ -215,12 +215,12 @@ def listed(value: Any) -> list[Any]:
 
 
 def granted(statements: list[Json]) -> set[tuple[str, str]]:
-    assert all(one["Effect"] == "Allow" for one in statements)
+    assert all(statement["Effect"] == "Allow" for statement in statements)
     return {
         (action, resource)
-        for one in statements
-        for action in listed(one["Action"])
-        for resource in listed(one["Resource"])
+        for statement in statements
+        for action in listed(statement["Action"])
+        for resource in listed(statement["Resource"])
     }
 
 
@@ -235,14 +235,15 @@ def test_the_function_may_do_what_it_does_and_no_more(stack: Stack, observed: Ob
     }
     needed = {(action, resources[name]) for action, name in observed.grants if stack is FULL or name != BUS}
     statements = policy(stack, "what-the-handler-calls")
-    with_the_key = [one for one in statements if one["Sid"] == "UseTheKeyThroughSecretsManager"]
-    given = granted([one for one in statements if one not in with_the_key])
-    assert needed - given == set(), "missing"
-    assert given - needed == set(), "extra"
-    assert not any("Condition" in one for one in statements if one not in with_the_key)
-    # Secrets Manager asks for these in the caller's name; no call of the handler's own does.
-    assert granted(with_the_key) == ({("kms:Decrypt", KEY), ("kms:GenerateDataKey", KEY)} if stack is FULL else set())
-    assert all(one["Condition"] == VIA_SECRETS_MANAGER for one in with_the_key)
+    for_the_key = [statement for statement in statements if statement["Sid"] == "UseTheKeyThroughSecretsManager"]
+    others = [statement for statement in statements if statement not in for_the_key]
+    assert needed - granted(others) == set(), "missing"
+    assert granted(others) - needed == set(), "extra"
+    assert not any("Condition" in statement for statement in others)
+    # Secrets Manager uses these in the caller's name; the handler itself does not call KMS.
+    key_grants = {("kms:Decrypt", KEY), ("kms:GenerateDataKey", KEY)} if stack is FULL else set()
+    assert granted(for_the_key) == key_grants
+    assert all(statement["Condition"] == VIA_SECRETS_MANAGER for statement in for_the_key)
 
 
 @BOTH
@@ -267,16 +268,17 @@ def test_a_consumer_reads_the_token_by_its_stage_alone(stack: Stack) -> None:
     tokens = [arn("TokenSecret"), replicas] if stack is FULL else [arn("TokenSecret")]
     reads = statements[:2]
     decrypts = statements[2:]
-    assert granted(reads) == {("secretsmanager:GetSecretValue", one) for one in tokens}
-    assert [one["Condition"] for one in reads] == [
+    assert granted(reads) == {("secretsmanager:GetSecretValue", token) for token in tokens}
+    assert [statement["Condition"] for statement in reads] == [
         {"ForAnyValue:StringEquals": {"secretsmanager:VersionStage": ["AWSCURRENT", "AWSPREVIOUS"]}},
         {"Null": {"secretsmanager:VersionStage": "true", "secretsmanager:VersionId": "true"}},
     ]
-    assert granted(decrypts) == ({("kms:Decrypt", KEY)} if stack is FULL else set())
-    assert all(one["Condition"] == VIA_SECRETS_MANAGER for one in decrypts)
+    key_grants = {("kms:Decrypt", KEY)} if stack is FULL else set()
+    assert granted(decrypts) == key_grants
+    assert all(statement["Condition"] == VIA_SECRETS_MANAGER for statement in decrypts)
 
 
-# What the function is told
+# The function's settings
 
 
 @pytest.mark.parametrize(
@@ -285,9 +287,7 @@ def test_a_consumer_reads_the_token_by_its_stage_alone(stack: Stack) -> None:
         pytest.param({}, "https://sandbox-auth.tangocard.com/oauth/token", id="sandbox"),
         pytest.param({"Environment": "production"}, "https://auth.tangocard.com/oauth/token", id="production"),
         pytest.param(EVERYTHING, "https://auth.tangocard.com/oauth/token", id="everything"),
-        pytest.param(
-            {"TokenUrl": "http://127.0.0.1:8080/oauth/token"}, "http://127.0.0.1:8080/oauth/token", id="other"
-        ),
+        pytest.param({"TokenUrl": "http://127.0.0.1:8080/token"}, "http://127.0.0.1:8080/token", id="other"),
     ],
 )
 def test_the_environment_is_one_that_settings_accept(parameters: dict[str, str], token_url: str) -> None:
@@ -342,7 +342,9 @@ def test_two_stacks_fit_into_one_account() -> None:
     names = re.compile("(Function|Role|Queue|Topic|Alarm|LogGroup|ManagedPolicy|Filter|)Name")
     for logical_id, resource in PLAIN.resources.items():
         fixed = {key for key in resource["Properties"] if names.fullmatch(key)}
-        assert not fixed - ({"LogGroupName"} if resource["Type"] == "AWS::Logs::MetricFilter" else set()), logical_id
+        if resource["Type"] == "AWS::Logs::MetricFilter":
+            fixed -= {"LogGroupName"}  # refers to the log group, and is not a name of its own
+        assert not fixed, logical_id
     assert PLAIN.properties("RefreshFunction")["Events"]["Schedule"]["Properties"]["OmitName"] is True
     assert PLAIN.properties("Dashboard")["DashboardName"] == f"{NAME}-{REGION}"
 
@@ -351,17 +353,21 @@ def test_two_stacks_fit_into_one_account() -> None:
 
 
 def is_allowed(parameter: str, value: str) -> bool:
-    about = TEMPLATE["Parameters"][parameter]
-    return value in about.get("AllowedValues", [value]) and bool(re.fullmatch(about.get("AllowedPattern", ".*"), value))
+    definition = TEMPLATE["Parameters"][parameter]
+    if value not in definition.get("AllowedValues", [value]):
+        return False
+    return bool(re.fullmatch(definition.get("AllowedPattern", ".*"), value))
 
 
 def test_every_parameter_is_explained_and_its_default_allowed() -> None:
     """Whoever presses Enter at each question of `sam deploy --guided` gets a good deployment."""
-    for name, about in TEMPLATE["Parameters"].items():
-        assert about["Type"] == "String"
-        assert about["Description"]
-        assert is_allowed(name, about["Default"]), name
-        assert "AllowedValues" in about or ("AllowedPattern" in about and "ConstraintDescription" in about), name
+    for name, definition in TEMPLATE["Parameters"].items():
+        assert definition["Type"] == "String"
+        assert definition["Description"]
+        assert is_allowed(name, definition["Default"]), name
+        has_values = "AllowedValues" in definition
+        has_explained_pattern = {"AllowedPattern", "ConstraintDescription"} <= definition.keys()
+        assert has_values or has_explained_pattern, name
     assert all(is_allowed(name, value) for name, value in EVERYTHING.items())
 
 
@@ -414,33 +420,44 @@ def schedule_fault(expression: str) -> str:
     """Return what EventBridge Scheduler would refuse, or an empty text."""
     kind, _, inside = expression.removesuffix(")").partition("(")
     if kind == "rate":
-        number, _, unit = inside.partition(" ")
-        units = {"minute", "hour", "day"} if number == "1" else {"minutes", "hours", "days"}
-        return "" if number.isdigit() and int(number) and unit in units else "rate"
+        return "" if rate_fits(inside) else "rate"
     values = inside.split(" ")
     if kind != "cron" or len(values) != len(CRON_FIELDS):
         return "neither a rate nor a cron of six fields"
     if [values[2], values[4]].count("?") != 1:
         return "one of day and weekday, and only one, is ?"
-    return next((name for name, value in zip(CRON_FIELDS, values, strict=True) if not cron_fits(name, value)), "")
+    for name, value in zip(CRON_FIELDS, values, strict=True):
+        if not cron_fits(name, value):
+            return name
+    return ""
+
+
+def rate_fits(text: str) -> bool:
+    number, _, unit = text.partition(" ")
+    if number == "1":
+        return unit in {"minute", "hour", "day"}
+    return number.isdigit() and int(number) > 0 and unit in {"minutes", "hours", "days"}
 
 
 def cron_fits(name: str, text: str) -> bool:
-    lowest, highest = CRON_FIELDS[name]
     if text in {"*", "?"}:
         return text == "*" or name in {"day", "weekday"}
     if re.fullmatch(r"L|[0-9]*W|[1-7]L|[1-7]#[1-5]", text):
         return name in {"day", "weekday"}
     for part in text.split(","):
         span, _, step = part.partition("/")
-        ends = lowest if span == "*" else span
-        for end in str(ends).split("-"):
-            number = 1 + CRON_NAMES[name].index(end) if end in CRON_NAMES.get(name, []) else end
-            if not str(number).isdigit() or not lowest <= int(number) <= highest:
-                return False
+        if span != "*" and not all(cron_value_fits(name, value) for value in span.split("-")):
+            return False
         if "/" in part and not (step.isdigit() and int(step)):
             return False
     return True
+
+
+def cron_value_fits(name: str, text: str) -> bool:
+    if text in CRON_NAMES.get(name, []):
+        return True
+    lowest, highest = CRON_FIELDS[name]
+    return text.isdigit() and lowest <= int(text) <= highest
 
 
 @pytest.mark.parametrize(
@@ -482,16 +499,20 @@ def metric_fault(observed: Observed, stack: Stack, namespace: str, name: str, di
     """Say why nobody emits this metric; an empty text if the handler, a filter of its log or AWS does."""
     if namespace in AWS_METRICS:
         key, value, names = AWS_METRICS[namespace]
-        return "" if dimension == (key, value) and name in names else f"AWS has no {name} {dimension}"
+        if dimension == (key, value) and name in names:
+            return ""
+        return f"AWS has no {name} {dimension}"
     variables = stack.properties("RefreshFunction")["Environment"]["Variables"]
     if dimension != ("service", variables["POWERTOOLS_SERVICE_NAME"]):
         return f"{dimension} is not the function's"
     filtered = {
-        (one["MetricNamespace"], one["MetricName"], one["Dimensions"][0]["Key"])
-        for found in stack.of_type("AWS::Logs::MetricFilter").values()
-        for one in found["MetricTransformations"]
+        (metric["MetricNamespace"], metric["MetricName"], metric["Dimensions"][0]["Key"])
+        for metric_filter in stack.of_type("AWS::Logs::MetricFilter").values()
+        for metric in metric_filter["MetricTransformations"]
     }
-    return "" if (namespace, name, "service") in observed.metrics | filtered else f"nobody emits {namespace} {name}"
+    if (namespace, name, "service") in observed.metrics | filtered:
+        return ""
+    return f"nobody emits {namespace} {name}"
 
 
 @BOTH
@@ -499,8 +520,8 @@ def test_every_alarm_watches_a_metric_that_is_emitted(stack: Stack, observed: Ob
     """The handler emits it with this stack's dimension, or a filter of its log or AWS does."""
     for name, alarm in stack.of_type("AWS::CloudWatch::Alarm").items():
         ((dimension),) = alarm["Dimensions"]
-        pair = (dimension["Name"], dimension["Value"])
-        assert metric_fault(observed, stack, alarm["Namespace"], alarm["MetricName"], pair) == "", name
+        name_and_value = (dimension["Name"], dimension["Value"])
+        assert metric_fault(observed, stack, alarm["Namespace"], alarm["MetricName"], name_and_value) == "", name
 
 
 def test_the_service_dimension_is_what_the_template_says() -> None:
@@ -527,7 +548,9 @@ def test_every_alarm_tells_somebody_what_it_means_and_what_to_do(stack: Stack) -
         assert " Do: " in alarm["AlarmDescription"]
         assert len(alarm["AlarmDescription"]) <= 1_024
         assert alarm["AlarmActions"] == alarm["OKActions"] == [topic]
-        assert alarm["TreatMissingData"] == ("breaching" if alarm is alarms["TokenExpiresAlarm"] else "notBreaching")
+    breaching = [name for name, alarm in alarms.items() if alarm["TreatMissingData"] != "notBreaching"]
+    assert breaching == ["TokenExpiresAlarm"]
+    assert alarms["TokenExpiresAlarm"]["TreatMissingData"] == "breaching"
     assert ("AlarmTopic" in stack.resources) == (stack is PLAIN)
     assert "AlarmSubscription" not in stack.resources
     assert Stack(AlarmEmail="on-call@example.com").properties("AlarmSubscription") == {
@@ -544,16 +567,22 @@ def test_the_token_alarm_leaves_time_to_act_and_is_not_for_one_failed_run() -> N
     assert alarm["ComparisonOperator"] == "LessThanThreshold"
     threshold = int(alarm["Threshold"])
     window = Settings().refresh_window_seconds
-    assert threshold == 2 * HOUR < window
-    # Each hourly run is up to a minute late. In every other hour two attempts fail after half a minute and report 0.
-    late = (0, MINUTE)
-    pauses = (0, MINUTE + 30, 2 * MINUTE + 30)
+    assert threshold == 2 * HOUR
+    assert threshold < window
+    # In even hours the run succeeds in time. In odd hours it starts a minute late: two attempts fail, each after half
+    # a minute with a report of 0, and the third one succeeds.
     failing = 30
+    first_pause = MINUTE + 30
+    second_pause = 2 * MINUTE + 30
     samples = []
-    for hour in range(40):
-        at = hour * HOUR + late[hour % 2]
-        attempts = [(at + failing, 0), (at + pauses[1] + failing, 0), (at + pauses[1] + pauses[2] + failing, window)]
-        samples += attempts if hour % 2 else [(at, window)]
+    for hour in range(0, 40, 2):
+        samples.append((hour * HOUR, window))
+        first_attempt = (hour + 1) * HOUR + MINUTE
+        second_attempt = first_attempt + first_pause
+        third_attempt = second_attempt + second_pause
+        samples.append((first_attempt + failing, 0))
+        samples.append((second_attempt + failing, 0))
+        samples.append((third_attempt + failing, window))
     for now in range(2 * HOUR, 38 * HOUR, MINUTE):
         period = [value for at, value in samples if now - alarm["Period"] <= at < now]
         assert max(period, default=0) >= threshold, f"a false alarm at {now} s"
@@ -570,16 +599,18 @@ def test_the_failure_alarm_waits_for_both_retries() -> None:
 
 def test_unreadable_credentials_are_distinguished_from_other_failures(observed: Observed) -> None:
     """The log's metric filter matches exactly the lines of that error, and finds the service in them."""
-    ((name, found),) = PLAIN.of_type("AWS::Logs::MetricFilter").items()
-    shape = re.fullmatch(r'\{ \$\.(\w+) = "(\w+)" }', found["FilterPattern"])
-    assert shape, name
-    assert found["LogGroupName"] == PLAIN.properties("RefreshFunction")["LoggingConfig"]["LogGroup"] == "LogGroup"
-    ((dimension),) = found["MetricTransformations"][0]["Dimensions"]
+    [metric_filter] = PLAIN.of_type("AWS::Logs::MetricFilter").values()
+    pattern = re.fullmatch(r'\{ \$\.(?P<key>\w+) = "(?P<value>\w+)" }', metric_filter["FilterPattern"])
+    assert pattern
+    assert metric_filter["LogGroupName"] == "LogGroup"
+    assert PLAIN.properties("RefreshFunction")["LoggingConfig"]["LogGroup"] == "LogGroup"
     lines = list(chain.from_iterable(observed.failures.values()))
-    matched = [line for line in lines if line.get(shape[1]) == shape[2]]
+    matched = [line for line in lines if line.get(pattern["key"]) == pattern["value"]]
     assert matched == observed.failures["CredentialsError"]
     assert 0 < len(matched) < len(lines)
-    assert {line[dimension["Value"].removeprefix("$.")] for line in matched} == {service_name()}
+    [dimension] = metric_filter["MetricTransformations"][0]["Dimensions"]
+    service_key = dimension["Value"].removeprefix("$.")
+    assert {line[service_key] for line in matched} == {service_name()}
 
 
 def shown(widget: Json) -> Iterator[tuple[str, str, tuple[str, str]]]:

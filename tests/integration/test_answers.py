@@ -1,4 +1,4 @@
-"""What each answer of the vendor means: the error, whether it is worth a retry, and what the ledger says afterwards."""
+"""What each answer of the vendor means: the error, whether a retry can help, and what the ledger says afterwards."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ from tests.integration.helpers import (
 )
 from tests.integration.traffic import metrics, record_traffic
 
-# Sockets wait in real seconds: the tests of a silent vendor give it one.
+# Sockets wait in real seconds, so the tests of a silent vendor wait for one second.
 IMPATIENT = {"ACQUIRE_TIMEOUT_SECONDS": "1", "WRITE_RESERVE_SECONDS": "5"}
 GZIP = {"Content-Encoding": "gzip"}
 HTML = {"Content-Type": "text/html"}
@@ -304,7 +304,7 @@ def test_answer_of_64_kibibytes_is_read_whole(world: World) -> None:
     assert world.invoke()["outcome"] == "refreshed"
 
 
-# Sent, and no whole answer
+# The request was sent, and its answer is incomplete
 
 UNKNOWN = {
     "reset": Fault.cut(issues=True),
@@ -615,7 +615,7 @@ def test_type_and_scope_are_stored_as_granted(
     assert world.token()["scope"] == scope
 
 
-# What is let out of an answer
+# What the function repeats of an answer
 
 
 def test_answer_that_repeats_the_request_lets_no_secret_out(world: World) -> None:
@@ -626,7 +626,7 @@ def test_answer_that_repeats_the_request_lets_no_secret_out(world: World) -> Non
         world.vendor.script(Fault.answer(status, quoting, headers={"Location": f"/?{secret}", "Retry-After": secret}))
         with pytest.raises(RefreshError):
             world.invoke()
-        world.put_credentials(BLUE)  # a new version of it is asked at once
+        world.put_credentials(BLUE)  # a new version opens the slot at once
         write_ledger(world)
     world.vendor.script(Fault.answer(429, quoting, headers={"Retry-After": secret}))
     with pytest.raises(RefreshError):

@@ -1,4 +1,4 @@
-"""`make run` and `python -m local serve`, as a newcomer meets them."""
+"""`make run` and `python -m local serve`, as a newcomer uses them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-PATIENCE = 60  # real seconds within which any process here is long over
+PATIENCE = 60  # real seconds; every process here ends much earlier
 
 
 def run(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:

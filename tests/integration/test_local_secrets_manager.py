@@ -1,4 +1,4 @@
-"""The emulated Secrets Manager does as AWS documents; where moto alone would not, the same check fails on it."""
+"""The emulated Secrets Manager does what AWS documents. A check that plain moto does not pass must fail on it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Real processes: killed at any step, or all at once. The claim is what makes the difference in every test here."""
+"""Real processes: a process that is killed at any step, and many processes at once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.integration.helpers import HOUR, Json, ledger, slot_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-PATIENCE = 60  # real seconds within which any process here is long over
+PATIENCE = 60  # real seconds; every process here ends much earlier
 
 
 @pytest.fixture

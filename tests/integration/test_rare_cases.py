@@ -1,4 +1,4 @@
-"""What goes wrong seldom and hurts most: each of these once cost a token, or consumers theirs."""
+"""Rare failures with a high cost: each of them once lost a token, or left consumers without one."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 NAME = "tango/credentials"
 OTHER_NAME = "tango/other"
 ARN = f"arn:aws:secretsmanager:us-east-1:123456789012:secret:{NAME}-AbCdEf"
-WHOLE = {"access_token": "whole-although-the-answer-is-not", "token_type": "Bearer", "expires_in": 86_400}
+COMPLETE = {"access_token": "complete-although-the-answer-is-not", "token_type": "Bearer", "expires_in": 86_400}
 
 
 def store_at(aws: Recorder, credentials_id: str = NAME) -> SecretStore:
@@ -70,9 +70,9 @@ def test_newest_token_in_the_wrong_place_is_brought_back_when_it_is_needed(world
 
 def test_complete_token_in_a_truncated_response_is_published(world: World) -> None:
     """Even a truncated response can contain a complete token: it is published."""
-    world.vendor.script(Fault.answer(200, WHOLE, headers={"Content-Length": "4096"}))
+    world.vendor.script(Fault.answer(200, COMPLETE, headers={"Content-Length": "4096"}))
     assert world.invoke()["outcome"] == "refreshed"
-    assert world.token()["access_token"] == WHOLE["access_token"]
+    assert world.token()["access_token"] == COMPLETE["access_token"]
 
 
 def test_answer_that_is_not_aws_s_saves_nothing(world: World) -> None:
@@ -227,17 +227,17 @@ def test_request_that_a_slow_name_server_held_up_is_not_sent_any_more(
 
 
 @pytest.mark.parametrize(
-    ("asked", "named"),
+    ("requested", "named"),
     [(ARN, ARN), (ARN[:-7], ARN), (NAME, ARN), (NAME, NAME)],
     ids=["ARN", "ARN without its suffix", "name, but AWS says the ARN", "name"],
 )
-def test_secret_that_aws_misses_is_the_one_that_was_asked_for(asked: str, named: str) -> None:
+def test_secret_that_aws_misses_is_the_one_that_was_asked_for(requested: str, named: str) -> None:
     """AWS's error about a secret is found, whether the request or the error names it by name or by ARN."""
     errors = [{"SecretId": OTHER_NAME, "ErrorCode": "AccessDeniedException"}]
     errors += [{"SecretId": named, "ErrorCode": "ResourceNotFoundException"}]
     answer = {"SecretValues": [], "Errors": errors}
     with Recorder(body=answer) as aws, pytest.raises(CredentialsError, match="ResourceNotFound"):
-        store_at(aws, asked).read()
+        store_at(aws, requested).read()
 
 
 def test_refusal_of_both_clients_names_the_one_that_people_must_mend(clock: Clock) -> None:

@@ -1,4 +1,4 @@
-"""The vendor's emulator keeps the vendor's rules, and fails in every way that is asked of it."""
+"""The vendor's emulator keeps the vendor's rules, and fails in each way that a test scripts."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def vendor(clock: Clock) -> Iterator[Vendor]:
 @pytest.fixture
 def http() -> Iterator[requests.Session]:
     with requests.Session() as session:
-        session.trust_env = False  # a proxy of the machine has no business on loopback
+        session.trust_env = False  # requests to loopback must not use the machine's proxy
         yield session
 
 

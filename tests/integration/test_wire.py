@@ -1,4 +1,4 @@
-"""The token request as the vendor receives it, and what the machine's environment may do to it."""
+"""The token request as the vendor receives it, and how the machine's environment can change it."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_basic_authentication_gets_a_token_of_the_emulated_vendor(world: World) 
     assert world.consume() == 200
 
 
-# What the environment may do
+# The environment: .netrc and proxies
 
 
 @pytest.mark.parametrize("auth", ["client_secret_post", "client_secret_basic"])
