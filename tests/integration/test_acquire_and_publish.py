@@ -28,6 +28,7 @@ from tests.integration.helpers import (
 )
 from tests.integration.traffic import (
     do_at_calls,
+    do_at_vendor,
     fail_publishes,
     is_claim,
     metrics,
@@ -59,7 +60,7 @@ def test_acquire_keeps_to_its_time(
 
 def test_expiry_counts_from_the_moment_before_the_request(world: World) -> None:
     """The expiry counts from before the request, the slot from the arrival of the answer."""
-    world.vendor.on_request = lambda moment: world.clock.advance(20) if moment == "received" else None
+    do_at_vendor(world, "received", lambda: world.clock.advance(20))
     began = now(world)
     world.invoke()
     assert world.token()["expires_at"] == began + DAY
@@ -97,7 +98,7 @@ def test_write_never_outlives_its_lock_nor_the_run(world: World, timeout: int, m
 
 def test_publication_has_the_reserve_after_a_long_acquire(world: World) -> None:
     """However long the vendor took, the reserve is left to save the token."""
-    world.vendor.on_request = lambda moment: world.clock.advance(119) if moment == "received" else None
+    do_at_vendor(world, "received", lambda: world.clock.advance(119))
     fail_publishes(world, times=5)
     assert outcome_and_reason(world.invoke()) == ("refreshed", "missing")
 
@@ -105,7 +106,7 @@ def test_publication_has_the_reserve_after_a_long_acquire(world: World) -> None:
 def test_publication_that_comes_too_late_is_not_made(world: World) -> None:
     """A token that arrives shortly before the lock lapses stays in the process, and its next run saves it."""
     keeper = world.keeper()
-    world.vendor.on_request = lambda moment: world.clock.advance(151) if moment == "received" else None
+    do_at_vendor(world, "received", lambda: world.clock.advance(151))
     with record_traffic(world) as traffic, pytest.raises(StoreError):
         world.invoke(keeper=keeper)
     assert traffic.publishes == []

@@ -23,7 +23,7 @@ from tests.integration.helpers import (
     Json,
     acquire_token,
 )
-from tests.integration.traffic import leave_token_unsaved, logged, metrics
+from tests.integration.traffic import do_at_vendor, leave_token_unsaved, logged, metrics
 
 
 def test_each_publish_that_fails_is_in_the_log(world: World) -> None:
@@ -66,7 +66,7 @@ def test_claim_is_in_the_log_with_its_reason_and_its_client(world: World) -> Non
 
 def test_result_counts_from_the_end_of_a_slow_run(world: World) -> None:
     """The remaining life of the token is shorter by the time that the acquire took."""
-    world.vendor.on_request = lambda moment: world.clock.advance(MINUTE if moment == "received" else 0)
+    do_at_vendor(world, "received", lambda: world.clock.advance(MINUTE))
     result = world.invoke()
     assert result["seconds_remaining"] == DAY - MINUTE
     assert metrics(world)["TokenSecondsRemaining"] == DAY - MINUTE

@@ -19,6 +19,7 @@ from local.secrets_manager import CUT
 from local.world import World
 from tests.conftest import secrets_in
 from tests.integration.helpers import HOUR, Json, ledger, slot_of
+from tests.integration.traffic import do_at_vendor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -124,7 +125,7 @@ def test_killed_before_the_vendor_issues_the_slot_is_still_there(due_world: Worl
     """A run that dies before the vendor issues costs the length of one lock, and no token."""
     due_world.vendor.script(Fault.cut(issues=False))
     process = start(due_world)
-    due_world.vendor.on_request = lambda moment: process.kill() if moment == "received" else None
+    do_at_vendor(due_world, "received", process.kill)
     run_until_killed(due_world, process)
     due_world.vendor.on_request = None
     assert run_again(due_world)["outcome"] == "refreshed"
@@ -134,7 +135,7 @@ def test_killed_before_the_vendor_issues_the_slot_is_still_there(due_world: Worl
 def test_killed_while_the_vendor_issues_the_next_run_suspects_it(due_world: World) -> None:
     """A token issued to a dead run is lost. The next run asks once, is refused, and waits for the interval."""
     process = start(due_world)
-    due_world.vendor.on_request = lambda moment: process.kill() if moment == "issued" else None
+    do_at_vendor(due_world, "issued", process.kill)
     run_until_killed(due_world, process)
     due_world.vendor.on_request = None
     assert_lost_and_waited_out(due_world)

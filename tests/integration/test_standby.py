@@ -25,7 +25,7 @@ from tests.integration.helpers import (
     slot_of,
     write_ledger,
 )
-from tests.integration.traffic import logged, metrics, record_traffic
+from tests.integration.traffic import do_at_vendor, logged, metrics, record_traffic
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_no_client_is_asked_twice_in_a_run(standby_world: World, refusals: tuple
 def test_no_client_is_asked_twice_in_a_run_although_its_credentials_change(world: World) -> None:
     """If the credentials change during the request that is refused, only the next run uses them."""
     world.vendor.script(REFUSED)
-    world.vendor.on_request = lambda moment: world.put_credentials(BLUE) if moment == "received" else None
+    do_at_vendor(world, "received", lambda: world.put_credentials(BLUE))
     with record_traffic(world) as traffic, pytest.raises(CredentialsRefused):
         world.invoke()
     assert len(traffic.vendor) == 1

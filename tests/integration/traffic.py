@@ -102,6 +102,16 @@ def do_at_calls(
     world.secrets.on_call = hook
 
 
+def do_at_vendor(world: World, moment: str, act: Callable[[], object]) -> None:
+    """Do `act` each time the vendor has "received" a request, or "issued" a token and not yet answered."""
+
+    def hook(when: str) -> None:
+        if when == moment:
+            act()
+
+    world.vendor.on_request = hook
+
+
 def once(act: Callable[[], object], *, at: int = 1) -> Callable[[], None]:
     """Return a function that does `act` at its call number `at`, and nothing at its other calls."""
     call_numbers = count(1)
