@@ -1,6 +1,6 @@
-"""Every example that can run here, and a copied reader, as its own process against the local world.
+"""The examples, and a copied reader, each in a process of its own against the local world.
 
-The others are at least well-formed.
+Examples that can't run here are checked for their form.
 """
 
 import http.server
@@ -28,13 +28,13 @@ from tests.integration.test_local_commands import free_ports, served
 CONSUMERS = Path(__file__).parents[2] / "consumers"
 EXAMPLES = CONSUMERS / "examples"
 SHELL = ["sh", str(EXAMPLES / "shell.sh")]
-# They name no version, so they get AWSCURRENT: all that the stack's consumer policy allows.
+# They do not name a version, so they get AWSCURRENT, which the stack's consumer policy allows.
 WITHIN_THE_POLICY = ["powertools", "authlib_session", "requests_oauthlib_session"]
 READ_AS_IT_COMES = [("GetSecretValue", {"SecretId"})]
 SESSION_TOKEN = "the function's own"
 SEED = {"access_token": None, "expires_at": 0, "schema": 1}
 NO_TOKEN = "no token has been issued yet"
-# A call by each way of sending the token that the reader comes with, by a copy of it inside a package.
+# A copy of the reader inside another package calls the API once with each client that the reader supports.
 CALLS = """
 import asyncio, httpx, logging, os, requests
 from service.lib.tango_token import TokenReader, for_httpx, for_requests
@@ -54,19 +54,22 @@ SDK = "@aws-sdk/client-secrets-manager"
 
 
 @pytest.fixture(scope="module")
-def world() -> Iterator[World]:
+def shared_world() -> Iterator[World]:
+    """A world with a token that all tests of this file share; it uses the machine's clock."""
     with World(Clock()) as world:
         world.invoke()
         yield world
 
 
 def run(
-    world: World, command: list[str], more: dict[str, str] | None = None, *, fails: bool = False, says: str = ""
+    world: World, command: list[str], variables: dict[str, str] | None = None, *, fails: bool = False, says: str = ""
 ) -> str:
-    """Return what the example prints; it must end as it should, say that on standard error, and show no token."""
-    loopback = {"API_URL": world.vendor.api_url, "OAUTHLIB_INSECURE_TRANSPORT": "1"}  # it insists on https
-    variables = os.environ | world.environment() | loopback | (more or {})
-    done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=60, check=False)
+    """Return what the example prints. It must end as it should, write `says` to standard error, and show no token."""
+    environment = os.environ | world.environment()
+    environment["API_URL"] = world.vendor.api_url
+    environment["OAUTHLIB_INSECURE_TRANSPORT"] = "1"  # oauthlib refuses http otherwise
+    environment |= variables or {}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert not secrets_in(done.stdout + done.stderr, world)
     assert bool(done.returncode) is fails, done.stderr[-2_000:]
     assert says in done.stderr, done.stderr[-2_000:]
@@ -78,107 +81,114 @@ def python(name: str) -> list[str]:
 
 
 def reads(world: World, since: int) -> list[tuple[str, set[str]]]:
-    """Return what was asked of Secrets Manager: the operations, and the names of their parameters."""
+    """Return the calls to Secrets Manager since then: the operations, and the names of their parameters."""
     return [(call.op, set(call.params)) for call in world.secrets.requests[since:]]
 
 
 def put(world: World, name: str, document: dict[str, Any]) -> str:
-    """Return the id of another token secret, with this document."""
+    """Create another token secret with this document; return its id."""
     world.secrets.client().create_secret(Name=name, SecretString=json.dumps(document))
     return name
 
 
 @pytest.mark.parametrize("name", WITHIN_THE_POLICY)
-def test_a_python_example_calls_the_api(world: World, name: str) -> None:
-    """Each reads the secret once with its library, as the consumer policy allows, and the API takes the token."""
-    before = len(world.secrets.requests)
-    assert run(world, python(name)) == "200"
-    assert reads(world, before) == READ_AS_IT_COMES
+def test_a_python_example_calls_the_api(shared_world: World, name: str) -> None:
+    """Each example reads the secret once, as the consumer policy allows, and the API accepts its token."""
+    before = len(shared_world.secrets.requests)
+    assert run(shared_world, python(name)) == "200"
+    assert reads(shared_world, before) == READ_AS_IT_COMES
 
 
-def test_the_caching_library_asks_for_more_than_the_policy_allows(world: World) -> None:
-    """It works, but by DescribeSecret and a version's id, as its example says."""
-    before = len(world.secrets.requests)
-    assert run(world, python("secretsmanager_caching")) == "200"
-    assert reads(world, before) == [("DescribeSecret", {"SecretId"}), ("GetSecretValue", {"SecretId", "VersionId"})]
+def test_the_caching_library_asks_for_more_than_the_policy_allows(shared_world: World) -> None:
+    """It works, but with DescribeSecret and a version's id, as the example's comment says."""
+    before = len(shared_world.secrets.requests)
+    assert run(shared_world, python("secretsmanager_caching")) == "200"
+    assert reads(shared_world, before) == [
+        ("DescribeSecret", {"SecretId"}),
+        ("GetSecretValue", {"SecretId", "VersionId"}),
+    ]
 
 
 @pytest.mark.parametrize("name", ["authlib_session", "requests_oauthlib_session"])
-def test_an_oauth_session_sends_no_token_that_is_none(world: World, name: str) -> None:
-    """An expired token and the seed are refused by the library, and the API is not called."""
-    expired = world.token() | {"expires_at": int(world.clock.now()) - 1}
-    calls = len(world.vendor.api_calls)
+def test_an_oauth_session_sends_neither_an_expired_token_nor_the_seed(shared_world: World, name: str) -> None:
+    """The library refuses an expired token and the seed, and the API is not called."""
+    expired = shared_world.token() | {"expires_at": int(shared_world.clock.now()) - 1}
+    calls = len(shared_world.vendor.api_calls)
     for document in (expired, SEED):
-        secret_id = put(world, f"{name}/{document['expires_at']}", document)
-        assert run(world, python(name), {"TOKEN_SECRET_ID": secret_id}, fails=True) == ""
-    assert len(world.vendor.api_calls) == calls
+        secret_id = put(shared_world, f"{name}/{document['expires_at']}", document)
+        assert run(shared_world, python(name), {"TOKEN_SECRET_ID": secret_id}, fails=True) == ""
+    assert len(shared_world.vendor.api_calls) == calls
 
 
 def test_an_example_runs_with_what_make_serve_exports() -> None:
-    """The export lines and one run of the handler are all that it takes, as the README says."""
+    """An example needs only the export lines and one run of the handler, as the README says."""
+    handler = [sys.executable, "-m", "handler", "events/scheduled.json"]
     with served(*free_ports()) as exported:
-        for command in ([sys.executable, "-m", "handler", "events/scheduled.json"], python("powertools")):
-            said = subprocess.check_output(command, env=os.environ | exported, text=True, timeout=60)
-    assert said == "200\n"
+        environment = os.environ | exported
+        subprocess.check_output(handler, env=environment, text=True, timeout=60)
+        printed = subprocess.check_output(python("powertools"), env=environment, text=True, timeout=60)
+    assert printed == "200\n"
 
 
 @pytest.fixture
 def copied(tmp_path: Path) -> dict[str, str]:
-    """Copy the reader's folder into another package, as a service would that installs nothing."""
+    """Copy the reader's folder into another package, as a service does that does not want to install it."""
     shutil.copytree(CONSUMERS / "python" / "tango_token", tmp_path / "service" / "lib" / "tango_token")
     return {"PYTHONPATH": str(tmp_path)}
 
 
 @pytest.mark.parametrize("setting", [DEBUG, f"reader.token(); {DEBUG}"], ids=["from the start", "after a read"])
-def test_a_copied_reader_logs_no_token(world: World, copied: dict[str, str], setting: str) -> None:
-    """The folder works wherever it lies, and with everything logged, whenever that is asked for, no token is."""
+def test_a_copied_reader_logs_no_token(shared_world: World, copied: dict[str, str], setting: str) -> None:
+    """The folder works in any package. It logs no token at the level DEBUG, whenever that level is set."""
     command = [sys.executable, "-c", CALLS.format(setting)]
-    assert run(world, command, copied, says="DEBUG:").split() == ["200"] * 3
+    assert run(shared_world, command, copied, says="DEBUG:").split() == ["200"] * 3
 
 
 @pytest.fixture
 def shell(tmp_path: Path) -> dict[str, str]:
-    """Have the shell's programs say first, in a file, what a process list could show of them."""
+    """Put wrappers on the PATH that first write to a file what a process list could show of the shell's programs."""
     for program in ("aws", "curl", "python3"):
-        found = shutil.which(program)
-        if not found or subprocess.run([found, "--version"], capture_output=True, check=False).returncode:
+        path = shutil.which(program)
+        if not path or subprocess.run([path, "--version"], capture_output=True, check=False).returncode:
             pytest.skip(f"no {program} that runs is on the PATH")
-        shim = tmp_path / program
-        shim.write_text(f'#!/bin/sh\n{{ echo "$0 $*"; env; }} >>"$SHOWN"\nexec {found} "$@"\n')
-        shim.chmod(0o755)
+        wrapper = tmp_path / program
+        wrapper.write_text(f'#!/bin/sh\n{{ echo "$0 $*"; env; }} >>"$SHOWN"\nexec {path} "$@"\n')
+        wrapper.chmod(0o755)
     return {"PATH": f"{tmp_path}:{os.environ['PATH']}", "SHOWN": str(tmp_path / "shown")}
 
 
-def test_the_shell_example_calls_the_api(world: World, shell: dict[str, str]) -> None:
-    """The AWS CLI reads the secret, curl calls the API, and neither's arguments nor environment show the token."""
-    before = len(world.secrets.requests)
-    assert run(world, SHELL, shell) == "200"
-    assert reads(world, before) == READ_AS_IT_COMES
+def test_the_shell_example_calls_the_api(shared_world: World, shell: dict[str, str]) -> None:
+    """The AWS CLI reads the secret, curl calls the API, and no argument or variable of theirs shows the token."""
+    before = len(shared_world.secrets.requests)
+    assert run(shared_world, SHELL, shell) == "200"
+    assert reads(shared_world, before) == READ_AS_IT_COMES
     shown = Path(shell["SHOWN"]).read_text()
     assert "--header @-" in shown
-    assert not secrets_in(shown, world)
+    assert not secrets_in(shown, shared_world)
 
 
-def test_the_shell_example_stops_where_there_is_no_token(world: World, shell: dict[str, str]) -> None:
-    """Before the first token it fails, and does not call the API with nothing."""
-    secret_id = put(world, "shell/seed", SEED)
-    assert run(world, SHELL, shell | {"TOKEN_SECRET_ID": secret_id}, fails=True, says=NO_TOKEN) == ""
-    assert "curl" not in [Path(line.split()[0]).name for line in Path(shell["SHOWN"]).read_text().splitlines() if line]
+def test_the_shell_example_stops_if_there_is_no_token(shared_world: World, shell: dict[str, str]) -> None:
+    """Before the first token the example fails, and does not call the API."""
+    secret_id = put(shared_world, "shell/seed", SEED)
+    assert run(shared_world, SHELL, shell | {"TOKEN_SECRET_ID": secret_id}, fails=True, says=NO_TOKEN) == ""
+    first_words = [line.split()[0] for line in Path(shell["SHOWN"]).read_text().splitlines() if line]
+    assert "curl" not in [Path(word).name for word in first_words]
 
 
 @pytest.fixture
-def extension(world: World) -> Iterator[dict[str, str]]:
-    """Stand in for the Lambda extension, which answers as AWS documents it; the variables say where it is."""
+def extension(shared_world: World) -> Iterator[dict[str, str]]:
+    """Run a server that answers as AWS documents the Lambda extension; yield the variables that name its port."""
 
     class Extension(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             url = urlsplit(self.path)
-            asked = parse_qs(url.query)
+            query = parse_qs(url.query)
             is_known = self.headers["X-Aws-Parameters-Secrets-Token"] == SESSION_TOKEN
-            is_right = url.path == "/secretsmanager/get" and asked.pop("versionStage") == ["AWSCURRENT"]
+            is_right = url.path == "/secretsmanager/get" and query.pop("versionStage") == ["AWSCURRENT"]
             self.send_response(200 if is_known and is_right else 400)
             self.end_headers()
-            value = world.secrets.client().get_secret_value(SecretId=asked["secretId"][0])["SecretString"]
+            [secret_id] = query["secretId"]
+            value = shared_world.secrets.client().get_secret_value(SecretId=secret_id)["SecretString"]
             self.wfile.write(json.dumps({"SecretString": value}).encode())
 
         def log_message(self, *_: object) -> None:
@@ -190,73 +200,77 @@ def extension(world: World) -> Iterator[dict[str, str]]:
         yield {"PARAMETERS_SECRETS_EXTENSION_HTTP_PORT": port, "AWS_SESSION_TOKEN": SESSION_TOKEN}
 
 
-def test_the_lambda_extension_example_calls_the_api(world: World, extension: dict[str, str]) -> None:
-    """It asks as the extension wants to be asked, and the API takes the token."""
-    assert run(world, python("lambda_extension"), extension) == "200"
-    assert run(world, python("lambda_extension"), extension | {"AWS_SESSION_TOKEN": "another's"}, fails=True) == ""
+def test_the_lambda_extension_example_calls_the_api(shared_world: World, extension: dict[str, str]) -> None:
+    """The example sends what the extension requires, and the API accepts the token."""
+    assert run(shared_world, python("lambda_extension"), extension) == "200"
+    wrong_token = extension | {"AWS_SESSION_TOKEN": "another's"}
+    assert run(shared_world, python("lambda_extension"), wrong_token, fails=True) == ""
 
 
 @pytest.mark.parametrize("name", ["powertools", "secretsmanager_caching", "lambda_extension"])
-def test_an_example_stops_where_there_is_no_token(world: World, extension: dict[str, str], name: str) -> None:
-    """With the seed it says so, and does not call the API with a token that is none."""
-    seed = extension | {"TOKEN_SECRET_ID": put(world, f"{name}/seed", SEED)}
-    calls = len(world.vendor.api_calls)
-    assert run(world, python(name), seed, fails=True, says=NO_TOKEN) == ""
-    assert len(world.vendor.api_calls) == calls
+def test_an_example_stops_if_there_is_no_token(shared_world: World, extension: dict[str, str], name: str) -> None:
+    """With the seed the example says that there is no token, and does not call the API."""
+    seed = extension | {"TOKEN_SECRET_ID": put(shared_world, f"{name}/seed", SEED)}
+    calls = len(shared_world.vendor.api_calls)
+    assert run(shared_world, python(name), seed, fails=True, says=NO_TOKEN) == ""
+    assert len(shared_world.vendor.api_calls) == calls
 
 
-def test_the_caching_example_stops_where_there_is_no_value(world: World) -> None:
-    """Its library answers None for a secret that has no value yet."""
-    world.secrets.client().create_secret(Name="caching/empty")
+def test_the_caching_example_stops_if_there_is_no_value(shared_world: World) -> None:
+    """The library answers None if the secret has no value yet."""
+    shared_world.secrets.client().create_secret(Name="caching/empty")
     command = python("secretsmanager_caching")
-    assert run(world, command, {"TOKEN_SECRET_ID": "caching/empty"}, fails=True, says=NO_TOKEN) == ""
+    assert run(shared_world, command, {"TOKEN_SECRET_ID": "caching/empty"}, fails=True, says=NO_TOKEN) == ""
 
 
 @pytest.mark.skipif(not shutil.which("node"), reason="needs Node")
 def test_the_node_example_is_well_formed() -> None:
-    """Its syntax is right, also where there is no SDK to run it with."""
+    """Its syntax is correct, which can be checked without an SDK."""
     assert subprocess.run(["node", "--check", str(EXAMPLES / "node.mjs")], check=False).returncode == 0
 
 
 @pytest.fixture
 def node(tmp_path: Path) -> list[str]:
-    """Put the example beside the SDK: modules find theirs by their own place alone, and NODE_PATH is not asked."""
+    """Put the example next to the SDK: a module finds others only by its own place, and ignores NODE_PATH."""
     if not shutil.which("node"):
         pytest.skip("needs Node")
     resolve = ["node", "-p", f"require.resolve('{SDK}/package.json')"]
-    found = subprocess.run(resolve, cwd=EXAMPLES, capture_output=True, text=True, check=False)
-    if found.returncode:
+    resolved = subprocess.run(resolve, cwd=EXAMPLES, capture_output=True, text=True, check=False)
+    if resolved.returncode:
         pytest.skip(f"needs {SDK}: npm install it anywhere, and set NODE_PATH to its node_modules")
-    (tmp_path / "node_modules").symlink_to(Path(found.stdout.strip()).parents[2])
-    return ["node", shutil.copy(str(EXAMPLES / "node.mjs"), str(tmp_path))]
+    node_modules = Path(resolved.stdout.strip()).parents[2]
+    (tmp_path / "node_modules").symlink_to(node_modules)
+    example = shutil.copy(str(EXAMPLES / "node.mjs"), str(tmp_path))
+    return ["node", example]
 
 
-def test_the_node_example_calls_the_api(world: World, node: list[str]) -> None:
-    """The SDK reads the secret once, and the API takes the token."""
-    before = len(world.secrets.requests)
-    assert run(world, node) == "200"
-    assert reads(world, before) == READ_AS_IT_COMES
+def test_the_node_example_calls_the_api(shared_world: World, node: list[str]) -> None:
+    """The example reads the secret once, and the API accepts the token."""
+    before = len(shared_world.secrets.requests)
+    assert run(shared_world, node) == "200"
+    assert reads(shared_world, before) == READ_AS_IT_COMES
 
 
-def test_the_node_example_reads_once_more_on_a_401(world: World, node: list[str]) -> None:
-    """A dead token that is still the secret's is sent once: no loop."""
-    secret_id = put(world, "node/dead", world.token() | {"access_token": "dead"})
-    before, calls = len(world.secrets.requests), len(world.vendor.api_calls)
-    assert run(world, node, {"TOKEN_SECRET_ID": secret_id}) == "401"
-    assert reads(world, before) == READ_AS_IT_COMES * 2
-    assert len(world.vendor.api_calls) == calls + 1
+def test_the_node_example_reads_once_more_on_a_401(shared_world: World, node: list[str]) -> None:
+    """If the secret still has the refused token, it is not sent again."""
+    secret_id = put(shared_world, "node/dead", shared_world.token() | {"access_token": "dead"})
+    before = len(shared_world.secrets.requests)
+    calls = len(shared_world.vendor.api_calls)
+    assert run(shared_world, node, {"TOKEN_SECRET_ID": secret_id}) == "401"
+    assert reads(shared_world, before) == READ_AS_IT_COMES * 2
+    assert len(shared_world.vendor.api_calls) == calls + 1
 
 
-def test_the_node_example_stops_where_there_is_no_token(world: World, node: list[str]) -> None:
-    """With the seed it says so, and does not call the API."""
-    calls = len(world.vendor.api_calls)
-    secret_id = put(world, "node/seed", SEED)
-    assert run(world, node, {"TOKEN_SECRET_ID": secret_id}, fails=True, says=NO_TOKEN) == ""
-    assert len(world.vendor.api_calls) == calls
+def test_the_node_example_stops_if_there_is_no_token(shared_world: World, node: list[str]) -> None:
+    """With the seed the example says that there is no token, and does not call the API."""
+    calls = len(shared_world.vendor.api_calls)
+    secret_id = put(shared_world, "node/seed", SEED)
+    assert run(shared_world, node, {"TOKEN_SECRET_ID": secret_id}, fails=True, says=NO_TOKEN) == ""
+    assert len(shared_world.vendor.api_calls) == calls
 
 
 def test_the_task_definition_is_one_that_ecs_accepts() -> None:
-    """It has the keys of ECS's own model, gives the secret's id, and injects no secret that would grow old."""
+    """It has the keys of ECS's own model, and passes the secret's id, not its value, which would grow old."""
     task = json.loads((EXAMPLES / "ecs-task-definition.json").read_text())
     model = botocore.session.get_session().get_service_model("ecs").operation_model("RegisterTaskDefinition")
     report = ParamValidator().validate(task, model.input_shape)
@@ -270,12 +284,13 @@ def test_the_task_definition_is_one_that_ecs_accepts() -> None:
 
 
 def test_the_external_secret_is_well_formed() -> None:
-    """It parses, and names the token's key and the interval; no cluster is here to try it on."""
+    """It can be parsed, and names the token's key and the interval. There is no cluster here to try it on."""
     manifest = yaml.safe_load((EXAMPLES / "external-secrets.yaml").read_text())
-    assert (manifest["kind"], manifest["spec"]["refreshInterval"]) == ("ExternalSecret", "5m")
+    assert manifest["kind"] == "ExternalSecret"
+    assert manifest["spec"]["refreshInterval"] == "5m"
     assert manifest["spec"]["data"][0]["remoteRef"]["property"] == "access_token"
 
 
 def test_the_package_carries_the_licence() -> None:
-    """A wheel is built from its folder alone, so the licence lies there too, the same one."""
+    """A wheel is built from the package's folder alone, so the same licence is there too."""
     assert (CONSUMERS / "python" / "LICENSE").read_text() == (CONSUMERS.parent / "LICENSE").read_text()

@@ -32,7 +32,8 @@ from local.emulators.secrets_manager import CUT, AwsFault
 from local.emulators.world import TOKEN_SECRET, World, environment
 
 START = 1_772_409_600.0
-DAY, HOUR = 86_400, 3_600
+DAY = 86_400
+HOUR = 3_600
 BROKEN = '{"access_token": "x\\n", "expires_at": 1}'  # an HTTP client would quote it as it refuses it
 NOWHERE = {
     "AWS_CONFIG_FILE": "/nowhere",
@@ -46,18 +47,19 @@ READS = "GetSecretValue"
 
 
 @pytest.fixture
-def world() -> Iterator[World]:
+def reader_world() -> Iterator[World]:
+    """A world with a standby credential, whose AWS settings are in this process's environment for the reader."""
     with World(Clock(START)) as world, environment(world.environment()):
         yield world
 
 
 @pytest.fixture
-def reader(world: World) -> TokenReader:
-    world.invoke()
-    return TokenReader(TOKEN_SECRET, now=world.clock.now)
+def reader(reader_world: World) -> TokenReader:
+    reader_world.invoke()
+    return TokenReader(TOKEN_SECRET, now=reader_world.clock.now)
 
 
-def reads(world: World) -> int:
+def reads_over_http(world: World) -> int:
     """Return how often the secret was read over HTTP."""
     return world.secrets.calls.count(READS)
 
@@ -68,24 +70,26 @@ def put(world: World, document: object) -> None:
 
 
 def change(world: World) -> None:
-    """Have the keeper put another token out, by a rotation of the credentials."""
+    """Let the keeper publish another token, by a rotation of the credentials."""
     world.put_credentials(world.standby, world.primary)
-    world.primary, world.standby = world.standby, world.primary
+    old_primary = world.primary
+    world.primary = world.standby
+    world.standby = old_primary
     assert world.invoke()["outcome"] == "refreshed"
 
 
-def test_the_token_is_cached_until_its_time_is_over(world: World, reader: TokenReader) -> None:
+def test_the_token_is_cached_until_its_time_is_over(reader_world: World, reader: TokenReader) -> None:
     """One read serves for five minutes; then the secret is read again."""
-    before = reads(world)
-    assert {reader.token() for _ in range(50)} == {world.token()["access_token"]}
-    assert reads(world) == before + 2  # the one above is the test's own
-    world.clock.advance(301)
+    before = reads_over_http(reader_world)
+    assert {reader.token() for _ in range(50)} == {reader_world.token()["access_token"]}
+    assert reads_over_http(reader_world) == before + 2  # the one above is the test's own
+    reader_world.clock.advance(301)
     reader.token()
     assert reader.reads == 2
 
 
-def test_a_crowd_of_threads_reads_once(world: World, reader: TokenReader) -> None:
-    """Threads that find an empty cache at the same moment wait for one read."""
+def test_a_crowd_of_threads_reads_once(reader_world: World, reader: TokenReader) -> None:
+    """If many threads find an empty cache at the same moment, they wait for one read."""
     barrier = threading.Barrier(20)
 
     def read(_: int) -> str:
@@ -93,92 +97,92 @@ def test_a_crowd_of_threads_reads_once(world: World, reader: TokenReader) -> Non
         return reader.token()
 
     with ThreadPoolExecutor(20) as pool:
-        assert set(pool.map(read, range(20))) == {world.token()["access_token"]}
+        assert set(pool.map(read, range(20))) == {reader_world.token()["access_token"]}
     assert reader.reads == 1
 
 
-def test_a_token_that_lives_is_served_through_an_outage(world: World, reader: TokenReader) -> None:
+def test_a_token_that_lives_is_served_through_an_outage(reader_world: World, reader: TokenReader) -> None:
     """While Secrets Manager is down the cached token goes on, without a read at each call; then an error says why."""
     token = reader.token()
-    world.secrets.outage = CUT
-    world.clock.advance(HOUR)
+    reader_world.secrets.outage = CUT
+    reader_world.clock.advance(HOUR)
     assert {reader.token() for _ in range(10)} == {token}
     assert reader.reads == 2
-    world.clock.advance(DAY)
+    reader_world.clock.advance(DAY)
     with pytest.raises(TokenExpired, match=rf"ended at 2026-03-03T.*{TOKEN_SECRET} can't be read"):
         reader.token()
-    world.secrets.outage = None
-    world.clock.advance(2)
+    reader_world.secrets.outage = None
+    reader_world.clock.advance(2)
     with pytest.raises(TokenExpired, match="ended at 2026-03-03T"):
         reader.token()
 
 
-def test_before_the_first_token_the_error_says_so(world: World) -> None:
-    """Neither a secret without a value nor the seed nor a missing secret is a token, and each call says so."""
-    reader = TokenReader(TOKEN_SECRET, now=world.clock.now)
+def test_before_the_first_token_the_error_says_so(reader_world: World) -> None:
+    """A secret without a value and the seed are not a token, and each call says so."""
+    reader = TokenReader(TOKEN_SECRET, now=reader_world.clock.now)
     with pytest.raises(NoToken, match="no value yet"):
         reader.token()
     with pytest.raises(NoToken):
         reader.token()
     assert reader.reads == 1
-    put(world, SEED)
-    world.clock.advance(2)
+    put(reader_world, SEED)
+    reader_world.clock.advance(2)
     with pytest.raises(NoToken, match="no token has been issued"):
         reader.token()
 
 
-def test_a_minimum_of_life_reads_again_and_says_what_is_left(world: World, reader: TokenReader) -> None:
-    """A token that is too short is looked for anew; where there is none better the error has the seconds left."""
+def test_a_minimum_of_life_reads_again_and_says_what_is_left(reader_world: World, reader: TokenReader) -> None:
+    """If the token is too short the secret is read again; if that does not help, the error has the seconds left."""
     reader.token()
-    world.clock.advance(20 * HOUR + 400)
+    reader_world.clock.advance(20 * HOUR + 400)
     with pytest.raises(TokenTooShort) as short:
         reader.token(min_remaining=4 * HOUR)
     assert short.value.remaining == pytest.approx(4 * HOUR - 400, abs=5)
-    assert reader.token() == world.token()["access_token"]
-    assert world.invoke()["outcome"] == "refreshed"
-    world.clock.advance(2)
-    assert reader.token(min_remaining=4 * HOUR) == world.token()["access_token"]
+    assert reader.token() == reader_world.token()["access_token"]
+    assert reader_world.invoke()["outcome"] == "refreshed"
+    reader_world.clock.advance(2)
+    assert reader.token(min_remaining=4 * HOUR) == reader_world.token()["access_token"]
 
 
 @pytest.mark.parametrize(
     "text", ["no JSON", "[]", "{}", '{"access_token": 1}', '{"access_token": "x"}', "[" * 9_000, NAN, BROKEN]
 )
-def test_a_foreign_document_is_a_clear_error(world: World, text: str) -> None:
-    """What is not a token document is named so, and not shown."""
-    put(world, text)
+def test_a_foreign_document_is_a_clear_error(reader_world: World, text: str) -> None:
+    """A document that is not a token document is reported as such, and not shown."""
+    put(reader_world, text)
     with pytest.raises(SecretUnreadable, match="is not a token document"):
-        TokenReader(TOKEN_SECRET, now=world.clock.now).token()
+        TokenReader(TOKEN_SECRET, now=reader_world.clock.now).token()
 
 
-def test_a_token_of_another_environment_is_refused(world: World, reader: TokenReader) -> None:
-    """A sandbox's token is not sent where production's is expected."""
-    right = TokenReader(TOKEN_SECRET, token_url=world.vendor.token_url, now=world.clock.now)
+def test_a_token_of_another_environment_is_refused(reader_world: World, reader: TokenReader) -> None:
+    """A sandbox's token is not sent to production."""
+    right = TokenReader(TOKEN_SECRET, token_url=reader_world.vendor.token_url, now=reader_world.clock.now)
     assert right.token() == reader.token()
     with pytest.raises(WrongEnvironment, match=r"auth\.tangocard\.com"):
-        TokenReader(TOKEN_SECRET, token_url=PRODUCTION, now=world.clock.now).token()
+        TokenReader(TOKEN_SECRET, token_url=PRODUCTION, now=reader_world.clock.now).token()
 
 
-def test_a_replica_is_read_where_the_primary_is_not_there(world: World, reader: TokenReader) -> None:
-    """The region of an ARN is asked; a secret that can't be read leads to the next one."""
-    replica = boto3.client("secretsmanager", region_name="eu-west-1", endpoint_url=world.secrets.url)
-    arn = replica.create_secret(Name=TOKEN_SECRET, SecretString=json.dumps(world.token()))["ARN"]
+def test_a_replica_is_read_if_the_primary_can_not_be_read(reader_world: World, reader: TokenReader) -> None:
+    """A secret is read in its ARN's region. If it can't be read, the next one is read."""
+    replica = boto3.client("secretsmanager", region_name="eu-west-1", endpoint_url=reader_world.secrets.url)
+    arn = replica.create_secret(Name=TOKEN_SECRET, SecretString=json.dumps(reader_world.token()))["ARN"]
     assert ":eu-west-1:" in arn
-    elsewhere = TokenReader("tango/missing", arn, now=world.clock.now)
+    elsewhere = TokenReader("tango/missing", arn, now=reader_world.clock.now)
     assert elsewhere.token() == reader.token()
-    assert TokenReader(arn, now=world.clock.now).token() == reader.token()
+    assert TokenReader(arn, now=reader_world.clock.now).token() == reader.token()
 
 
-def test_nothing_shows_the_token(world: World, reader: TokenReader) -> None:
-    """Neither repr nor any error has it."""
-    wrong = TokenReader(TOKEN_SECRET, token_url="https://elsewhere.example/", now=world.clock.now)
-    said = [repr(reader), str(vars(for_requests.TangoAuth(reader)))]
-    world.clock.advance(2 * DAY)
+def test_nothing_shows_the_token(reader_world: World, reader: TokenReader) -> None:
+    """No repr and no error shows it."""
+    wrong = TokenReader(TOKEN_SECRET, token_url="https://elsewhere.example/", now=reader_world.clock.now)
+    shown = [repr(reader), str(vars(for_requests.TangoAuth(reader)))]
+    reader_world.clock.advance(2 * DAY)
     for read, name in ((reader.token, TokenExpired), (wrong.token, WrongEnvironment)):
         with pytest.raises(TokenError) as error:
             read()
         assert isinstance(error.value, name)
-        said += traceback.TracebackException.from_exception(error.value, capture_locals=True).format()
-    assert world.token()["access_token"] not in "".join(said)
+        shown += traceback.TracebackException.from_exception(error.value, capture_locals=True).format()
+    assert reader_world.token()["access_token"] not in "".join(shown)
 
 
 def clients(reader: TokenReader) -> dict[str, Any]:
@@ -188,42 +192,43 @@ def clients(reader: TokenReader) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("client", ["requests", "httpx"])
-def test_a_call_survives_a_rotation_and_a_deactivation(world: World, reader: TokenReader, client: str) -> None:
-    """A 401 reads the secret once, and the call goes through with the new token."""
+def test_a_call_survives_a_rotation_and_a_deactivation(reader_world: World, reader: TokenReader, client: str) -> None:
+    """After a 401 the secret is read once, and the call succeeds with the new token."""
     with clients(reader)[client] as http:
-        assert http.get(world.vendor.api_url).status_code == 200
-        old = world.primary
-        change(world)
-        world.vendor.deactivate(old)
-        answer = http.get(world.vendor.api_url)
-        assert (answer.status_code, len(answer.history) <= 1) == (200, True)
+        assert http.get(reader_world.vendor.api_url).status_code == 200
+        old = reader_world.primary
+        change(reader_world)
+        reader_world.vendor.deactivate(old)
+        answer = http.get(reader_world.vendor.api_url)
+        assert answer.status_code == 200
+        assert (len(answer.history) <= 1) is True
         assert reader.reads == 2
-        assert http.get(world.vendor.api_url).status_code == 200
+        assert http.get(reader_world.vendor.api_url).status_code == 200
         assert reader.reads == 2
 
 
 @pytest.mark.parametrize("client", ["requests", "httpx"])
-def test_a_refusal_that_stays_is_no_loop(world: World, reader: TokenReader, client: str) -> None:
-    """Where the secret has no other token each call is made once, and the secret is not read for every one."""
+def test_a_refusal_that_stays_is_no_loop(reader_world: World, reader: TokenReader, client: str) -> None:
+    """If the secret has no other token, each call is made once, and the secret is not read for each of them."""
     with clients(reader)[client] as http:
-        http.get(world.vendor.api_url)
-        world.vendor.deactivate(world.primary)
-        before = len(world.vendor.api_calls)
-        assert [http.get(world.vendor.api_url).status_code for _ in range(10)] == [401] * 10
-        assert len(world.vendor.api_calls) == before + 10
+        http.get(reader_world.vendor.api_url)
+        reader_world.vendor.deactivate(reader_world.primary)
+        before = len(reader_world.vendor.api_calls)
+        assert [http.get(reader_world.vendor.api_url).status_code for _ in range(10)] == [401] * 10
+        assert len(reader_world.vendor.api_calls) == before + 10
         assert reader.reads == 2
 
 
-def test_a_body_that_can_not_be_sent_twice_is_sent_once(world: World, reader: TokenReader) -> None:
-    """A stream is at its end after the first call: the refusal is handed on as it is."""
+def test_a_body_that_can_not_be_sent_twice_is_sent_once(reader_world: World, reader: TokenReader) -> None:
+    """A stream is at its end after the first call, so the refusal is returned as it is."""
     with clients(reader)["requests"] as http:
-        http.get(world.vendor.api_url)
-        old = world.primary
-        change(world)
-        world.vendor.deactivate(old)
-        before = len(world.vendor.api_calls)
-        assert http.get(world.vendor.api_url, data=io.BytesIO(b"x")).status_code == 401
-        assert len(world.vendor.api_calls) == before + 1
+        http.get(reader_world.vendor.api_url)
+        old = reader_world.primary
+        change(reader_world)
+        reader_world.vendor.deactivate(old)
+        before = len(reader_world.vendor.api_calls)
+        assert http.get(reader_world.vendor.api_url, data=io.BytesIO(b"x")).status_code == 401
+        assert len(reader_world.vendor.api_calls) == before + 1
 
 
 @pytest.mark.parametrize("client", ["requests", "httpx"])
@@ -233,54 +238,64 @@ def test_the_token_is_not_sent_in_clear(reader: TokenReader, client: str) -> Non
         http.get("http://api.example/raas/v2/customers")
 
 
-def test_the_asynchronous_client_does_the_same(world: World, reader: TokenReader) -> None:
-    """An AsyncClient sends the token, and goes through a rotation, without blocking the event loop."""
+def test_the_asynchronous_client_does_the_same(reader_world: World, reader: TokenReader) -> None:
+    """An AsyncClient sends the token and survives a rotation, without blocking the event loop."""
 
     async def calls() -> list[int]:
         async with httpx.AsyncClient(auth=for_httpx.TangoAuth(reader)) as http:
-            first = (await http.get(world.vendor.api_url)).status_code
-            old = world.primary
-            await asyncio.to_thread(change, world)
-            world.vendor.deactivate(old)
-            return [first, *[(await http.get(world.vendor.api_url)).status_code for _ in range(2)]]
+            first = (await http.get(reader_world.vendor.api_url)).status_code
+            old = reader_world.primary
+            await asyncio.to_thread(change, reader_world)
+            reader_world.vendor.deactivate(old)
+            second = (await http.get(reader_world.vendor.api_url)).status_code
+            third = (await http.get(reader_world.vendor.api_url)).status_code
+            return [first, second, third]
 
     assert asyncio.run(calls()) == [200, 200, 200]
     assert reader.reads == 2
 
 
-def test_a_slow_refusal_is_read_for_once(world: World, reader: TokenReader) -> None:
+def test_a_slow_refusal_is_read_for_once(reader_world: World, reader: TokenReader) -> None:
     """Threads that are refused together wait for one read, however long it takes."""
     token = reader.token()
-    world.secrets.on_call = lambda _operation, moment, _params: world.clock.advance(5) if moment == "before" else None
+
+    def take_five_seconds(_operation: str, moment: str, _params: object) -> None:
+        if moment == "before":
+            reader_world.clock.advance(5)
+
+    reader_world.secrets.on_call = take_five_seconds
     with ThreadPoolExecutor(8) as pool:
         assert set(pool.map(reader.replace, [token] * 8)) == {None}
     assert reader.reads == 2
 
 
-def test_an_outage_costs_a_token_that_lives_a_read_in_half_a_minute(world: World, reader: TokenReader) -> None:
-    """Who has a good token does not wait for Secrets Manager at every call."""
+def test_during_an_outage_a_live_token_costs_one_read_in_half_a_minute(
+    reader_world: World, reader: TokenReader
+) -> None:
+    """With a good token in the cache, a call does not wait for Secrets Manager each time."""
     reader.token()
-    world.secrets.outage = CUT
-    world.clock.advance(301)
+    reader_world.secrets.outage = CUT
+    reader_world.clock.advance(301)
     for _ in range(60):
         reader.token()
-        world.clock.advance(1)
+        reader_world.clock.advance(1)
     assert reader.reads <= 4
 
 
-def test_a_clock_that_is_set_back_stops_no_read(world: World) -> None:
-    """A failure is not held on to for as long as the clock was ahead."""
-    reader = TokenReader(TOKEN_SECRET, now=world.clock.now)
+def test_a_clock_that_is_set_back_stops_no_read(reader_world: World) -> None:
+    """If the clock is set back, a failed read is not remembered for that much longer."""
+    reader = TokenReader(TOKEN_SECRET, now=reader_world.clock.now)
     with pytest.raises(NoToken):
         reader.token()
-    world.clock.advance(-HOUR)
-    world.invoke()
-    assert reader.token() == world.token()["access_token"]
+    reader_world.clock.advance(-HOUR)
+    reader_world.invoke()
+    assert reader.token() == reader_world.token()["access_token"]
 
 
-def test_the_same_failure_is_raised_anew_each_time(world: World) -> None:
-    """An error that many callers get does not grow with each of them."""
-    reader, depths = TokenReader(TOKEN_SECRET, now=world.clock.now), set()
+def test_the_same_failure_has_the_same_traceback_each_time(reader_world: World) -> None:
+    """The traceback of an error that many callers get does not grow with each of them."""
+    reader = TokenReader(TOKEN_SECRET, now=reader_world.clock.now)
+    depths = set()
     for _ in range(5):
         with pytest.raises(NoToken) as error:
             reader.token()
@@ -289,8 +304,9 @@ def test_the_same_failure_is_raised_anew_each_time(world: World) -> None:
 
 
 def test_a_child_process_does_not_inherit_a_lock(reader: TokenReader) -> None:
-    """A fork while another thread reads leaves the child able to read."""
-    reading, forked = threading.Event(), threading.Event()
+    """If a process forks while another thread reads, the child can still read."""
+    reading = threading.Event()
+    forked = threading.Event()
 
     def now() -> float:
         reading.set()
@@ -309,25 +325,27 @@ def test_a_child_process_does_not_inherit_a_lock(reader: TokenReader) -> None:
     assert os.waitpid(child, 0)[1] == 0
 
 
-def test_after_a_redirect_nothing_is_sent_again(world: World, reader: TokenReader) -> None:
-    """The call that was redirected has had its effect: a 401 of where it led is handed on."""
+def test_after_a_redirect_nothing_is_sent_again(reader_world: World, reader: TokenReader) -> None:
+    """The call that was redirected has had its effect, so a 401 of the redirect's target is returned as it is."""
     sent: list[str] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
         sent.append(request.method)
-        there = {"Location": "https://other.example/"}
-        return httpx.Response(303, headers=there) if request.method == "POST" else httpx.Response(401)
+        if request.method == "POST":
+            return httpx.Response(303, headers={"Location": "https://other.example/"})
+        return httpx.Response(401)
 
     reader.token()
-    change(world)  # so that the secret has another token to repeat with
-    auth, transport = for_httpx.TangoAuth(reader), httpx.MockTransport(answer)
+    change(reader_world)  # so that the secret has another token to repeat with
+    auth = for_httpx.TangoAuth(reader)
+    transport = httpx.MockTransport(answer)
     with httpx.Client(auth=auth, transport=transport, follow_redirects=True) as http:
         assert http.post("https://api.example/orders", content=b"x").status_code == 401
     assert sent == ["POST", "GET"]
 
 
 @pytest.mark.parametrize(
-    ("ids", "said"),
+    ("ids", "message"),
     [
         ((), "name the token secret"),
         (("",), "name the token secret"),
@@ -339,14 +357,14 @@ def test_after_a_redirect_nothing_is_sent_again(world: World, reader: TokenReade
         (("arn:aws:sqs:us-east-1:123456789012:queue",), "queue is not of the form arn:aws:secretsmanager:REGION"),
     ],
 )
-def test_a_reader_needs_a_secret(ids: tuple[Any, ...], said: str) -> None:
-    """Without a name, or with an ARN that is no secret's, there is nothing to read: it says so at once."""
-    with pytest.raises(ValueError, match=said):
+def test_a_reader_needs_a_secret(ids: tuple[Any, ...], message: str) -> None:
+    """Without a name, or with an ARN that is not a secret's, the constructor fails at once."""
+    with pytest.raises(ValueError, match=message):
         TokenReader(*ids)
 
 
 @pytest.mark.parametrize(
-    ("variables", "error", "said"),
+    ("variables", "error", "message"),
     [
         ({"AWS_DEFAULT_REGION": ""}, SecretUnreadable, "give the secret's ARN, or set AWS_DEFAULT_REGION"),
         ({"AWS_DEFAULT_REGION": "no region"}, SecretUnreadable, "check AWS_DEFAULT_REGION"),
@@ -356,19 +374,19 @@ def test_a_reader_needs_a_secret(ids: tuple[Any, ...], said: str) -> None:
     ],
 )
 def test_a_process_that_is_set_up_wrong_is_told_what_to_do(
-    world: World, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], error: type, said: str
+    reader_world: World, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], error: type, message: str
 ) -> None:
-    """What AWS's settings lack is named, with the secret."""
+    """The error names the setting of AWS that is missing or wrong, and the secret."""
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # it remembers what it found before
     with environment(NOWHERE | variables):
         for name in [name for name, value in variables.items() if not value]:
             del os.environ[name]
-        with pytest.raises(error, match=rf"^{TOKEN_SECRET} .*{said}"):
-            TokenReader(TOKEN_SECRET, now=world.clock.now).token()
+        with pytest.raises(error, match=rf"^{TOKEN_SECRET} .*{message}"):
+            TokenReader(TOKEN_SECRET, now=reader_world.clock.now).token()
 
 
 @pytest.mark.parametrize(
-    ("document", "code", "error", "said"),
+    ("document", "code", "error", "message"),
     [
         (SEED, "", NoToken, f"no token has been issued yet: {TOKEN_SECRET} holds the seed; ask the keeper's operators"),
         ({}, "", SecretUnreadable, f"{TOKEN_SECRET} is not a token document"),
@@ -379,33 +397,33 @@ def test_a_process_that_is_set_up_wrong_is_told_what_to_do(
     ],
 )
 def test_a_secret_that_gives_no_token_is_named(
-    world: World, document: object, code: str, error: type, said: str
+    reader_world: World, document: object, code: str, error: type, message: str
 ) -> None:
-    """The error says which secret it is about, and what to do."""
-    put(world, document)
-    world.secrets.fail(READS, *[AwsFault(code)] * bool(code))
-    with pytest.raises(error, match=said):
-        TokenReader(TOKEN_SECRET, token_url=PRODUCTION, now=world.clock.now).token()
+    """The error names the secret, and says what to do."""
+    put(reader_world, document)
+    reader_world.secrets.fail(READS, *[AwsFault(code)] * bool(code))
+    with pytest.raises(error, match=message):
+        TokenReader(TOKEN_SECRET, token_url=PRODUCTION, now=reader_world.clock.now).token()
 
 
-def test_where_no_secret_can_be_read_each_is_named(world: World) -> None:
-    """The reason of the first is not all that is said."""
-    put(world, {})
+def test_if_no_secret_can_be_read_each_is_named(reader_world: World) -> None:
+    """The error names each secret with its reason, not only the first one."""
+    put(reader_world, {})
     with pytest.raises(
         NoToken, match=f"tango/missing is missing in us-east-1, .*; {TOKEN_SECRET} is not a token document"
     ):
-        TokenReader("tango/missing", TOKEN_SECRET, now=world.clock.now).token()
+        TokenReader("tango/missing", TOKEN_SECRET, now=reader_world.clock.now).token()
 
 
-def test_an_expired_token_is_named_by_its_secret(world: World, reader: TokenReader) -> None:
-    """It says whose token it is, since when it is dead, and whom to ask."""
-    world.clock.advance(2 * DAY)
+def test_an_expired_token_is_named_by_its_secret(reader_world: World, reader: TokenReader) -> None:
+    """The error says which secret it is about, when the token ended, and whom to ask."""
+    reader_world.clock.advance(2 * DAY)
     with pytest.raises(TokenExpired, match=f"the token in {TOKEN_SECRET} ended at 2026-.*; ask the keeper's operators"):
         reader.token()
 
 
-def test_the_clock_is_the_machines_unless_said_otherwise(world: World, reader: TokenReader) -> None:
-    """In production nobody passes a clock."""
-    put(world, {"access_token": "made up", "expires_at": time.time() + 60})
+def test_the_clock_is_the_machines_unless_said_otherwise(reader_world: World, reader: TokenReader) -> None:
+    """Without a clock as an argument the reader uses the machine's clock, as in production."""
+    put(reader_world, {"access_token": "made up", "expires_at": time.time() + 60})
     assert TokenReader(TOKEN_SECRET).token() == "made up"
     assert reader

@@ -1,4 +1,4 @@
-"""template.yaml as AWS would read it: its short tags, its conditions and functions, for any choice of parameters."""
+"""Reads template.yaml as AWS does: with short tags, conditions and functions, for any choice of parameters."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).parents[2]
-REGION, ACCOUNT, NAME = "us-east-1", "123456789012", "token-refresh-test"
+REGION = "us-east-1"
+ACCOUNT = "123456789012"
+NAME = "token-refresh-test"
 PSEUDO = {
     "AWS::AccountId": ACCOUNT,
     "AWS::NoValue": None,
@@ -43,12 +45,12 @@ TEMPLATE: Json = yaml.load((ROOT / "template.yaml").read_text(), _Loader)  # noq
 
 
 def arn(logical_id: str) -> str:
-    """Return what a reference to this secret gives."""
+    """Return the value of a reference to this secret."""
     return f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{logical_id}-AbCdEf"
 
 
 class Stack:
-    """The template with these parameters: `resources` and `outputs` have no function left in them."""
+    """The template with these parameters: `resources` and `outputs` contain only resolved values."""
 
     def __init__(self, **parameters: str) -> None:
         unknown = parameters.keys() - TEMPLATE["Parameters"].keys()
@@ -64,8 +66,8 @@ class Stack:
         self.outputs: Json = self._resolve(TEMPLATE["Outputs"])
 
     def properties(self, logical_id: str) -> Json:
-        found: Json = self.resources[logical_id]["Properties"]
-        return found
+        properties: Json = self.resources[logical_id]["Properties"]
+        return properties
 
     def of_type(self, kind: str) -> dict[str, Json]:
         return {name: one["Properties"] for name, one in self.resources.items() if one["Type"] == kind}
@@ -85,9 +87,10 @@ class Stack:
             return [one for one in map(self._resolve, value) if one is not None]
         if not isinstance(value, dict):
             return value
-        ((function, argument), *others) = value.items() or [("", None)]
-        if not others and (function == "Ref" or function.startswith("Fn::")):
-            return self._call(function, argument)
+        if len(value) == 1:
+            [(name, argument)] = value.items()
+            if name == "Ref" or name.startswith("Fn::"):
+                return self._call(name, argument)
         resolved = {key: self._resolve(one) for key, one in value.items()}
         return {key: one for key, one in resolved.items() if one is not None}
 
@@ -97,11 +100,12 @@ class Stack:
         if function == "Fn::GetAtt":
             return self._reference(".".join(argument))
         if function == "Fn::If":
-            name, yes, no = argument
-            return self._resolve(yes if self._holds(TEMPLATE["Conditions"][name]) else no)
+            name, then, otherwise = argument
+            if self._holds(TEMPLATE["Conditions"][name]):
+                return self._resolve(then)
+            return self._resolve(otherwise)
         if function == "Fn::Sub":
-            text, more = (argument, {}) if isinstance(argument, str) else (argument[0], self._resolve(argument[1]))
-            return re.sub(r"\$\{([^}]+)}", lambda found: str(more.get(found[1]) or self._reference(found[1])), text)
+            return self._substitute(argument)
         first, *rest = self._resolve(argument)
         if function == "Fn::FindInMap":
             return TEMPLATE["Mappings"][first][rest[0]][rest[1]]
@@ -110,6 +114,20 @@ class Stack:
         if function == "Fn::Split":
             return rest[0].split(first)
         raise NotImplementedError(function)
+
+    def _substitute(self, argument: Any) -> str:
+        """Resolve the function Sub, whose argument is a text, or a text and a mapping of further names."""
+        text = argument
+        names: Json = {}
+        if isinstance(argument, list):
+            text = argument[0]
+            names = self._resolve(argument[1])
+
+        def value_of(match: re.Match[str]) -> str:
+            name = match[1]
+            return str(names.get(name) or self._reference(name))
+
+        return re.sub(r"\$\{([^}]+)}", value_of, text)
 
     def _reference(self, name: str) -> Any:
         if name in self._values:

@@ -1,4 +1,4 @@
-"""What the build makes: pinned by hash, the same bytes each time, and nothing that has no business in the Lambda."""
+"""The package that the build makes: pinned by hash, the same bytes each time, and nothing that the Lambda can't use."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def fill(folder: Path, names: set[str]) -> Path:
 
 
 def test_the_lock_pins_what_ships_by_its_hash() -> None:
-    """Each line of requirements.txt is in it with the same version, and it names no place to fetch from."""
+    """The lock has each line of requirements.txt with the same version and a hash, and names no index."""
     lines = [line for line in LOCK.read_text().splitlines() if not line.startswith("#")]
     wanted = {line for line in (ROOT / "requirements.txt").read_text().splitlines() if line and line[0] != "#"}
     assert wanted <= {line.split(" ")[0] for line in lines}
@@ -43,7 +43,7 @@ def test_the_lock_pins_what_ships_by_its_hash() -> None:
 
 
 def test_the_wheels_are_those_of_the_functions_own_platform() -> None:
-    """A change of the runtime or of the architecture in the template has to come with other wheels."""
+    """If the template changes its runtime or architecture, the wheels must change too."""
     function = TEMPLATE["Resources"]["RefreshFunction"]["Properties"]
     assert f"--python-version={function['Runtime'].removeprefix('python')}" in TARGET
     assert function["Architectures"] == ["arm64"]
@@ -51,7 +51,7 @@ def test_the_wheels_are_those_of_the_functions_own_platform() -> None:
 
 
 def test_only_what_runs_ships(tmp_path: Path) -> None:
-    """No commands, tests or examples, and of the metadata what licences and scanners need."""
+    """Commands, tests and examples are removed; of the metadata stays what licences and scanners need."""
     prune(fill(tmp_path, SHIPPED | NOT_SHIPPED))
     assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()} == SHIPPED
 
@@ -60,7 +60,7 @@ def test_only_what_runs_ships(tmp_path: Path) -> None:
     "has", [{"precious.txt"}, {"handler/app.py", "template.yaml"}, {"handler/app.py", "precious.txt"}]
 )
 def test_a_folder_with_anything_else_in_it_is_left_alone(tmp_path: Path, has: set[str]) -> None:
-    """Neither a folder of somebody's own nor the repository itself is emptied for a package."""
+    """A folder with other files, or the repository itself, is not emptied for a package."""
     folder = fill(tmp_path, has)
     with pytest.raises(ValueError, match="nothing is deleted"):
         package.fill(folder)
@@ -71,9 +71,10 @@ def test_a_folder_with_anything_else_in_it_is_left_alone(tmp_path: Path, has: se
 def test_an_earlier_package_goes_but_not_one_in_which_something_is_newer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """What somebody added to a package, or changed in it, is theirs."""
+    """An earlier package is replaced, except if somebody has added or changed a file in it."""
     monkeypatch.setattr(package, "install", lambda _: None)
-    folder, elsewhere = tmp_path / "package", fill(tmp_path / "elsewhere", {"precious.txt"})
+    folder = tmp_path / "package"
+    elsewhere = fill(tmp_path / "elsewhere", {"precious.txt"})
     settle(fill(folder, {"handler/app.py", "old.py"}))
     package.fill(folder)
     assert not (folder / "old.py").exists()
@@ -87,7 +88,7 @@ def test_an_earlier_package_goes_but_not_one_in_which_something_is_newer(
 
 
 def test_a_build_that_fails_leaves_no_half_of_a_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The next one finds the folder free, and need not be told to delete anything."""
+    """The next build finds the folder free, and does not have to delete anything."""
     monkeypatch.setattr(package, "LOCK", fill(tmp_path, {"requirements.lock"}) / "requirements.lock")
     with pytest.raises(subprocess.CalledProcessError):
         package.fill(tmp_path / "package")
@@ -95,22 +96,29 @@ def test_a_build_that_fails_leaves_no_half_of_a_package(tmp_path: Path, monkeypa
 
 
 @pytest.mark.parametrize("kind", ["file", "link", "dangling link"])
-def test_a_target_that_is_no_folder_is_refused_in_a_sentence(tmp_path: Path, kind: str) -> None:
-    """And is left as it is; the shell shows the sentence, not a traceback."""
+def test_a_target_that_is_not_a_folder_is_refused_in_a_sentence(tmp_path: Path, kind: str) -> None:
+    """The target is left as it is, and the shell shows one sentence instead of a traceback."""
     target = tmp_path / "target"
     if kind == "file":
         target.write_text("precious")
+    elif kind == "link":
+        target.symlink_to(fill(tmp_path / "real", {"precious.txt"}))
     else:
-        target.symlink_to(fill(tmp_path / "real", {"precious.txt"}) if kind == "link" else tmp_path / "nowhere")
+        target.symlink_to(tmp_path / "nowhere")
     command = [sys.executable, "-m", "scripts.package", str(target)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (1, f"{target} is not a folder: name the folder itself\n")
-    assert target.is_symlink() or target.read_text() == "precious"
-    assert kind != "link" or (target / "precious.txt").read_text() == "precious.txt"
+    assert done.returncode == 1
+    assert done.stderr == f"{target} is not a folder: name the folder itself\n"
+    if kind == "file":
+        assert target.read_text() == "precious"
+    else:
+        assert target.is_symlink()
+    if kind == "link":
+        assert (target / "precious.txt").read_text() == "precious.txt"
 
 
 def test_of_the_handler_only_what_python_can_import_ships(tmp_path: Path) -> None:
-    """An editor's lock and backups stay out."""
+    """An editor's lock files and backups are left out."""
     ours = {"app.py", "__init__.py", "inner/deep.py"}
     others = {"app (copy).py", ".ipynb_checkpoints/app-checkpoint.py", ".ipynb_checkpoints/app.py", "app.py~", "a.txt"}
     fill(tmp_path, ours | others)
@@ -119,19 +127,22 @@ def test_of_the_handler_only_what_python_can_import_ships(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("kind", ["folder", "link", "dangling link"])
-def test_a_module_that_is_no_regular_file_ends_the_build(tmp_path: Path, kind: str) -> None:
-    """It is not left out in silence: the handler may import it."""
+def test_a_module_that_is_not_a_regular_file_ends_the_build(tmp_path: Path, kind: str) -> None:
+    """Such a module is not left out silently, because the handler may import it."""
     fill(tmp_path, {"app.py"})
+    odd_module = tmp_path / "odd.py"
     if kind == "folder":
-        (tmp_path / "odd.py").mkdir()
+        odd_module.mkdir()
+    elif kind == "link":
+        odd_module.symlink_to("app.py")
     else:
-        (tmp_path / "odd.py").symlink_to("app.py" if kind == "link" else "nowhere.py")
+        odd_module.symlink_to("nowhere.py")
     with pytest.raises(ValueError, match=r"odd\.py is not a regular file"):
         package.modules(tmp_path)
 
 
 def test_the_target_that_sam_runs_does_nothing_by_hand() -> None:
-    """Without SAM's folder it says what to run instead."""
+    """Without SAM's variables the target says which one to run instead."""
     command = ["make", "build-RefreshFunction"]
     by_hand = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert by_hand.returncode
@@ -140,23 +151,28 @@ def test_the_target_that_sam_runs_does_nothing_by_hand() -> None:
 
 @pytest.mark.parametrize("umask", [0o644, 0o600])
 def test_two_builds_are_the_same_bytes(tmp_path: Path, umask: int) -> None:
-    """Whatever the order of the folder, the times of its files and the umask."""
-    zips = []
-    for name, order in (("one", sorted(SHIPPED)), ("other", sorted(SHIPPED, reverse=True))):
-        for file in order:
-            fill(tmp_path / name, {file})
-            (tmp_path / name / file).chmod(umask)
-        settle(tmp_path / name)
-        bundle(tmp_path / name, tmp_path / f"{name}.zip")
-        zips.append((tmp_path / f"{name}.zip").read_bytes())
-    assert zips[0] == zips[1]
-    with zipfile.ZipFile(tmp_path / "one.zip") as made:
+    """The bytes do not depend on the order of the files, their times or the umask."""
+    one_zip = build(tmp_path / "one", sorted(SHIPPED), umask)
+    other_zip = build(tmp_path / "other", sorted(SHIPPED, reverse=True), umask)
+    assert one_zip.read_bytes() == other_zip.read_bytes()
+    with zipfile.ZipFile(one_zip) as made:
         assert made.namelist() == sorted(SHIPPED)
         assert {entry.external_attr >> 16 for entry in made.infolist()} == {0o644}
 
 
+def build(folder: Path, files: list[str], mode: int) -> Path:
+    """Create these files one after another with this mode, and return the zip that the build makes of them."""
+    for file in files:
+        fill(folder, {file})
+        (folder / file).chmod(mode)
+    settle(folder)
+    zip_file = folder.with_suffix(".zip")
+    bundle(folder, zip_file)
+    return zip_file
+
+
 def test_the_handler_is_a_package_of_plain_files() -> None:
-    """The build copies its .py files and nothing else, so there must be nothing else that it needs."""
+    """The build copies only .py files, so the handler may not need any other file."""
     folder = Path(settings.__file__).parent
     others = [path for path in folder.rglob("*") if path.is_file() and path.suffix not in {".py", ".pyc"}]
     assert others == []

@@ -1,17 +1,15 @@
 """The package that ships, run by AWS's own Lambda Runtime Interface Emulator (RIE) and runtime client, on loopback.
 
-The package is the very one: made for arm64 and Python 3.13, it runs on x86-64 and on any Python from 3.11 as well,
-since its one compiled module has a twin in Python. The tools are fetched once, into build/, and not into the venv of
-the tests: the RIE is one file of the wheel of aws-sam-cli, and the rest of that clashes with what we pin.
+The package is made for arm64 and Python 3.13. It also runs on x86-64 and on any Python from 3.11, because its one
+compiled module has a replacement in Python. The tools are fetched once, into build/, and not into the venv of the
+tests: the RIE is one file in the wheel of aws-sam-cli, whose other requirements conflict with our pinned versions.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import platform
-import shutil
 import signal
 import socket
 import subprocess
@@ -25,19 +23,16 @@ import pytest
 import requests
 
 from bench.processes import INVOKE, children, free_addresses
-from bench.tools import CACHE, RIE_RUNS_ON, SAM_CLI, cached, fetch_rie, runtime_client
+from bench.tools import RIE_RUNS_ON, SAM_CLI, cached, fetch_rie
 from local.emulators.clock import Clock
 from local.emulators.faults import Fault
 from local.emulators.world import TOKEN_SECRET, World
-from scripts import LOCK, ROOT
-from scripts.bytecode import full_version, target_python
-from scripts.package import fill
 from tests.conftest import secrets_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-PATIENCE = 60.0  # real seconds within which anything here is long over
+PATIENCE = 60.0  # real seconds; everything here ends much earlier
 POLL_SECONDS = 0.01
 HERE = sys.platform, platform.machine()
 LEDGER = "REFRESH_LEDGER"
@@ -51,24 +46,12 @@ def rie() -> Path:
     return cached(SAM_CLI, fetch_rie)
 
 
-@pytest.fixture(scope="session")
-def python_path() -> str:
-    """The package that ships, made anew where anything in it has changed, and the client that AWS adds to it."""
-    compiler = target_python()  # its bytecode is in the package, so it comes anew with another patch version too
-    made_by = full_version(compiler) if compiler else "none"
-    sources = [LOCK, *sorted((ROOT / "scripts").glob("*.py")), *sorted((ROOT / "handler").rglob("*.py"))]
-    content = hashlib.sha256(b"".join(path.name.encode() + path.read_bytes() for path in sources)).hexdigest()
-    package = cached(f"package-{content[:16]}-python-{made_by}", fill)
-    for old in {*CACHE.glob("package-*")} - {package}:
-        shutil.rmtree(old, ignore_errors=True)
-    return f"{package}:{runtime_client(sys.executable)}"
-
-
 class Function:
-    """The function in its runtime; `timeout`, whole seconds, is Lambda's, which kills the process at its end."""
+    """The function in its runtime. Lambda's `timeout`, in whole seconds, kills the process when it is over."""
 
     def __init__(self, world: World, rie: Path, python_path: str, log: Path, timeout: int, **overrides: str) -> None:
-        self._world, self._log = world, log
+        self._world = world
+        self._log = log
         api, self._address = free_addresses()
         # -S hides the venv's own packages: all that the function imports comes from the package that ships.
         runtime = [sys.executable, "-S", "-m", "awslambdaric", "handler.app.lambda_handler"]
@@ -89,141 +72,161 @@ class Function:
         runtimes = self.runtimes()
         self._process.terminate()
         self._process.wait(PATIENCE)
-        for pid in runtimes:  # the RIE has ended them; had it crashed, they would be left
+        for pid in runtimes:  # usually the RIE has ended them already, but not if it crashed
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
     def invoke(self, event: object) -> Json:
-        """Return the result, or the error as Lambda has it; where Lambda says no more than a line, that."""
+        """Return the result, or the error as Lambda reports it; if Lambda answers with a line of text, that line."""
         self._wait_until_up()
         text = requests.post(f"http://{self._address}{INVOKE}", json=event, timeout=PATIENCE).text
         assert not secrets_in(text + self._log.read_text(), self._world)
-        answer: Json = json.loads(text) if text.startswith("{") else {"outcome": text}
+        if not text.startswith("{"):
+            return {"outcome": text}
+        answer: Json = json.loads(text)
         return answer
 
     def lines(self) -> list[Json]:
-        """Return what the function has logged so far; the RIE's own lines are no JSON."""
+        """Return what the function has logged so far, without the RIE's own lines, which are not JSON."""
         return [json.loads(line) for line in self._log.read_text().splitlines() if line.startswith("{")]
 
     def runtimes(self) -> list[int]:
-        """Return the ids of the processes in which the function runs, one at most: the RIE's children."""
+        """Return the ids of the processes in which the function runs: the RIE's children, at most one."""
         return children(self._process.pid)
 
     def _wait_until_up(self) -> None:
         host, port = self._address.split(":")
-        ends = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + PATIENCE
         while True:
             try:
                 socket.create_connection((host, int(port)), PATIENCE).close()
             except ConnectionRefusedError:
                 assert self._process.poll() is None, self._log.read_text()
-                assert time.monotonic() < ends, "the RIE does not listen"
+                assert time.monotonic() < deadline, "the RIE does not listen"
                 time.sleep(POLL_SECONDS)
             else:
                 return
 
 
 @pytest.fixture
-def world() -> Iterator[World]:
-    """A world by the machine's own clock, as the function has it, with a standby."""
+def live_standby_world() -> Iterator[World]:
+    """A world with a standby credential; it uses the machine's clock, as the function's process does."""
     with World(Clock()) as made:
         yield made
 
 
 @pytest.fixture
-def start(world: World, rie: Path, python_path: str, tmp_path: Path) -> Iterator[Callable[..., Function]]:
+def start(live_standby_world: World, rie: Path, python_path: str, tmp_path: Path) -> Iterator[Callable[..., Function]]:
     with ExitStack() as stack:
 
         def start(timeout: int = 420, **overrides: str) -> Function:
             log = tmp_path / f"function-{len(list(tmp_path.iterdir()))}.log"
-            function = Function(world, rie, python_path, log, timeout, **overrides)
+            function = Function(live_standby_world, rie, python_path, log, timeout, **overrides)
             return stack.enter_context(closing(function))
 
         yield start
 
 
-def ledger(world: World) -> Json:
-    document = next(one.document for one in world.secrets.versions(TOKEN_SECRET).values() if LEDGER in one.labels)
-    found: Json = json.loads(document)
-    return found
+def ledger_document(world: World) -> Json:
+    versions = world.secrets.versions(TOKEN_SECRET).values()
+    [document] = [version.document for version in versions if LEDGER in version.labels]
+    parsed: Json = json.loads(document)
+    return parsed
 
 
 def let_the_lock_lapse(world: World) -> None:
-    """Make the lock in the ledger older by its length: the function reads the machine's clock, which nobody moves."""
-    document = ledger(world)
+    """Make the lock in the ledger older by its length: the function reads the machine's clock, which can't be moved."""
+    document = ledger_document(world)
     lock = document["ledger"]["lock"]
     length = lock["until"] - lock["claimed_at"]
-    lock["until"], lock["claimed_at"] = lock["until"] - length, lock["claimed_at"] - length
-    client, text = world.secrets.client(), json.dumps(document)
+    lock["until"] -= length
+    lock["claimed_at"] -= length
+    client = world.secrets.client()
+    text = json.dumps(document)
     client.put_secret_value(SecretId=TOKEN_SECRET, SecretString=text, VersionStages=[LEDGER])
 
 
-def test_a_cold_start_refreshes(world: World, start: Callable[..., Function]) -> None:
-    """The first invocation of a new process gets the first token, and consumers can use it."""
+def test_a_cold_start_refreshes(live_standby_world: World, start: Callable[..., Function]) -> None:
+    """The first invocation of a new process acquires the first token, and consumers can use it."""
     function = start()
     result = function.invoke({"action": "refresh"})
-    assert (result["outcome"], result["reason"]) == ("refreshed", "missing")
-    assert world.consume() == 200
+    assert result["outcome"] == "refreshed"
+    assert result["reason"] == "missing"
+    assert live_standby_world.consume() == 200
     logged = [line for line in function.lines() if line.get("message") == "refreshed"]
     assert [line["cold_start"] for line in logged] == [True]
-    (metrics,) = [line for line in function.lines() if "_aws" in line]
-    assert (metrics["Refreshed"], metrics["service"]) == ([1.0], "token-refresh")
+    [metrics] = [line for line in function.lines() if "_aws" in line]
+    assert metrics["Refreshed"] == [1.0]
+    assert metrics["service"] == "token-refresh"
 
 
-def test_a_warm_process_keeps_a_fresh_token_at_one_call(world: World, start: Callable[..., Function]) -> None:
+def test_a_warm_process_keeps_a_fresh_token_at_one_call(
+    live_standby_world: World, start: Callable[..., Function]
+) -> None:
     """The second invocation runs in the same process, makes one AWS call, and asks the vendor nothing."""
     function = start()
     function.invoke({"action": "refresh"})
     processes = function.runtimes()
-    world.secrets.calls.clear()
+    live_standby_world.secrets.calls.clear()
     assert function.invoke({"action": "refresh"})["outcome"] == "kept"
     assert function.runtimes() == processes
-    assert world.secrets.calls == ["BatchGetSecretValue"]
-    assert len(world.vendor.requests) == 1
+    assert live_standby_world.secrets.calls == ["BatchGetSecretValue"]
+    assert len(live_standby_world.vendor.requests) == 1
 
 
 def test_an_error_reaches_lambda_by_its_class_and_the_process_lives_on(
-    world: World, start: Callable[..., Function]
+    live_standby_world: World, start: Callable[..., Function]
 ) -> None:
-    """An event that asks for nothing is an EventError, said in one sentence; the next event finds the process warm."""
-    world.secrets.calls.clear()
+    """An unknown action is an EventError with one sentence, and the next event runs in the same process."""
+    live_standby_world.secrets.calls.clear()
     function = start()
     error = function.invoke({"action": "dance"})
-    assert (error["errorType"], error["errorMessage"]) == ("EventError", "the event's action must be refresh or status")
+    assert error["errorType"] == "EventError"
+    assert error["errorMessage"] == "the event's action must be refresh or status"
     processes = function.runtimes()
-    assert world.secrets.calls == []
+    assert live_standby_world.secrets.calls == []
     assert function.invoke({"action": "refresh"})["outcome"] == "refreshed"
     assert function.runtimes() == processes
 
 
-def test_a_late_answer_is_an_error_of_ours_before_it_is_lambdas(world: World, start: Callable[..., Function]) -> None:
-    """A vendor that does not answer in time costs a run that says so, and releases its lock, not a killed process."""
-    world.vendor.script(Fault.late(PATIENCE))
-    # Short, but twice as long as a claim may take on a busy machine: a slower one is given up before it asks.
+def test_a_late_answer_is_an_error_of_ours_before_it_is_lambdas(
+    live_standby_world: World, start: Callable[..., Function]
+) -> None:
+    """If the vendor is late, the run fails with its own error and releases its lock before Lambda kills it."""
+    live_standby_world.vendor.script(Fault.late(PATIENCE))
+    # A claim may take half of this time. Less would be too short on a busy machine: the run would release its claim.
     function = start(ACQUIRE_TIMEOUT_SECONDS="3")
     assert function.invoke({"action": "refresh"})["errorType"] == "OutcomeUnknown"
-    document = ledger(world)["ledger"]
-    assert (document["lock"], document["slots"][world.primary]["suspicions"]) == (None, 1)
+    ledger = ledger_document(live_standby_world)["ledger"]
+    assert ledger["lock"] is None
+    assert ledger["slots"][live_standby_world.primary]["suspicions"] == 1
 
 
 def test_after_a_process_was_killed_while_it_acquired_the_next_ones_recover(
-    world: World, start: Callable[..., Function]
+    live_standby_world: World, start: Callable[..., Function]
 ) -> None:
-    """Lambda ends a run that hangs with a token on its way: its lock keeps the next out, then the standby steps in."""
+    """Lambda kills a run that hangs in its acquire. Its lock keeps the next run out; then the standby is asked."""
     function = start(timeout=6, ACQUIRE_TIMEOUT_SECONDS="3", WRITE_RESERVE_SECONDS="1")
-    # Its start counts into the time of its first invocation, which therefore is another one.
+    # The start of the process counts as time of its first invocation, so the refresh is the second one.
     assert function.invoke({"action": "status"})["outcome"] == "due"
-    (hung,) = function.runtimes()
-    world.vendor.on_request = lambda moment: os.kill(hung, signal.SIGSTOP) if moment == "issued" else None
-    assert function.invoke({"action": "refresh"}) == {"outcome": "Task timed out after 6.00 seconds"}
-    world.vendor.on_request = None
-    assert function.invoke({"action": "refresh"})["errorType"] == "Busy"
-    assert hung not in function.runtimes()
-    assert [request.issued for request in world.vendor.requests] == [True]
+    [process] = function.runtimes()
 
-    let_the_lock_lapse(world)
+    def stop_the_process(moment: str) -> None:
+        if moment == "issued":
+            os.kill(process, signal.SIGSTOP)
+
+    live_standby_world.vendor.on_request = stop_the_process
+    assert function.invoke({"action": "refresh"}) == {"outcome": "Task timed out after 6.00 seconds"}
+    live_standby_world.vendor.on_request = None
+    assert function.invoke({"action": "refresh"})["errorType"] == "Busy"
+    assert process not in function.runtimes()
+    assert [request.issued for request in live_standby_world.vendor.requests] == [True]
+
+    let_the_lock_lapse(live_standby_world)
     result = start().invoke({"action": "refresh"})
-    assert (result.get("outcome"), result.get("client_id")) == ("refreshed", world.standby), result
-    asked = [(request.client_id, request.status) for request in world.vendor.requests]
-    assert asked == [(world.primary, 200), (world.primary, 400), (world.standby, 200)]
-    assert world.consume() == 200
+    assert (result.get("outcome"), result.get("client_id")) == ("refreshed", live_standby_world.standby), result
+    primary = live_standby_world.primary
+    standby = live_standby_world.standby
+    answers = [(request.client_id, request.status) for request in live_standby_world.vendor.requests]
+    assert answers == [(primary, 200), (primary, 400), (standby, 200)]
+    assert live_standby_world.consume() == 200

@@ -1,4 +1,4 @@
-"""The template held to the handler: what it may do, what it is told, and what tells of it."""
+"""The template fits the handler: its permissions, its settings, its alarms and its dashboard."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ import pytest
 
 from handler import secrets_manager
 from handler.errors import CredentialsError, CredentialsRefused, OutcomeUnknown, RefreshError, StoreError
-from handler.policy import CLOCK_DIFFERENCE_SECONDS
-from handler.settings import Settings, service_name
+from handler.settings import CLOCK_DIFFERENCE_SECONDS, Settings, service_name
 from local.aws_lambda import TIMEOUT_SECONDS
 from local.emulators.clock import Clock
 from local.emulators.faults import Fault
@@ -27,7 +26,8 @@ from tests.deployment.stack import ACCOUNT, NAME, REGION, ROOT, TEMPLATE, Json, 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-MINUTE, HOUR = 60, 3_600
+MINUTE = 60
+HOUR = 3_600
 START = 1_790_000_000.0
 DUE = 20 * HOUR + 10 * MINUTE  # after a token's beginning: in the window, and past the limit
 NOT_SAVED = AwsFault("EncryptionFailure")  # nothing that boto3 repeats by itself, which would wait in real seconds
@@ -46,7 +46,8 @@ EVERYTHING = {
     "EventBusName": BUS,
     "ReservedConcurrency": "2",
 }
-PLAIN, FULL = Stack(), Stack(**EVERYTHING)
+PLAIN = Stack()
+FULL = Stack(**EVERYTHING)
 BOTH = pytest.mark.parametrize("stack", [pytest.param(PLAIN, id="plain"), pytest.param(FULL, id="everything")])
 VIA_SECRETS_MANAGER = {"StringEquals": {"kms:ViaService": [f"secretsmanager.{REGION}.amazonaws.com"] * 2}}
 # What AWS itself emits, and the dimension that tells this stack's from others.
@@ -56,66 +57,73 @@ AWS_METRICS = {
 }
 
 
-# What the handler does in earnest
+# What the real handler does
 
 
 @dataclass
-class Heard:
-    """What the real handler asked AWS for, and what it told."""
+class Observed:
+    """What the real handler asked AWS for, and what it reported."""
 
     grants: set[tuple[str, str]] = field(default_factory=set)  # an IAM action, and the secret or bus
     metrics: set[tuple[str, str, str]] = field(default_factory=set)  # namespace, name and dimension
     failures: defaultdict[str, list[Json]] = field(default_factory=lambda: defaultdict(list))  # log lines by error
 
-    def note_call(self, params: Mapping[str, Any], model: Any, **_: object) -> None:
-        """Note a call of boto3's as the permissions that AWS asks for."""
+    def record_call(self, params: Mapping[str, Any], model: Any, **_: object) -> None:
+        """Record a call of boto3 as the permissions that AWS requires for it."""
         action = f"{model.service_model.signing_name}:{model.name}"
         if "SecretIdList" in params:
-            self.grants |= {(action, "*")} | {("secretsmanager:GetSecretValue", one) for one in params["SecretIdList"]}
+            self.grants.add((action, "*"))
+            for secret_id in params["SecretIdList"]:
+                self.grants.add(("secretsmanager:GetSecretValue", secret_id))
         elif "Entries" in params:
-            self.grants |= {(action, entry["EventBusName"]) for entry in params["Entries"]}
+            for entry in params["Entries"]:
+                self.grants.add((action, entry["EventBusName"]))
         else:
             self.grants.add((action, params["SecretId"]))
 
-    def note_lines(self, lines: list[Json]) -> None:
+    def record_lines(self, lines: list[Json]) -> None:
         for line in lines:
-            for sent in line.get("_aws", {}).get("CloudWatchMetrics", []):
-                assert sent["Dimensions"] == [["service"]]
+            for directive in line.get("_aws", {}).get("CloudWatchMetrics", []):
+                assert directive["Dimensions"] == [["service"]]
                 assert line["service"] == service_name()
-                self.metrics |= {(sent["Namespace"], one["Name"], "service") for one in sent["Metrics"]}
+                for metric in directive["Metrics"]:
+                    self.metrics.add((directive["Namespace"], metric["Name"], "service"))
             if line.get("level") == "ERROR":
                 self.failures[line["error"]].append(line)
 
 
 @pytest.fixture(scope="module")
-def heard() -> Heard:
-    heard, session = Heard(), boto3.Session()
+def observed() -> Observed:
+    observed = Observed()
+    session = boto3.Session()
     with World(Clock(START)) as world, pytest.MonkeyPatch.context() as patch:
-        # The handler's clients are made with this session; the world has made its own before.
+        # The handler makes its clients with this session; the world made its own client before.
         patch.setattr(boto3, "DEFAULT_SESSION", session)
         patch.setattr(secrets_manager, "session", lambda: session._session)  # noqa: SLF001 - boto3 is around it
-        session.events.register("before-parameter-build.*.*", heard.note_call)
+        session.events.register("before-parameter-build.*.*", observed.record_call)
         variables = world.environment(EVENT_BUS_NAME=BUS, AWS_ENDPOINT_URL_EVENTS=world.secrets.url)
         with environment(variables):
-            play(world, heard)
-    return heard
+            run_every_kind(world, observed)
+    return observed
 
 
-def play(world: World, heard: Heard) -> None:
-    """Have everything happen once: every outcome, and every call that leads there."""
-    warm = world.keeper(EVENT_BUS_NAME=BUS)
+def run_every_kind(world: World, observed: Observed) -> None:
+    """Let everything happen once: every outcome, and every call that leads to it."""
+    process = world.process(EVENT_BUS_NAME=BUS)
 
     def run(*expected: type[RefreshError], **event: object) -> str:
         try:
-            outcome: str = world.invoke(event, warm)["outcome"]
+            outcome: str = world.invoke(event, process)["outcome"]
         except expected as error:
             outcome = type(error).__name__
-        heard.note_lines(world.lines)
+        observed.record_lines(world.lines)
         return outcome
 
     world.vendor.report_expires_in = 0
     assert run() == "refreshed"  # from a secret without a value
-    assert run() == run(action="status") == run(dry_run=True) == "kept"
+    assert run() == "kept"
+    assert run(action="status") == "kept"
+    assert run(dry_run=True) == "kept"
     lose_a_write(world, run)
     restore(world, run)
     wait_for_a_lock(world, run)
@@ -173,16 +181,18 @@ def be_refused(world: World, run: Callable[..., str]) -> None:
 
 @BOTH
 def test_the_token_secret_has_no_value_and_outlives_the_stack(stack: Stack) -> None:
-    """No stack update can write over a token, and no stack's end can take it."""
-    for secret in (one for one in stack.resources.values() if one["Type"] == "AWS::SecretsManager::Secret"):
+    """An update of the stack can't overwrite a token, and deleting the stack does not delete it."""
+    secrets = [resource for resource in stack.resources.values() if resource["Type"] == "AWS::SecretsManager::Secret"]
+    for secret in secrets:
         assert not {"SecretString", "GenerateSecretString"} & secret["Properties"].keys()
-        assert secret["DeletionPolicy"] == secret["UpdateReplacePolicy"] == "Retain"
+        assert secret["DeletionPolicy"] == "Retain"
+        assert secret["UpdateReplacePolicy"] == "Retain"
     assert "TokenSecret" in stack.resources
     assert ("CredentialsSecret" in stack.resources) == (stack is PLAIN)
 
 
 def test_keys_and_replicas_are_a_choice() -> None:
-    """Nothing is asked of AWS that nobody asked for, and all that somebody did."""
+    """The stack has a key and replicas only if somebody chose them."""
     assert PLAIN.properties("TokenSecret").keys() == {"Description"}
     secret = FULL.properties("TokenSecret")
     assert secret["KmsKeyId"] == KEY
@@ -194,9 +204,9 @@ def test_keys_and_replicas_are_a_choice() -> None:
 
 
 def policy(stack: Stack, name: str) -> list[Json]:
-    documents = stack.properties("RefreshFunctionRole")["Policies"]
-    statements: list[Json]
-    (statements,) = (one["PolicyDocument"]["Statement"] for one in documents if one["PolicyName"] == name)
+    policies = stack.properties("RefreshFunctionRole")["Policies"]
+    [document] = [policy["PolicyDocument"] for policy in policies if policy["PolicyName"] == name]
+    statements: list[Json] = document["Statement"]
     return statements
 
 
@@ -205,39 +215,40 @@ def listed(value: Any) -> list[Any]:
 
 
 def granted(statements: list[Json]) -> set[tuple[str, str]]:
-    assert all(one["Effect"] == "Allow" for one in statements)
+    assert all(statement["Effect"] == "Allow" for statement in statements)
     return {
         (action, resource)
-        for one in statements
-        for action in listed(one["Action"])
-        for resource in listed(one["Resource"])
+        for statement in statements
+        for action in listed(statement["Action"])
+        for resource in listed(statement["Resource"])
     }
 
 
 @BOTH
-def test_the_function_may_do_what_it_does_and_no_more(stack: Stack, heard: Heard) -> None:
-    """Its policy is the set of calls that the real handler makes: nothing missing, nothing extra."""
+def test_the_function_may_do_what_it_does_and_no_more(stack: Stack, observed: Observed) -> None:
+    """Its policy is exactly the set of calls that the real handler makes."""
     resources = {
         "*": "*",
         TOKEN_SECRET: arn("TokenSecret"),
         CREDENTIALS_SECRET: THEIR_SECRET if stack is FULL else arn("CredentialsSecret"),
         BUS: f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/{BUS}",
     }
-    needed = {(action, resources[name]) for action, name in heard.grants if stack is FULL or name != BUS}
+    needed = {(action, resources[name]) for action, name in observed.grants if stack is FULL or name != BUS}
     statements = policy(stack, "what-the-handler-calls")
-    with_the_key = [one for one in statements if one["Sid"] == "UseTheKeyThroughSecretsManager"]
-    given = granted([one for one in statements if one not in with_the_key])
-    assert needed - given == set(), "missing"
-    assert given - needed == set(), "extra"
-    assert not any("Condition" in one for one in statements if one not in with_the_key)
-    # Secrets Manager asks for these in the caller's name; no call of the handler's own does.
-    assert granted(with_the_key) == ({("kms:Decrypt", KEY), ("kms:GenerateDataKey", KEY)} if stack is FULL else set())
-    assert all(one["Condition"] == VIA_SECRETS_MANAGER for one in with_the_key)
+    for_the_key = [statement for statement in statements if statement["Sid"] == "UseTheKeyThroughSecretsManager"]
+    others = [statement for statement in statements if statement not in for_the_key]
+    assert needed - granted(others) == set(), "missing"
+    assert granted(others) - needed == set(), "extra"
+    assert not any("Condition" in statement for statement in others)
+    # Secrets Manager uses these in the caller's name; the handler itself does not call KMS.
+    key_grants = {("kms:Decrypt", KEY), ("kms:GenerateDataKey", KEY)} if stack is FULL else set()
+    assert granted(for_the_key) == key_grants
+    assert all(statement["Condition"] == VIA_SECRETS_MANAGER for statement in for_the_key)
 
 
 @BOTH
 def test_lambda_may_only_log_and_put_failures_aside_for_it(stack: Stack) -> None:
-    """The role holds nothing beside the handler's policy and these, no managed policy either."""
+    """The role has the handler's policy and these permissions, and nothing else, also no managed policy."""
     role = stack.properties("RefreshFunctionRole")
     assert role.keys() == {"AssumeRolePolicyDocument", "Policies"}
     assert len(role["Policies"]) == 2
@@ -251,21 +262,23 @@ def test_lambda_may_only_log_and_put_failures_aside_for_it(stack: Stack) -> None
 
 @BOTH
 def test_a_consumer_reads_the_token_by_its_stage_alone(stack: Stack) -> None:
-    """Current and previous, also from a replica; no ledger, no version by its id, and no decrypting by itself."""
+    """It reads current and previous, also from a replica; no ledger, no version by its id, and no KMS of its own."""
     statements = stack.properties("ConsumerPolicy")["PolicyDocument"]["Statement"]
     replicas = f"arn:aws:secretsmanager:*:{ACCOUNT}:secret:TokenSecret-AbCdEf"
     tokens = [arn("TokenSecret"), replicas] if stack is FULL else [arn("TokenSecret")]
-    reads, decrypts = statements[:2], statements[2:]
-    assert granted(reads) == {("secretsmanager:GetSecretValue", one) for one in tokens}
-    assert [one["Condition"] for one in reads] == [
+    reads = statements[:2]
+    decrypts = statements[2:]
+    assert granted(reads) == {("secretsmanager:GetSecretValue", token) for token in tokens}
+    assert [statement["Condition"] for statement in reads] == [
         {"ForAnyValue:StringEquals": {"secretsmanager:VersionStage": ["AWSCURRENT", "AWSPREVIOUS"]}},
         {"Null": {"secretsmanager:VersionStage": "true", "secretsmanager:VersionId": "true"}},
     ]
-    assert granted(decrypts) == ({("kms:Decrypt", KEY)} if stack is FULL else set())
-    assert all(one["Condition"] == VIA_SECRETS_MANAGER for one in decrypts)
+    key_grants = {("kms:Decrypt", KEY)} if stack is FULL else set()
+    assert granted(decrypts) == key_grants
+    assert all(statement["Condition"] == VIA_SECRETS_MANAGER for statement in decrypts)
 
 
-# What the function is told
+# The function's settings
 
 
 @pytest.mark.parametrize(
@@ -274,13 +287,11 @@ def test_a_consumer_reads_the_token_by_its_stage_alone(stack: Stack) -> None:
         pytest.param({}, "https://sandbox-auth.tangocard.com/oauth/token", id="sandbox"),
         pytest.param({"Environment": "production"}, "https://auth.tangocard.com/oauth/token", id="production"),
         pytest.param(EVERYTHING, "https://auth.tangocard.com/oauth/token", id="everything"),
-        pytest.param(
-            {"TokenUrl": "http://127.0.0.1:8080/oauth/token"}, "http://127.0.0.1:8080/oauth/token", id="other"
-        ),
+        pytest.param({"TokenUrl": "http://127.0.0.1:8080/token"}, "http://127.0.0.1:8080/token", id="other"),
     ],
 )
 def test_the_environment_is_one_that_settings_accept(parameters: dict[str, str], token_url: str) -> None:
-    """Every variable is one that the handler reads, and with the defaults it is what the handler has anyway."""
+    """The handler reads every variable, and by default each has the handler's own default."""
     variables = Stack(**parameters).properties("RefreshFunction")["Environment"]["Variables"]
     known = {one.name.upper() for one in fields(Settings)} | {"POWERTOOLS_SERVICE_NAME"}
     assert variables.keys() <= known
@@ -294,16 +305,18 @@ def test_the_environment_is_one_that_settings_accept(parameters: dict[str, str],
 
 
 def test_the_parameters_reach_the_function() -> None:
-    """The window, the interval and the margin are the ones that were chosen."""
+    """The window, the interval and the margin have the values of the parameters."""
     chosen = {"RefreshWindowSeconds": "600", "LimitIntervalSeconds": "0", "LimitMarginSeconds": "1"}
     settings = Settings.from_env(Stack(**chosen).properties("RefreshFunction")["Environment"]["Variables"])
     assert settings.refresh_window_seconds == 600
-    assert (settings.limit_interval_seconds, settings.limit_margin_seconds) == (0, 1)
+    assert settings.limit_interval_seconds == 0
+    assert settings.limit_margin_seconds == 1
 
 
 def test_the_times_fit_one_another() -> None:
-    """A run can outwait a crashed one and still do its work; all its attempts fit into an event's life."""
-    function, settings = PLAIN.properties("RefreshFunction"), Settings()
+    """A run can wait for a crashed run's lock and then acquire; all its attempts fit into an event's maximum age."""
+    function = PLAIN.properties("RefreshFunction")
+    settings = Settings()
     work = settings.acquire_timeout_seconds + settings.write_reserve_seconds
     lock = work + CLOCK_DIFFERENCE_SECONDS
     assert function["Timeout"] >= lock + work
@@ -315,7 +328,7 @@ def test_the_times_fit_one_another() -> None:
 
 
 def test_the_schedule_asks_for_a_refresh_and_loses_no_tick_silently() -> None:
-    """Its input is the event of events/refresh.json; what can't be delivered is a dead letter."""
+    """Its input is events/refresh.json, and an event that can't be delivered becomes a dead letter."""
     schedule = PLAIN.properties("RefreshFunction")["Events"]["Schedule"]
     assert schedule["Type"] == "ScheduleV2"
     assert json.loads(schedule["Properties"]["Input"]) == json.loads((ROOT / "events" / "refresh.json").read_text())
@@ -325,11 +338,13 @@ def test_the_schedule_asks_for_a_refresh_and_loses_no_tick_silently() -> None:
 
 
 def test_two_stacks_fit_into_one_account() -> None:
-    """No resource has a name of its own that a second stack would want too, SAM's schedule included."""
+    """No resource has a fixed name that a second stack would need too, not even SAM's schedule."""
     names = re.compile("(Function|Role|Queue|Topic|Alarm|LogGroup|ManagedPolicy|Filter|)Name")
     for logical_id, resource in PLAIN.resources.items():
         fixed = {key for key in resource["Properties"] if names.fullmatch(key)}
-        assert not fixed - ({"LogGroupName"} if resource["Type"] == "AWS::Logs::MetricFilter" else set()), logical_id
+        if resource["Type"] == "AWS::Logs::MetricFilter":
+            fixed -= {"LogGroupName"}  # refers to the log group, and is not a name of its own
+        assert not fixed, logical_id
     assert PLAIN.properties("RefreshFunction")["Events"]["Schedule"]["Properties"]["OmitName"] is True
     assert PLAIN.properties("Dashboard")["DashboardName"] == f"{NAME}-{REGION}"
 
@@ -338,17 +353,21 @@ def test_two_stacks_fit_into_one_account() -> None:
 
 
 def is_allowed(parameter: str, value: str) -> bool:
-    about = TEMPLATE["Parameters"][parameter]
-    return value in about.get("AllowedValues", [value]) and bool(re.fullmatch(about.get("AllowedPattern", ".*"), value))
+    definition = TEMPLATE["Parameters"][parameter]
+    if value not in definition.get("AllowedValues", [value]):
+        return False
+    return bool(re.fullmatch(definition.get("AllowedPattern", ".*"), value))
 
 
 def test_every_parameter_is_explained_and_its_default_allowed() -> None:
-    """Pressing Enter at each question of `sam deploy --guided` gives a good deployment."""
-    for name, about in TEMPLATE["Parameters"].items():
-        assert about["Type"] == "String"
-        assert about["Description"]
-        assert is_allowed(name, about["Default"]), name
-        assert "AllowedValues" in about or ("AllowedPattern" in about and "ConstraintDescription" in about), name
+    """Whoever presses Enter at each question of `sam deploy --guided` gets a good deployment."""
+    for name, definition in TEMPLATE["Parameters"].items():
+        assert definition["Type"] == "String"
+        assert definition["Description"]
+        assert is_allowed(name, definition["Default"]), name
+        has_values = "AllowedValues" in definition
+        has_explained_pattern = {"AllowedPattern", "ConstraintDescription"} <= definition.keys()
+        assert has_values or has_explained_pattern, name
     assert all(is_allowed(name, value) for name, value in EVERYTHING.items())
 
 
@@ -379,7 +398,7 @@ def test_every_parameter_is_explained_and_its_default_allowed() -> None:
     ],
 )
 def test_a_slip_of_the_hand_is_refused_before_anything_is_deployed(parameter: str, value: str) -> None:
-    """What the handler could only refuse at its first run, and what would leave an alarm blind."""
+    """Refused are values that the handler would reject at its first run, or that would blind an alarm."""
     assert not is_allowed(parameter, value)
 
 
@@ -398,36 +417,47 @@ CRON_NAMES = {
 
 
 def schedule_fault(expression: str) -> str:
-    """Say what EventBridge Scheduler would not take; empty where it takes it."""
+    """Return what EventBridge Scheduler would refuse, or an empty text."""
     kind, _, inside = expression.removesuffix(")").partition("(")
     if kind == "rate":
-        number, _, unit = inside.partition(" ")
-        units = {"minute", "hour", "day"} if number == "1" else {"minutes", "hours", "days"}
-        return "" if number.isdigit() and int(number) and unit in units else "rate"
+        return "" if rate_fits(inside) else "rate"
     values = inside.split(" ")
     if kind != "cron" or len(values) != len(CRON_FIELDS):
         return "neither a rate nor a cron of six fields"
     if [values[2], values[4]].count("?") != 1:
         return "one of day and weekday, and only one, is ?"
-    return next((name for name, value in zip(CRON_FIELDS, values, strict=True) if not cron_fits(name, value)), "")
+    for name, value in zip(CRON_FIELDS, values, strict=True):
+        if not cron_fits(name, value):
+            return name
+    return ""
+
+
+def rate_fits(text: str) -> bool:
+    number, _, unit = text.partition(" ")
+    if number == "1":
+        return unit in {"minute", "hour", "day"}
+    return number.isdigit() and int(number) > 0 and unit in {"minutes", "hours", "days"}
 
 
 def cron_fits(name: str, text: str) -> bool:
-    lowest, highest = CRON_FIELDS[name]
     if text in {"*", "?"}:
         return text == "*" or name in {"day", "weekday"}
     if re.fullmatch(r"L|[0-9]*W|[1-7]L|[1-7]#[1-5]", text):
         return name in {"day", "weekday"}
     for part in text.split(","):
         span, _, step = part.partition("/")
-        ends = lowest if span == "*" else span
-        for end in str(ends).split("-"):
-            number = 1 + CRON_NAMES[name].index(end) if end in CRON_NAMES.get(name, []) else end
-            if not str(number).isdigit() or not lowest <= int(number) <= highest:
-                return False
+        if span != "*" and not all(cron_value_fits(name, value) for value in span.split("-")):
+            return False
         if "/" in part and not (step.isdigit() and int(step)):
             return False
     return True
+
+
+def cron_value_fits(name: str, text: str) -> bool:
+    if text in CRON_NAMES.get(name, []):
+        return True
+    lowest, highest = CRON_FIELDS[name]
+    return text.isdigit() and lowest <= int(text) <= highest
 
 
 @pytest.mark.parametrize(
@@ -443,12 +473,12 @@ def cron_fits(name: str, text: str) -> bool:
     ],
 )
 def test_the_schedule_is_one_that_aws_takes(expression: str, fault: str) -> None:
-    """The grammar of EventBridge Scheduler, since no linter reads it."""
+    """The test has the grammar of EventBridge Scheduler, because no linter checks it."""
     assert schedule_fault(expression) == fault
 
 
 def test_every_rate_that_the_parameter_allows_is_one_that_aws_takes() -> None:
-    """And none is slower than an hour, which is what the alarms count on."""
+    """None of these rates is slower than an hour, which the alarms rely on."""
     units = {"minute": MINUTE, "hour": HOUR, "day": 24 * HOUR}
     rates = {
         f"rate({number} {unit}{plural})": number * seconds
@@ -465,40 +495,44 @@ def test_every_rate_that_the_parameter_allows_is_one_that_aws_takes() -> None:
 # Alarms and dashboard
 
 
-def metric_fault(heard: Heard, stack: Stack, namespace: str, name: str, dimension: tuple[str, str]) -> str:
-    """Say why nobody emits this metric; empty where the handler, a filter of its log or AWS does."""
+def metric_fault(observed: Observed, stack: Stack, namespace: str, name: str, dimension: tuple[str, str]) -> str:
+    """Say why nobody emits this metric; an empty text if the handler, a filter of its log or AWS does."""
     if namespace in AWS_METRICS:
         key, value, names = AWS_METRICS[namespace]
-        return "" if dimension == (key, value) and name in names else f"AWS has no {name} {dimension}"
+        if dimension == (key, value) and name in names:
+            return ""
+        return f"AWS has no {name} {dimension}"
     variables = stack.properties("RefreshFunction")["Environment"]["Variables"]
     if dimension != ("service", variables["POWERTOOLS_SERVICE_NAME"]):
         return f"{dimension} is not the function's"
     filtered = {
-        (one["MetricNamespace"], one["MetricName"], one["Dimensions"][0]["Key"])
-        for found in stack.of_type("AWS::Logs::MetricFilter").values()
-        for one in found["MetricTransformations"]
+        (metric["MetricNamespace"], metric["MetricName"], metric["Dimensions"][0]["Key"])
+        for metric_filter in stack.of_type("AWS::Logs::MetricFilter").values()
+        for metric in metric_filter["MetricTransformations"]
     }
-    return "" if (namespace, name, "service") in heard.metrics | filtered else f"nobody emits {namespace} {name}"
+    if (namespace, name, "service") in observed.metrics | filtered:
+        return ""
+    return f"nobody emits {namespace} {name}"
 
 
 @BOTH
-def test_every_alarm_watches_a_metric_that_is_emitted(stack: Stack, heard: Heard) -> None:
-    """By the handler under the very dimension that it has in this stack, by a filter of its log, or by AWS."""
+def test_every_alarm_watches_a_metric_that_is_emitted(stack: Stack, observed: Observed) -> None:
+    """The handler emits it with this stack's dimension, or a filter of its log or AWS does."""
     for name, alarm in stack.of_type("AWS::CloudWatch::Alarm").items():
         ((dimension),) = alarm["Dimensions"]
-        pair = (dimension["Name"], dimension["Value"])
-        assert metric_fault(heard, stack, alarm["Namespace"], alarm["MetricName"], pair) == "", name
+        name_and_value = (dimension["Name"], dimension["Value"])
+        assert metric_fault(observed, stack, alarm["Namespace"], alarm["MetricName"], name_and_value) == "", name
 
 
 def test_the_service_dimension_is_what_the_template_says() -> None:
-    """Powertools and the handler take it from POWERTOOLS_SERVICE_NAME."""
+    """Powertools and the handler read it from POWERTOOLS_SERVICE_NAME."""
     with environment(PLAIN.properties("RefreshFunction")["Environment"]["Variables"]):
         assert service_name() == NAME
 
 
 @BOTH
 def test_every_alarm_tells_somebody_what_it_means_and_what_to_do(stack: Stack) -> None:
-    """On-call people read its description at night; CloudWatch cuts it at 1,024 characters."""
+    """On-call people read the description at night. CloudWatch cuts it after 1,024 characters."""
     topic = THEIR_TOPIC if stack is FULL else "AlarmTopic"
     alarms = stack.of_type("AWS::CloudWatch::Alarm")
     assert {alarm["MetricName"] for alarm in alarms.values()} == {
@@ -514,7 +548,9 @@ def test_every_alarm_tells_somebody_what_it_means_and_what_to_do(stack: Stack) -
         assert " Do: " in alarm["AlarmDescription"]
         assert len(alarm["AlarmDescription"]) <= 1_024
         assert alarm["AlarmActions"] == alarm["OKActions"] == [topic]
-        assert alarm["TreatMissingData"] == ("breaching" if alarm is alarms["TokenExpiresAlarm"] else "notBreaching")
+    breaching = [name for name, alarm in alarms.items() if alarm["TreatMissingData"] != "notBreaching"]
+    assert breaching == ["TokenExpiresAlarm"]
+    assert alarms["TokenExpiresAlarm"]["TreatMissingData"] == "breaching"
     assert ("AlarmTopic" in stack.resources) == (stack is PLAIN)
     assert "AlarmSubscription" not in stack.resources
     assert Stack(AlarmEmail="on-call@example.com").properties("AlarmSubscription") == {
@@ -525,48 +561,60 @@ def test_every_alarm_tells_somebody_what_it_means_and_what_to_do(stack: Stack) -
 
 
 def test_the_token_alarm_leaves_time_to_act_and_is_not_for_one_failed_run() -> None:
-    """It looks each minute at the best of a period with a tick and its retries, and leaves 45 minutes all the same."""
+    """One failed run and its retries do not trigger it, and it still leaves 45 minutes to act."""
     alarm = PLAIN.properties("TokenExpiresAlarm")
-    assert (alarm["Statistic"], alarm["ComparisonOperator"]) == ("Maximum", "LessThanThreshold")
-    threshold, window = int(alarm["Threshold"]), Settings().refresh_window_seconds
-    assert threshold == 2 * HOUR < window
-    # An hourly tick up to a minute late; at every other one two attempts fail, half a minute each, and report 0.
-    late, pauses, failing = (0, MINUTE), (0, MINUTE + 30, 2 * MINUTE + 30), 30
+    assert alarm["Statistic"] == "Maximum"
+    assert alarm["ComparisonOperator"] == "LessThanThreshold"
+    threshold = int(alarm["Threshold"])
+    window = Settings().refresh_window_seconds
+    assert threshold == 2 * HOUR
+    assert threshold < window
+    # In even hours the run succeeds in time. In odd hours it starts a minute late: two attempts fail, each after half
+    # a minute with a report of 0, and the third one succeeds.
+    failing = 30
+    first_pause = MINUTE + 30
+    second_pause = 2 * MINUTE + 30
     samples = []
-    for hour in range(40):
-        at = hour * HOUR + late[hour % 2]
-        attempts = [(at + failing, 0), (at + pauses[1] + failing, 0), (at + pauses[1] + pauses[2] + failing, window)]
-        samples += attempts if hour % 2 else [(at, window)]
+    for hour in range(0, 40, 2):
+        samples.append((hour * HOUR, window))
+        first_attempt = (hour + 1) * HOUR + MINUTE
+        second_attempt = first_attempt + first_pause
+        third_attempt = second_attempt + second_pause
+        samples.append((first_attempt + failing, 0))
+        samples.append((second_attempt + failing, 0))
+        samples.append((third_attempt + failing, window))
     for now in range(2 * HOUR, 38 * HOUR, MINUTE):
-        seen = [value for at, value in samples if now - alarm["Period"] <= at < now]
-        assert max(seen, default=0) >= threshold, f"a false alarm at {now} s"
-    # A token that nobody renews: hourly reports, the last good one right before the alarm's threshold.
+        period = [value for at, value in samples if now - alarm["Period"] <= at < now]
+        assert max(period, default=0) >= threshold, f"a false alarm at {now} s"
+    # If nobody renews the token: the last report above the threshold may come right before it is reached.
     assert threshold - alarm["Period"] - MINUTE >= 45 * MINUTE
 
 
 def test_the_failure_alarm_waits_for_both_retries() -> None:
-    """A run that fails and succeeds when Lambda repeats it wakes nobody; one that fails for good does."""
+    """It stays silent if a retry of Lambda succeeds, and is triggered if both retries fail."""
     alarm = PLAIN.properties("FailedAlarm")
     assert alarm["Threshold"] == 1 + PLAIN.properties("RefreshFunction")["EventInvokeConfig"]["MaximumRetryAttempts"]
     assert alarm["Statistic"] == "Sum"
 
 
-def test_unreadable_credentials_are_told_from_other_failures(heard: Heard) -> None:
-    """The filter on the log finds the handler's lines of that error, and their service, and no other lines."""
-    ((name, found),) = PLAIN.of_type("AWS::Logs::MetricFilter").items()
-    shape = re.fullmatch(r'\{ \$\.(\w+) = "(\w+)" }', found["FilterPattern"])
-    assert shape, name
-    assert found["LogGroupName"] == PLAIN.properties("RefreshFunction")["LoggingConfig"]["LogGroup"] == "LogGroup"
-    ((dimension),) = found["MetricTransformations"][0]["Dimensions"]
-    lines = list(chain.from_iterable(heard.failures.values()))
-    matched = [line for line in lines if line.get(shape[1]) == shape[2]]
-    assert matched == heard.failures["CredentialsError"]
+def test_unreadable_credentials_are_distinguished_from_other_failures(observed: Observed) -> None:
+    """The log's metric filter matches exactly the lines of that error, and finds the service in them."""
+    [metric_filter] = PLAIN.of_type("AWS::Logs::MetricFilter").values()
+    pattern = re.fullmatch(r'\{ \$\.(?P<key>\w+) = "(?P<value>\w+)" }', metric_filter["FilterPattern"])
+    assert pattern
+    assert metric_filter["LogGroupName"] == "LogGroup"
+    assert PLAIN.properties("RefreshFunction")["LoggingConfig"]["LogGroup"] == "LogGroup"
+    lines = list(chain.from_iterable(observed.failures.values()))
+    matched = [line for line in lines if line.get(pattern["key"]) == pattern["value"]]
+    assert matched == observed.failures["CredentialsError"]
     assert 0 < len(matched) < len(lines)
-    assert {line[dimension["Value"].removeprefix("$.")] for line in matched} == {service_name()}
+    [dimension] = metric_filter["MetricTransformations"][0]["Dimensions"]
+    service_key = dimension["Value"].removeprefix("$.")
+    assert {line[service_key] for line in matched} == {service_name()}
 
 
 def shown(widget: Json) -> Iterator[tuple[str, str, tuple[str, str]]]:
-    """Yield the metrics of a widget; a dot repeats what stood there in the row above."""
+    """Yield the metrics of a widget; a dot stands for the value in the row above."""
     above: list[str] = []
     for row in widget["properties"]["metrics"]:
         texts = [one for one in row if isinstance(one, str)]
@@ -576,13 +624,16 @@ def shown(widget: Json) -> Iterator[tuple[str, str, tuple[str, str]]]:
 
 
 @BOTH
-def test_the_dashboard_shows_metrics_that_are_emitted(stack: Stack, heard: Heard) -> None:
-    """Its body is JSON, each metric has data, each alarm exists, and no two widgets lie on one another."""
+def test_the_dashboard_shows_metrics_that_are_emitted(stack: Stack, observed: Observed) -> None:
+    """Its body is JSON, each metric is emitted, each alarm exists, and no two widgets overlap."""
     widgets = json.loads(stack.properties("Dashboard")["DashboardBody"])["widgets"]
     graphs = [widget for widget in widgets if widget["type"] == "metric"]
-    seen = list(chain.from_iterable(map(shown, graphs)))
-    assert not [fault for one in seen if (fault := metric_fault(heard, stack, *one))]
-    assert {name for _, name, _ in heard.metrics} <= {name for _, name, _ in seen}, "a metric that nobody would see"
+    shown_metrics = list(chain.from_iterable(map(shown, graphs)))
+    for namespace, name, dimension in shown_metrics:
+        assert metric_fault(observed, stack, namespace, name, dimension) == ""
+    emitted_names = {name for _, name, _ in observed.metrics}
+    shown_names = {name for _, name, _ in shown_metrics}
+    assert emitted_names <= shown_names, "a metric that nobody would see"
     assert all(widget["properties"]["region"] == REGION for widget in graphs)
     (status,) = (widget for widget in widgets if widget["type"] == "alarm")
     alarms = stack.of_type("AWS::CloudWatch::Alarm")
@@ -598,7 +649,7 @@ def test_the_dashboard_shows_metrics_that_are_emitted(stack: Stack, heard: Heard
 
 
 def test_the_dashboard_begins_with_the_life_of_the_token() -> None:
-    """The refresh window of this very stack is drawn in."""
+    """The first widget shows the remaining life, with this stack's refresh window and alarm as lines."""
     stack = Stack(RefreshWindowSeconds="10800", AlarmBelowSeconds="3600")
     first, *_ = json.loads(stack.properties("Dashboard")["DashboardBody"])["widgets"]
     assert [one[:2] for one in shown(first)] == [("TokenRefresh", "TokenSecondsRemaining")]
@@ -610,7 +661,7 @@ def test_the_dashboard_begins_with_the_life_of_the_token() -> None:
 
 
 def test_outputs_name_what_operators_and_consumers_need() -> None:
-    """Where the secrets are, what to invoke, what to attach, and where to look."""
+    """They name the secrets, the function, the consumers' policy, and where to look after a failure."""
     values = {name: about["Value"] for name, about in FULL.outputs.items()}
     assert all(about["Description"] for about in FULL.outputs.values())
     assert values == {
@@ -627,7 +678,7 @@ def test_outputs_name_what_operators_and_consumers_need() -> None:
 
 @pytest.mark.parametrize("name", ["sandbox", "production"])
 def test_samconfig_deploys_each_environment_as_itself(name: str) -> None:
-    """Another stack for each, the right host, and only parameters that the template has."""
+    """Each environment has its own stack and host, and only parameters that the template has."""
     deploy = tomllib.loads((ROOT / "samconfig.toml").read_text())[name]["deploy"]["parameters"]
     parameters = dict(one.split("=", 1) for one in deploy["parameter_overrides"])
     assert parameters["Environment"] == name

@@ -1,7 +1,7 @@
-"""Run the function for each event in turn, as a warm process would, and tell what that took: one JSON line an event.
+"""Run the function for each event in turn, as a warm process does, and report what each run loaded and opened.
 
-`python -S tick.py EVENT...` with the package on PYTHONPATH. The lines go to standard error, the handler's own to
-standard output.
+Usage: `python -S tick.py EVENT...` with the package on PYTHONPATH. The reports, one JSON line per event, go to
+standard error, the handler's own lines to standard output.
 """
 
 import json
@@ -33,8 +33,8 @@ def answer(event: object) -> dict[str, object]:
 def main() -> None:
     sys.addaudithook(watch)
     for event in map(json.loads, sys.argv[1:]):
-        said = answer(event) | {"modules": sorted(sys.modules), "opened": opened, "connected": connected}
-        sys.stderr.write(json.dumps(said) + "\n")
+        report = answer(event) | {"modules": sorted(sys.modules), "opened": opened, "connected": connected}
+        sys.stderr.write(json.dumps(report) + "\n")
         connected.clear()
         opened.clear()
 

@@ -1,4 +1,4 @@
-"""What each answer of the vendor means: the error, whether it is worth a retry, and what the ledger says afterwards."""
+"""What each answer of the vendor means: the error, whether a retry can help, and what the ledger says afterwards."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from local.emulators.faults import Fault
 from local.emulators.token_endpoint import OMITTED
 from local.emulators.world import World
 from tests.integration.helpers import (
+    BLUE,
     DAY,
     DOWN,
     HOUR,
@@ -33,43 +34,44 @@ from tests.integration.helpers import (
     MINUTE,
     REFUSED,
     Json,
+    acquire_token,
     credentials_version,
-    fresh,
     ledger,
-    metrics,
     now,
     slot,
     slot_of,
-    traffic,
-    world_of,
+    world_with_vendor,
     write_ledger,
 )
+from tests.integration.traffic import metrics, record_traffic
 
-BLUE = "client-blue"
-# Sockets wait in real seconds: the tests of a silent vendor give it one.
+# Sockets wait in real seconds, so the tests of a silent vendor wait for one second.
 IMPATIENT = {"ACQUIRE_TIMEOUT_SECONDS": "1", "WRITE_RESERVE_SECONDS": "5"}
 GZIP = {"Content-Encoding": "gzip"}
 HTML = {"Content-Type": "text/html"}
 
 
-def fails(
-    world: World, error: type[RefreshError], *faults: Fault, retryable: bool = False, keeper: Mapping[str, str] = {}
+def assert_run_fails(
+    world: World, error: type[RefreshError], *faults: Fault, retryable: bool = False, settings: Mapping[str, str] = {}
 ) -> None:
-    """Have a run that meets the faults and fails like this."""
+    """Run with these faults; the run must fail with this error."""
     world.vendor.script(*faults)
     with pytest.raises(RefreshError) as caught:
-        world.invoke(keeper=world.keeper(**keeper))
-    assert (caught.type, caught.value.retryable) == (error, retryable)
+        world.invoke(process=world.process(**settings))
+    assert caught.type == error
+    assert caught.value.retryable == retryable
 
 
-def expect(world: World, *, failures: int, retry_at: int = 0, blue: Json | None = None) -> None:
-    """Assert that the lock is released, and what else the ledger says."""
+def assert_ledger(world: World, *, failures: int, retry_at: int = 0, blue: Json | None = None) -> None:
+    """Assert that the ledger has no lock, these values, and no other slot than this one of client-blue."""
     slots = {} if blue is None else {BLUE: blue}
     assert ledger(world) == {"lock": None, "failures": failures, "retry_at": retry_at, "slots": slots}
 
 
 def answer(status: int, body: object = b"", **headers: str | None) -> Fault:
-    return Fault.answer(status, body, headers={name.replace("_", "-"): text for name, text in headers.items()})
+    """Return this answer of the vendor; `Retry_After` stands for the header Retry-After, and so on."""
+    named_headers = {name.replace("_", "-"): text for name, text in headers.items()}
+    return Fault.answer(status, body, headers=named_headers)
 
 
 # 400 or 403: the rate limit
@@ -88,54 +90,61 @@ LIMIT_BODIES: list[object] = [
 @pytest.mark.parametrize("status", [400, 403])
 @pytest.mark.parametrize("body", LIMIT_BODIES, ids=repr)
 def test_rate_limit_is_recognised_in_any_body(world: World, status: int, body: object) -> None:
-    """Whatever form the vendor's message has, it is the rate limit, and clears earlier failures."""
+    """The vendor's message means the rate limit in any form; the vendor answered, so earlier failures are cleared."""
     write_ledger(world, failures=1)
-    fails(world, RateLimited, Fault.answer(status, body))
-    expect(world, failures=0, blue=slot(now(world) + 15 * MINUTE, "rate_limited", 1))
+    assert_run_fails(world, RateLimited, Fault.answer(status, body))
+    assert_ledger(world, failures=0, blue=slot(now(world) + 15 * MINUTE, "rate_limited", 1))
     assert metrics(world) == {"TokenSecondsRemaining": 0, "Failed": 1, "RateLimited": 1}
 
 
 def test_rate_limit_of_the_vendor_itself_is_recognised(world: World) -> None:
-    """Another process has had the client's token, as the emulated vendor says in the words of its guide."""
-    fresh(world)
+    """The emulated vendor refuses a second token with the words of the real vendor's guide."""
+    acquire_token(world)
     write_ledger(world)
     world.put_credentials("client-green")
     world.invoke()
     world.put_credentials(BLUE)
-    with traffic(world) as seen:
+    with record_traffic(world) as traffic:
         world.invoke({"action": "refresh", "force": True, "override_limit": True})
-    assert [request.error for request in seen.vendor] == ["rate_limited"]
+    assert [request.error for request in traffic.vendor] == ["rate_limited"]
     assert metrics(world)["RateLimited"] == 1
 
 
 def test_rate_limit_after_a_suspicion_closes_the_slot_for_the_whole_interval(world: World) -> None:
-    """A token that may have been granted unheard explains the refusal."""
+    """The refusal is explained if a token may have been granted in a lost answer."""
     write_ledger(world, slots={BLUE: slot(suspicions=1)})
-    fails(world, RateLimited, LIMITED)
-    expect(world, failures=0, blue=slot(now(world) + INTERVAL, "rate_limited", 2))
+    assert_run_fails(world, RateLimited, LIMITED)
+    assert_ledger(world, failures=0, blue=slot(now(world) + INTERVAL, "rate_limited", 2))
 
 
 def test_second_unexplained_rate_limit_counts_as_explained(world: World) -> None:
-    """The first refusal is a suspicion itself: after a quarter of an hour and another one the interval is believed."""
-    fails(world, RateLimited, LIMITED)
+    """The first refusal is itself a suspicion: the second one closes the slot for the whole interval."""
+    assert_run_fails(world, RateLimited, LIMITED)
     world.clock.advance(15 * MINUTE)
-    fails(world, RateLimited, LIMITED)
-    expect(world, failures=0, blue=slot(now(world) + INTERVAL, "rate_limited", 2))
+    assert_run_fails(world, RateLimited, LIMITED)
+    assert_ledger(world, failures=0, blue=slot(now(world) + INTERVAL, "rate_limited", 2))
 
 
 @pytest.mark.parametrize("body", [b"rate limit", {"error": "access_denied", "error_description": "daily rate limit"}])
 def test_other_words_of_limits_are_no_rate_limit(world: World, body: object) -> None:
-    """Only a message that says that the daily limit is exceeded closes a slot as rate limited."""
+    """A slot is closed as rate limited only if the message says that the daily limit is exceeded."""
     world.vendor.script(Fault.answer(400, body))
     with pytest.raises((VendorError, CredentialsRefused)):
         world.invoke()
 
 
-@pytest.mark.parametrize("status", [401, 404, 422])
-def test_rate_limit_is_said_with_400_or_403_only(world: World, status: int) -> None:
-    """The same words with another status are what that status means."""
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (401, CredentialsRefused),
+        (404, VendorError),
+        (422, VendorError),
+    ],
+)
+def test_rate_limit_is_said_with_400_or_403_only(world: World, status: int, error: type[RefreshError]) -> None:
+    """With another status the same words mean what that status means."""
     world.vendor.script(Fault.answer(status, LIMIT_MESSAGE))
-    with pytest.raises(CredentialsRefused if status == 401 else VendorError):
+    with pytest.raises(error):
         world.invoke()
 
 
@@ -156,11 +165,11 @@ def test_rate_limit_is_said_with_400_or_403_only(world: World, status: int) -> N
     ],
 )
 def test_refused_credentials_close_the_slot_for_an_hour(world: World, refusal: Fault) -> None:
-    """The ledger notes which version of the credentials secret was refused; it is no failure of the vendor."""
+    """The ledger notes which version of the credentials was refused; this does not count as a vendor's failure."""
     write_ledger(world, failures=1)
-    fails(world, CredentialsRefused, refusal)
+    assert_run_fails(world, CredentialsRefused, refusal)
     refused = slot(now(world) + HOUR, "credentials_refused", 0, credentials_version(world))
-    expect(world, failures=1, blue=refused)
+    assert_ledger(world, failures=1, blue=refused)
     assert metrics(world) == {"TokenSecondsRemaining": 0, "Failed": 1, "CredentialsRefused": 1}
 
 
@@ -172,7 +181,7 @@ def test_wrong_credentials_are_refused_by_the_vendor_itself(world: World, change
         world.put_credentials(BLUE)
     else:
         world.vendor.deactivate(BLUE)
-    fails(world, CredentialsRefused)
+    assert_run_fails(world, CredentialsRefused)
     assert slot_of(world)["reason"] == "credentials_refused"
 
 
@@ -196,18 +205,18 @@ def test_wrong_credentials_are_refused_by_the_vendor_itself(world: World, change
 def test_too_many_requests_waits_as_long_as_the_vendor_says(
     world: World, retry_after: str | None, seconds: int
 ) -> None:
-    """Retry-After counts up to an hour; a quarter of an hour where there is none that can be read."""
-    fails(world, VendorError, answer(429, Retry_After=retry_after), retryable=True)
-    expect(world, failures=1, retry_at=now(world) + seconds)
+    """Retry-After counts up to an hour; without a readable one the run waits for a quarter of an hour."""
+    assert_run_fails(world, VendorError, answer(429, Retry_After=retry_after), retryable=True)
+    assert_ledger(world, failures=1, retry_at=now(world) + seconds)
 
 
 def test_nobody_asks_before_retry_after_is_over(world: World) -> None:
-    """Until then a run fails without a request, then it refreshes."""
-    fails(world, VendorError, answer(429, Retry_After="120"), retryable=True)
+    """Until then a run fails without a request. After that a run refreshes."""
+    assert_run_fails(world, VendorError, answer(429, Retry_After="120"), retryable=True)
     world.clock.advance(119)
-    with traffic(world) as seen:
-        fails(world, VendorError, retryable=True)
-    assert seen.vendor == []
+    with record_traffic(world) as traffic:
+        assert_run_fails(world, VendorError, retryable=True)
+    assert traffic.vendor == []
     world.clock.advance(1)
     assert world.invoke()["outcome"] == "refreshed"
 
@@ -231,17 +240,17 @@ def test_nobody_asks_before_retry_after_is_over(world: World) -> None:
     ],
 )
 def test_other_refusals_are_failures_that_a_retry_does_not_mend(world: World, refusal: Fault) -> None:
-    """Any other 4xx, and a redirect: something is configured wrongly, and no token was issued."""
-    fails(world, VendorError, refusal)
-    expect(world, failures=1)
+    """Any other 4xx and a redirect mean a wrong configuration, and that no token was issued."""
+    assert_run_fails(world, VendorError, refusal)
+    assert_ledger(world, failures=1)
     assert metrics(world) == {"TokenSecondsRemaining": 0, "Failed": 1}
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 599])
 def test_server_errors_are_failures_and_suspicions(world: World, status: int) -> None:
-    """A gateway may fail after the token was issued behind it."""
-    fails(world, VendorError, answer(status, "<html>", **HTML), retryable=True)
-    expect(world, failures=1, blue=slot(suspicions=1))
+    """A gateway may fail after the vendor behind it has issued a token."""
+    assert_run_fails(world, VendorError, answer(status, "<html>", **HTML), retryable=True)
+    assert_ledger(world, failures=1, blue=slot(suspicions=1))
 
 
 def token_json(access_token: object, **more: object) -> str:
@@ -275,27 +284,27 @@ NO_TOKEN = {
 
 @pytest.mark.parametrize("success", NO_TOKEN.values(), ids=NO_TOKEN)
 def test_success_without_a_usable_token_is_a_failure_and_a_suspicion(world: World, success: Fault) -> None:
-    """The vendor thinks that it has issued a token; another run would meet the same, so it is not retryable."""
-    fails(world, VendorError, success)
-    expect(world, failures=1, blue=slot(suspicions=1))
+    """The vendor believes that it issued a token. A retry would meet the same, so the error is not retryable."""
+    assert_run_fails(world, VendorError, success)
+    assert_ledger(world, failures=1, blue=slot(suspicions=1))
 
 
 @pytest.mark.parametrize("status", [200, 201])
 def test_compressed_success_is_read(world: World, status: int) -> None:
-    """A token in a gzip body of any 2xx is a token."""
+    """A token in a gzip body is read, with any 2xx status."""
     world.vendor.script(answer(status, gzip.compress(token_json("compressed").encode()), **GZIP))
     world.invoke()
     assert world.token()["access_token"] == "compressed"
 
 
 def test_answer_of_64_kibibytes_is_read_whole(world: World) -> None:
-    """The cap is on decoded bytes, and an answer of just that size is within it."""
+    """The limit counts decoded bytes, and an answer of exactly this size is within it."""
     body = token_json("abcd", padding="")
     world.vendor.script(answer(200, token_json("abcd", padding="x" * (65_536 - len(body)))))
     assert world.invoke()["outcome"] == "refreshed"
 
 
-# Sent, and no whole answer
+# The request was sent, and its answer is incomplete
 
 UNKNOWN = {
     "reset": Fault.cut(issues=True),
@@ -315,11 +324,11 @@ SLOW = {
 
 @pytest.mark.parametrize("fault", UNKNOWN.values(), ids=UNKNOWN)
 def test_cut_answer_is_an_unknown_outcome(world: World, fault: Fault) -> None:
-    """The request was sent: a token may have been issued, so it is a suspicion, and it is not sent again."""
-    with traffic(world) as seen:
-        fails(world, OutcomeUnknown, fault, retryable=True)
-    assert len(seen.vendor) == 1
-    expect(world, failures=1, blue=slot(suspicions=1))
+    """The request was sent, so a token may have been issued: this is a suspicion, and the run does not ask again."""
+    with record_traffic(world) as traffic:
+        assert_run_fails(world, OutcomeUnknown, fault, retryable=True)
+    assert len(traffic.vendor) == 1
+    assert_ledger(world, failures=1, blue=slot(suspicions=1))
     assert metrics(world) == {"TokenSecondsRemaining": 0, "Failed": 1, "OutcomeUnknown": 1}
 
 
@@ -327,15 +336,15 @@ def test_cut_answer_is_an_unknown_outcome(world: World, fault: Fault) -> None:
 def test_slow_answer_is_an_unknown_outcome_when_the_time_is_over(world: World, fault: Fault) -> None:
     """However the vendor spreads its bytes, the run waits for ACQUIRE_TIMEOUT_SECONDS and no longer."""
     began = time.monotonic()
-    fails(world, OutcomeUnknown, fault, retryable=True, keeper=IMPATIENT)
+    assert_run_fails(world, OutcomeUnknown, fault, retryable=True, settings=IMPATIENT)
     assert 0.9 < time.monotonic() - began < 3
-    expect(world, failures=1, blue=slot(suspicions=1))
+    assert_ledger(world, failures=1, blue=slot(suspicions=1))
 
 
 def test_late_answer_within_the_time_is_a_token(world: World) -> None:
-    """A short read timeout loses tokens: within its time the run waits for the answer."""
+    """A run waits for the answer until its time is over, since a short read timeout loses tokens."""
     world.vendor.script(Fault.late(0.6))
-    assert world.invoke(keeper=world.keeper(**IMPATIENT))["outcome"] == "refreshed"
+    assert world.invoke(process=world.process(**IMPATIENT))["outcome"] == "refreshed"
 
 
 # Never sent
@@ -357,18 +366,18 @@ UNREACHABLE: dict[str, Callable[[World], str]] = {
 
 @pytest.mark.parametrize("url_of", UNREACHABLE.values(), ids=UNREACHABLE)
 def test_request_that_was_never_sent_spends_no_slot(world: World, url_of: Callable[[World], str]) -> None:
-    """Four attempts with pauses of 1, 2 and 4 seconds; a failure, no suspicion, and the slot stays open."""
+    """After four attempts with pauses of 1, 2 and 4 s it is a failure, not a suspicion, and the slot stays open."""
     began = now(world)
-    fails(world, VendorUnreachable, retryable=True, keeper={"TOKEN_URL": url_of(world)})
+    assert_run_fails(world, VendorUnreachable, retryable=True, settings={"TOKEN_URL": url_of(world)})
     assert now(world) - began == 1 + 2 + 4
-    expect(world, failures=1)
+    assert_ledger(world, failures=1)
     assert world.vendor.requests == []
     world.vendor.start()
     assert world.invoke()["outcome"] == "refreshed"
 
 
 def test_vendor_that_comes_back_between_two_attempts_is_asked_once() -> None:
-    """The second attempt of the same run gets the token, whose life counts from then."""
+    """The second attempt of the same run gets the token; its expiry counts from that attempt."""
 
     class Mending(Clock):
         def sleep(self, seconds: float) -> None:
@@ -379,48 +388,53 @@ def test_vendor_that_comes_back_between_two_attempts_is_asked_once() -> None:
         world.vendor.stop()
         began = now(world)
         assert world.invoke()["outcome"] == "refreshed"
-        assert (world.token()["expires_at"], len(world.vendor.requests)) == (began + 1 + DAY, 1)
+        assert world.token()["expires_at"] == began + 1 + DAY
+        assert len(world.vendor.requests) == 1
 
 
 # One failure after another
 
 
 def test_third_failure_backs_off_for_three_quarters_of_an_hour(world: World) -> None:
-    """Two failures cost nothing but themselves; from the third on the vendor is asked every 45 minutes."""
-    for number in (1, 2, 3):
-        fails(world, VendorError, DOWN, retryable=True)
-        expect(
-            world, failures=number, retry_at=0 if number < 3 else now(world) + 45 * MINUTE, blue=slot(0, None, number)
-        )
+    """After two failures the vendor is asked as usual; from the third on it is asked every 45 minutes."""
+    assert_run_fails(world, VendorError, DOWN, retryable=True)
+    assert_ledger(world, failures=1, blue=slot(suspicions=1))
+    assert_run_fails(world, VendorError, DOWN, retryable=True)
+    assert_ledger(world, failures=2, blue=slot(suspicions=2))
+    assert_run_fails(world, VendorError, DOWN, retryable=True)
+    assert_ledger(world, failures=3, retry_at=now(world) + 45 * MINUTE, blue=slot(suspicions=3))
     world.clock.advance(45 * MINUTE - 1)
-    with traffic(world) as seen:
-        fails(world, VendorError, retryable=True)
-    assert (seen.writes, seen.vendor) == ([], [])
+    with record_traffic(world) as traffic:
+        assert_run_fails(world, VendorError, retryable=True)
+    assert traffic.writes == []
+    assert traffic.vendor == []
     world.clock.advance(1)
-    fails(world, OutcomeUnknown, Fault.cut(issues=False), retryable=True)
-    expect(world, failures=4, retry_at=now(world) + 45 * MINUTE, blue=slot(0, None, 4))
+    assert_run_fails(world, OutcomeUnknown, Fault.cut(issues=False), retryable=True)
+    assert_ledger(world, failures=4, retry_at=now(world) + 45 * MINUTE, blue=slot(suspicions=4))
     world.clock.advance(45 * MINUTE)
     assert world.invoke()["outcome"] == "refreshed"
-    assert (ledger(world)["failures"], ledger(world)["retry_at"], slot_of(world)["suspicions"]) == (0, 0, 0)
+    assert ledger(world)["failures"] == 0
+    assert ledger(world)["retry_at"] == 0
+    assert slot_of(world)["suspicions"] == 0
 
 
 @pytest.mark.parametrize(("retry_after", "seconds"), [("60", 45 * MINUTE), ("3000", 3_000)])
 def test_third_failure_with_retry_after_waits_for_the_longer(world: World, retry_after: str, seconds: int) -> None:
-    """Of the back-off and the vendor's wish the later moment holds."""
+    """The later of the two moments counts: the end of the back-off, or of the vendor's Retry-After."""
     write_ledger(world, failures=2)
-    fails(world, VendorError, answer(429, Retry_After=retry_after), retryable=True)
-    expect(world, failures=3, retry_at=now(world) + seconds)
+    assert_run_fails(world, VendorError, answer(429, Retry_After=retry_after), retryable=True)
+    assert_ledger(world, failures=3, retry_at=now(world) + seconds)
 
 
 def test_unreachable_vendor_backs_off_too(world: World) -> None:
-    """The third failure counts, of whatever kind it is."""
+    """The third failure starts the back-off, whatever kind of failure it is."""
     write_ledger(world, failures=2)
-    fails(world, VendorUnreachable, retryable=True, keeper={"TOKEN_URL": nowhere(world)})
+    assert_run_fails(world, VendorUnreachable, retryable=True, settings={"TOKEN_URL": nowhere(world)})
     assert ledger(world)["retry_at"] == now(world) + 45 * MINUTE
 
 
 def test_day_of_failures_stays_within_the_versions_that_aws_keeps(world: World) -> None:
-    """Every tick and Lambda's retries fail for more than a day, and Secrets Manager's quota of versions is not met."""
+    """All runs and retries of more than a day fail, and stay within Secrets Manager's quota of versions."""
     world.vendor.outage = DOWN
     for _ in range(30):
         for pause in (MINUTE, 2 * MINUTE, HOUR - 3 * MINUTE):
@@ -449,8 +463,8 @@ def test_day_of_failures_stays_within_the_versions_that_aws_keeps(world: World) 
 def test_failed_acquire_raises_also_with_a_good_token(
     world: World, fault: Fault, error: type[RefreshError], counted: dict[str, float]
 ) -> None:
-    """An error inside the window is what retries and alarms are for; consumers keep the token that they have."""
-    before = fresh(world, INTERVAL)
+    """A failure inside the window is an error, for retries and alarms; consumers keep the current token."""
+    before = acquire_token(world, INTERVAL)
     world.vendor.script(fault)
     with pytest.raises(error):
         world.invoke()
@@ -459,15 +473,13 @@ def test_failed_acquire_raises_also_with_a_good_token(
 
 
 def test_rate_limit_with_a_good_token_is_waiting(world: World) -> None:
-    """A refusal while the current token is good is an outcome, not an error."""
-    before = fresh(world, INTERVAL)
+    """A refusal while the current token is good is the outcome `waiting`, not an error."""
+    before = acquire_token(world, INTERVAL)
     world.vendor.script(LIMITED)
     result = world.invoke()
-    assert (result["outcome"], result["reason"], result["not_before"]) == (
-        "waiting",
-        "rate_limited",
-        now(world) + 15 * MINUTE,
-    )
+    assert result["outcome"] == "waiting"
+    assert result["reason"] == "rate_limited"
+    assert result["not_before"] == now(world) + 15 * MINUTE
     assert world.token() == before
     assert metrics(world) == {"TokenSecondsRemaining": DAY - INTERVAL, "Waiting": 1, "RateLimited": 1}
 
@@ -481,74 +493,77 @@ def jwt(**claims: object) -> str:
 
 
 @pytest.mark.parametrize(
-    ("stated", "lifetime", "odd"),
+    ("stated", "lifetime", "odd_count"),
     [
-        (DAY, DAY, False),
-        (3_600, 3_600, False),
-        ("3600", 3_600, False),
-        (3_600.5, 3_600, False),
-        (86_400.0, DAY, False),
-        (OMITTED, DAY, False),
-        (2_592_000, DAY, True),
-        ("2592000", DAY, True),
-        (0, DAY, True),
-        ("0", DAY, True),
-        (-1, DAY, True),
-        (None, DAY, True),
-        ("", DAY, True),
-        ("a day", DAY, True),
-        (True, DAY, True),
-        ([], DAY, True),
-        ({}, DAY, True),
-        (float("nan"), DAY, True),
-        (float("inf"), DAY, True),
-        (10**400, DAY, True),
+        (DAY, DAY, None),
+        (3_600, 3_600, None),
+        ("3600", 3_600, None),
+        (3_600.5, 3_600, None),
+        (86_400.0, DAY, None),
+        (OMITTED, DAY, None),
+        (2_592_000, DAY, 1),
+        ("2592000", DAY, 1),
+        (0, DAY, 1),
+        ("0", DAY, 1),
+        (-1, DAY, 1),
+        (None, DAY, 1),
+        ("", DAY, 1),
+        ("a day", DAY, 1),
+        (True, DAY, 1),
+        ([], DAY, 1),
+        ({}, DAY, 1),
+        (float("nan"), DAY, 1),
+        (float("inf"), DAY, 1),
+        (10**400, DAY, 1),
     ],
     ids=lambda value: repr(value)[:12],
 )
-def test_token_is_stored_whatever_its_expires_in(clock: Clock, stated: object, lifetime: int, odd: bool) -> None:
-    """An issued token is never thrown away for its metadata; an odd value is counted, with a warning."""
-    with world_of(clock, token_format="opaque") as world:
+def test_token_is_stored_whatever_its_expires_in(
+    clock: Clock, stated: object, lifetime: int, odd_count: int | None
+) -> None:
+    """An issued token is never thrown away for its metadata; an odd value is counted and logged as a warning."""
+    with world_with_vendor(clock, token_format="opaque") as world:
         world.vendor.script(Fault.edited({"expires_in": stated}))
         assert world.invoke()["outcome"] == "refreshed"
         assert world.token()["expires_at"] == now(world) + lifetime
         assert type(world.token()["expires_at"]) is int
-        assert metrics(world).get("OddLifetime") == (1 if odd else None)
+        assert metrics(world).get("OddLifetime") == odd_count
 
 
 @pytest.mark.parametrize(
-    ("ahead", "lifetime", "odd"),
+    ("ahead", "lifetime", "odd_count"),
     [
-        (3_600, 3_600, False),
-        (DAY, DAY, False),
-        (30 * DAY, DAY, True),
-        (0, DAY, True),
-        (-3_600, DAY, True),
-        (None, DAY, True),
-        ("tomorrow", DAY, True),
+        (3_600, 3_600, None),
+        (DAY, DAY, None),
+        (30 * DAY, DAY, 1),
+        (0, DAY, 1),
+        (-3_600, DAY, 1),
+        (None, DAY, 1),
+        ("tomorrow", DAY, 1),
     ],
 )
-def test_token_is_stored_whatever_its_exp(world: World, ahead: object, lifetime: int, odd: bool) -> None:
-    """The JWT's own expiry may shorten the life, and do no more."""
+def test_token_is_stored_whatever_its_exp(world: World, ahead: object, lifetime: int, odd_count: int | None) -> None:
+    """The `exp` of a JWT can shorten the lifetime, and does nothing else."""
     exp = now(world) + ahead if isinstance(ahead, int) else ahead
     world.vendor.script(Fault.edited({"access_token": jwt(exp=exp)}))
     assert world.invoke()["outcome"] == "refreshed"
     assert world.token()["expires_at"] == now(world) + lifetime
-    assert metrics(world).get("OddLifetime") == (1 if odd else None)
+    assert metrics(world).get("OddLifetime") == odd_count
 
 
 @pytest.mark.parametrize(
     "access_token", ["a.b.c", "..", "a..c", "e30.W10.x", "e30.!!!.x", f"e30.{'A' * 9}.x", "one.two", "x" * 32_000]
 )
 def test_token_is_stored_whatever_it_looks_like(world: World, access_token: str) -> None:
-    """What only looks like a JWT is a token like any other."""
+    """A token that only resembles a JWT is stored like any other token."""
     world.vendor.script(Fault.edited({"access_token": access_token}))
     assert world.invoke()["outcome"] == "refreshed"
-    assert (world.token()["access_token"], world.token()["expires_at"]) == (access_token, now(world) + DAY)
+    assert world.token()["access_token"] == access_token
+    assert world.token()["expires_at"] == now(world) + DAY
 
 
 def test_odd_lifetime_is_a_warning_that_names_what_was_odd(world: World) -> None:
-    """Nothing failed, but somebody should look at it."""
+    """The run succeeds, but the warning tells somebody to look at it."""
     world.vendor.script(Fault.edited({"expires_in": 2_592_000}))
     world.invoke()
     [line] = [line for line in world.lines if line.get("level") == "WARNING"]
@@ -556,25 +571,26 @@ def test_odd_lifetime_is_a_warning_that_names_what_was_odd(world: World) -> None
 
 
 def test_smallest_lifetime_wins(world: World) -> None:
-    """Of `expires_in`, the JWT's `exp` and MAX_LIFETIME_SECONDS the smallest holds."""
+    """The smallest of `expires_in`, the JWT's `exp` and MAX_LIFETIME_SECONDS counts."""
     world.vendor.script(Fault.edited({"access_token": jwt(exp=now(world) + 5_000), "expires_in": 6_000}))
-    world.invoke(keeper=world.keeper(MAX_LIFETIME_SECONDS="7000"))
+    world.invoke(process=world.process(MAX_LIFETIME_SECONDS="7000"))
     assert world.token()["expires_at"] == now(world) + 5_000
 
 
 def test_longest_lifetime_is_a_setting(world: World) -> None:
-    """MAX_LIFETIME_SECONDS shortens what the vendor says, and that is odd."""
-    world.invoke(keeper=world.keeper(MAX_LIFETIME_SECONDS="7000"))
+    """MAX_LIFETIME_SECONDS can shorten the vendor's lifetime; that counts as odd."""
+    world.invoke(process=world.process(MAX_LIFETIME_SECONDS="7000"))
     assert world.token()["expires_at"] == now(world) + 7_000
     assert metrics(world)["OddLifetime"] == 1
 
 
 def test_short_lived_token_does_not_open_the_slot(world: World) -> None:
-    """A token of five minutes is due at the next tick, and its client waits for its interval all the same."""
+    """A token of five minutes is due at the next run, but its client still waits for its interval."""
     world.vendor.script(Fault.edited({"expires_in": 300}))
     world.invoke()
     result = world.invoke()
-    assert (result["outcome"], result["reason"]) == ("waiting", "limit_interval")
+    assert result["outcome"] == "waiting"
+    assert result["reason"] == "limit_interval"
 
 
 @pytest.mark.parametrize(
@@ -592,24 +608,25 @@ def test_short_lived_token_does_not_open_the_slot(world: World) -> None:
 def test_type_and_scope_are_stored_as_granted(
     world: World, changes: dict[str, object], token_type: str, scope: str
 ) -> None:
-    """The scope is the granted one, and the requested one where the vendor does not say."""
+    """The stored scope is the granted one, or the requested one if the vendor does not name any."""
     world.vendor.script(Fault.edited(changes))
     world.invoke()
-    assert (world.token()["token_type"], world.token()["scope"]) == (token_type, scope)
+    assert world.token()["token_type"] == token_type
+    assert world.token()["scope"] == scope
 
 
-# What is let out of an answer
+# What the function repeats of an answer
 
 
 def test_answer_that_repeats_the_request_lets_no_secret_out(world: World) -> None:
-    """A vendor that quotes the form in its body, its error code and its headers is not quoted in turn."""
+    """A vendor may repeat the form in its body, error code and headers; the function does not repeat them."""
     secret = world.client_secrets[BLUE]
     quoting = {"error": secret, "error_description": f"client_secret={secret} is wrong"}
     for status in (400, 401, 403, 404, 500):
         world.vendor.script(Fault.answer(status, quoting, headers={"Location": f"/?{secret}", "Retry-After": secret}))
         with pytest.raises(RefreshError):
             world.invoke()
-        world.put_credentials(BLUE)  # a new version of it is asked at once
+        world.put_credentials(BLUE)  # a new version opens the slot at once
         write_ledger(world)
     world.vendor.script(Fault.answer(429, quoting, headers={"Retry-After": secret}))
     with pytest.raises(RefreshError):
@@ -620,7 +637,7 @@ def test_answer_that_repeats_the_request_lets_no_secret_out(world: World) -> Non
 
 @pytest.mark.parametrize(("status", "code"), [(401, "invalid_client"), (400, "invalid_scope")])
 def test_vendors_code_and_status_are_told(world: World, status: int, code: str) -> None:
-    """The HTTP status and a known error code help a person, and hold no secret."""
+    """The error has the HTTP status and a known error code: they help a person, and contain no secret."""
     world.vendor.script(answer(status, {"error": code}))
     with pytest.raises(RefreshError, match=f"{status}.*{code}"):
         world.invoke()

@@ -1,4 +1,4 @@
-"""`make run` and `python -m local serve`, as a newcomer meets them."""
+"""`make run` and `python -m local serve`, as a newcomer uses them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-PATIENCE = 60  # real seconds within which any process here is long over
+PATIENCE = 60  # real seconds; every process here ends much earlier
 
 
 def run(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
@@ -36,7 +36,7 @@ def run(*arguments: str, env: dict[str, str] | None = None) -> subprocess.Comple
 
 
 def test_with_a_standby_no_call_of_the_played_consumer_fails() -> None:
-    """From the first token on every hourly call goes through, though one token is lost and the vendor is down."""
+    """After the first token every hourly call succeeds, though one token is lost and the vendor is down."""
     played = Played(list(play_two_days(standby=True)))
     assert all(played.calls)
     assert len(played.calls) == 49
@@ -47,7 +47,7 @@ def test_with_a_standby_no_call_of_the_played_consumer_fails() -> None:
 
 
 def test_without_a_standby_the_same_days_show_what_a_lost_token_costs() -> None:
-    """The consumer is without a token from the old one's end until the vendor's interval is over and it is up again."""
+    """The consumer has no token until the vendor's interval is over and the vendor is up again."""
     played = Played(list(play_two_days(standby=False)))
     down = [tick.at for tick in played.ticks if tick.consumer != 200 and not tick.is_retry]
     assert len(down) == 20
@@ -55,13 +55,13 @@ def test_without_a_standby_the_same_days_show_what_a_lost_token_costs() -> None:
 
 
 def test_every_vendor_request_of_the_played_days_has_its_reason() -> None:
-    """The summary can name each request with why it was made."""
+    """The summary can say of each request why it was made."""
     for tick in play_two_days(standby=True):
         assert len(tick.why) == len(tick.requests)
 
 
-def test_make_run_is_plain_text_where_nobody_watches_and_writes_the_plot(tmp_path: Path) -> None:
-    """The output has no terminal codes, names the availability, and both pictures are there."""
+def test_make_run_is_plain_text_outside_a_terminal_and_writes_the_plot(tmp_path: Path) -> None:
+    """The output has no terminal codes and tells the availability; both pictures are written."""
     done = run("local", "--out", str(tmp_path))
     assert done.returncode == 0, done.stderr
     assert "\x1b" not in done.stdout
@@ -77,7 +77,7 @@ def free_ports() -> tuple[str, str]:
 
 @contextmanager
 def served(vendor_port: str, secrets_port: str) -> Iterator[dict[str, str]]:
-    """Have `python -m local serve` up, and what its export lines say; it must stop cleanly on Ctrl-C."""
+    """Run `python -m local serve` and yield its exported variables; it must stop cleanly on Ctrl-C."""
     command = [sys.executable, "-m", "local", "serve", "--vendor-port", vendor_port, "--secrets-port", secrets_port]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout
@@ -96,7 +96,7 @@ def served(vendor_port: str, secrets_port: str) -> Iterator[dict[str, str]]:
 
 
 def test_served_world_takes_the_function_from_a_shell() -> None:
-    """With the export lines set, `python -m handler` first refreshes and then keeps; then the servers are gone."""
+    """With the exported variables `python -m handler` refreshes, then keeps. After Ctrl-C the servers are gone."""
     ports = free_ports()
     with served(*ports) as environment:
         results = [json.loads(run("handler", "events/scheduled.json", env=environment).stdout) for _ in range(2)]
@@ -107,7 +107,7 @@ def test_served_world_takes_the_function_from_a_shell() -> None:
 
 
 def test_a_taken_port_is_one_clear_line() -> None:
-    """A second `serve` on the same ports says which are taken, and exits 1."""
+    """If a port is taken, `serve` names it in one line and exits with 1."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         done = run("local", "serve", "--vendor-port", port, "--secrets-port", "0")

@@ -1,4 +1,4 @@
-"""The emulated Secrets Manager does as AWS documents; where moto alone would not, the same check fails on it."""
+"""The emulated Secrets Manager does what AWS documents. A check that plain moto does not pass must fail on it."""
 
 from __future__ import annotations
 
@@ -27,9 +27,14 @@ from local.emulators.secrets_manager import CUT, LOST_ANSWER, AwsFault, SecretsM
 
 NOW = 1_700_000_000
 DAY = 86_400
-CURRENT, PREVIOUS, LEDGER, PENDING = "AWSCURRENT", "AWSPREVIOUS", "REFRESH_LEDGER", "REFRESH_PENDING"
-NOT_FOUND, INVALID_PARAMETER = "ResourceNotFoundException", "InvalidParameterException"
-INVALID_REQUEST, EXISTS = "InvalidRequestException", "ResourceExistsException"
+CURRENT = "AWSCURRENT"
+PREVIOUS = "AWSPREVIOUS"
+LEDGER = "REFRESH_LEDGER"
+PENDING = "REFRESH_PENDING"
+NOT_FOUND = "ResourceNotFoundException"
+INVALID_PARAMETER = "InvalidParameterException"
+INVALID_REQUEST = "InvalidRequestException"
+EXISTS = "ResourceExistsException"
 SOME_ID = "0" * 32
 # A client that is quick to start; the server looks at no signature, and the hook reads the process id.
 ONE_PUT = """
@@ -53,19 +58,20 @@ class Aws:
         return answer
 
     def refusal(self, operation: str, **params: Any) -> tuple[str, str, int]:
-        """Return code, message and HTTP status of the refusal; empty and 200 where the call is not refused."""
+        """Return code, message and HTTP status of the refusal; empty and 200 if the call is not refused."""
         try:
             self.call(operation, **params)
         except ClientError as error:
-            said, status = error.response["Error"], error.response["ResponseMetadata"]["HTTPStatusCode"]
-            return said["Code"], said["Message"], status
+            refusal = error.response["Error"]
+            status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+            return refusal["Code"], refusal["Message"], status
         return "", "", 200
 
     def error(self, operation: str, **params: Any) -> str:
         return self.refusal(operation, **params)[0]
 
     def secret(self, *documents: str) -> str:
-        """Create a secret of a new name, and put these one after the other as AWSCURRENT."""
+        """Create a secret with a new name, and put these documents one after another as AWSCURRENT."""
         name = f"test/{uuid.uuid4()}"
         self.call("create_secret", Name=name)
         for document in documents:
@@ -73,22 +79,27 @@ class Aws:
         return name
 
     def put(self, secret: str, document: str, *labels: str, token: str | None = None) -> str:
-        given: dict[str, Any] = {"VersionStages": [*labels]} if labels else {}
         version_id = token or str(uuid.uuid4())
-        self.call("put_secret_value", SecretId=secret, SecretString=document, ClientRequestToken=version_id, **given)
+        params: dict[str, Any] = {"SecretId": secret, "SecretString": document, "ClientRequestToken": version_id}
+        if labels:
+            params["VersionStages"] = [*labels]
+        self.call("put_secret_value", **params)
         return version_id
 
     def move(self, secret: str, label: str, source: str | None, target: str | None) -> str:
-        """Return the code with which the move is refused, empty where it is not."""
-        ends = {"RemoveFromVersionId": source, "MoveToVersionId": target}
-        given = {name: version_id for name, version_id in ends.items() if version_id}
-        return self.error("update_secret_version_stage", SecretId=secret, VersionStage=label, **given)
+        """Return the error code if the move is refused, otherwise an empty text."""
+        params = {"SecretId": secret, "VersionStage": label}
+        if source:
+            params["RemoveFromVersionId"] = source
+        if target:
+            params["MoveToVersionId"] = target
+        return self.error("update_secret_version_stage", **params)
 
     def read(self, secret: str, **which: str) -> str:
         return str(self.call("get_secret_value", SecretId=secret, **which)["SecretString"])
 
     def labels(self, secret: str) -> dict[str, list[str]]:
-        """Return by document the labels of the versions that have one, as DescribeSecret lists them."""
+        """Return the labels of each version that has one, by the version's document, as DescribeSecret lists them."""
         listed = self.call("describe_secret", SecretId=secret).get("VersionIdsToStages", {})
         stored = self.server.versions(secret)
         return {stored[version_id].document: sorted(labels) for version_id, labels in listed.items()}
@@ -106,7 +117,7 @@ Check = Callable[[Aws], None]
 
 
 def corrects(check: Check) -> Check:
-    """Run the check on both, and expect it to fail on plain moto: else there would be nothing to correct."""
+    """Run the check on both servers. It must fail on plain moto, otherwise there is nothing to correct."""
 
     @functools.wraps(check)
     def test(aws: Aws) -> None:
@@ -136,18 +147,20 @@ def aws(both: SecretsManager) -> Iterator[Aws]:
 
 @corrects
 def test_an_attached_label_is_not_moved_without_its_version(aws: Aws) -> None:
-    """A move that does not name the version that has the label is refused, and changes nothing."""
+    """A move that does not name the label's current version is refused, and changes nothing."""
     secret = aws.secret("one")
-    first, second = aws.put(secret, "first", LEDGER), aws.put(secret, "second", PENDING)
+    first = aws.put(secret, "first", LEDGER)
+    second = aws.put(secret, "second", PENDING)
     assert aws.move(secret, LEDGER, None, second) == INVALID_PARAMETER
     assert aws.move(secret, LEDGER, None, first) == INVALID_PARAMETER
     assert aws.labels(secret) == {"one": [CURRENT], "first": [LEDGER], "second": [PENDING]}
 
 
 def test_a_stale_move_is_refused(aws: Aws) -> None:
-    """A move that names another version than the label's is refused, and changes nothing."""
+    """A move that names another version than the label's current one is refused, and changes nothing."""
     secret = aws.secret("one")
-    first, second = aws.put(secret, "first", LEDGER), aws.put(secret, "second", PENDING)
+    first = aws.put(secret, "first", LEDGER)
+    second = aws.put(secret, "second", PENDING)
     assert aws.move(secret, LEDGER, second, first) == INVALID_PARAMETER
     assert aws.move(secret, "NOWHERE", second, first) == INVALID_PARAMETER
     assert aws.labels(secret) == {"one": [CURRENT], "first": [LEDGER], "second": [PENDING]}
@@ -155,9 +168,10 @@ def test_a_stale_move_is_refused(aws: Aws) -> None:
 
 @corrects
 def test_the_refusal_names_the_version_that_has_the_label(aws: Aws) -> None:
-    """The message is AWS's, and says where the label is."""
+    """The message is the same as AWS's, and says which version has the label."""
     secret = aws.secret("one")
-    first, second = aws.put(secret, "first", LEDGER), aws.put(secret, "second", PENDING)
+    first = aws.put(secret, "first", LEDGER)
+    second = aws.put(secret, "second", PENDING)
     move = {"SecretId": secret, "VersionStage": LEDGER, "MoveToVersionId": second}
     assert aws.refusal("update_secret_version_stage", **move)[1] == (
         f"The parameter RemoveFromVersionId can't be empty. Staging label {LEDGER} is currently attached to version "
@@ -166,9 +180,10 @@ def test_the_refusal_names_the_version_that_has_the_label(aws: Aws) -> None:
 
 
 def test_a_free_label_is_attached_moved_and_removed(aws: Aws) -> None:
-    """A label that is nowhere needs no RemoveFromVersionId; with the right one it moves, alone it goes."""
+    """A free label needs no RemoveFromVersionId. With the right one it moves, or is removed if there is no target."""
     secret = aws.secret("one")
-    first, second = aws.put(secret, "first", PENDING), aws.put(secret, "second", PENDING)
+    first = aws.put(secret, "first", PENDING)
+    second = aws.put(secret, "second", PENDING)
     assert aws.move(secret, LEDGER, None, first) == ""
     assert aws.move(secret, LEDGER, first, second) == ""
     assert aws.read(secret, VersionStage=LEDGER) == "second"
@@ -178,7 +193,7 @@ def test_a_free_label_is_attached_moved_and_removed(aws: Aws) -> None:
 
 @corrects
 def test_a_move_between_unknown_versions_finds_nothing(aws: Aws) -> None:
-    """A version id that the secret does not have is ResourceNotFoundException."""
+    """A version id that the secret does not have gives a ResourceNotFoundException."""
     secret = aws.secret("one")
     ledger = aws.put(secret, "ledger", LEDGER)
     assert aws.move(secret, LEDGER, ledger, SOME_ID) == NOT_FOUND
@@ -187,8 +202,8 @@ def test_a_move_between_unknown_versions_finds_nothing(aws: Aws) -> None:
 
 
 @corrects
-def test_a_move_needs_an_end(aws: Aws) -> None:
-    """A move from nowhere to nowhere is refused."""
+def test_a_move_needs_a_version(aws: Aws) -> None:
+    """A move that names no version at all is refused."""
     assert aws.move(aws.secret("one"), LEDGER, None, None) == INVALID_PARAMETER
 
 
@@ -214,7 +229,7 @@ def test_awscurrent_is_never_removed(aws: Aws) -> None:
 
 
 def test_awsprevious_follows_a_move_of_awscurrent(aws: Aws) -> None:
-    """The version that loses AWSCURRENT gets AWSPREVIOUS, the one that had it loses it; other labels stay."""
+    """The version that loses AWSCURRENT gets AWSPREVIOUS, and the former AWSPREVIOUS loses it; other labels stay."""
     secret = aws.secret("one", "two", "three")
     versions = {stored.document: version_id for version_id, stored in aws.server.versions(secret).items()}
     assert aws.move(secret, LEDGER, None, versions["three"]) == ""
@@ -226,28 +241,29 @@ def test_awsprevious_follows_a_move_of_awscurrent(aws: Aws) -> None:
 
 @corrects
 def test_one_of_two_simultaneous_moves_wins(aws: Aws) -> None:
-    """Of two writers that saw the same state exactly one moves the label, in each of many rounds."""
-    secret, holder = aws.secret("one"), None
+    """If two writers have read the same state, exactly one moves the label, in each of many rounds."""
+    secret = aws.secret("one")
+    holder = None
     barrier = threading.Barrier(2)
 
-    def race(mine: str, seen: str | None) -> str:
+    def race(target: str, source: str | None) -> str:
         barrier.wait(timeout=10)
-        return aws.move(secret, LEDGER, seen, mine)
+        return aws.move(secret, LEDGER, source, target)
 
     with ThreadPoolExecutor(2) as threads:
         for turn in range(20):
-            mine = [aws.put(secret, f"{turn}{writer}", PENDING) for writer in "ab"]
-            refusals = list(threads.map(race, mine, [holder, holder]))
+            targets = [aws.put(secret, f"{turn}{writer}", PENDING) for writer in "ab"]
+            refusals = list(threads.map(race, targets, [holder, holder]))
             assert sorted(refusals) == ["", INVALID_PARAMETER]
-            holder = mine[refusals.index("")]
+            holder = targets[refusals.index("")]
             assert [key for key, stored in aws.server.versions(secret).items() if LEDGER in stored.labels] == [holder]
 
 
 @corrects
 def test_a_move_is_checked_and_made_in_one_step(aws: Aws) -> None:
-    """No second move gets in between the check of a first one and its effect, however long that takes."""
+    """No second move comes between the check of a first move and its effect, however long that takes."""
     secret = aws.secret("one")
-    mine = [aws.put(secret, writer, PENDING) for writer in "ab"]
+    targets = [aws.put(secret, writer, PENDING) for writer in "ab"]
     both_inside = threading.Barrier(2)
 
     def attach(*arguments: Any) -> None:
@@ -257,7 +273,7 @@ def test_a_move_is_checked_and_made_in_one_step(aws: Aws) -> None:
 
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(2) as threads:
         patch.setattr("local.emulators.secrets_manager._attach", attach)
-        refusals = list(threads.map(lambda version_id: aws.move(secret, LEDGER, None, version_id), mine))
+        refusals = list(threads.map(lambda target: aws.move(secret, LEDGER, None, target), targets))
     assert sorted(refusals) == ["", INVALID_PARAMETER]
 
 
@@ -272,15 +288,19 @@ def test_a_current_version_that_came_back_is_read(aws: Aws) -> None:
     assert aws.move(secret, CURRENT, two, one) == ""
     batch = aws.call("batch_get_secret_value", SecretIdList=[secret])["SecretValues"]
     for answer in (aws.call("get_secret_value", SecretId=secret), *batch):
-        assert (answer["SecretString"], answer["VersionId"], answer["VersionStages"]) == ("one", one, [CURRENT])
+        assert answer["SecretString"] == "one"
+        assert answer["VersionId"] == one
+        assert answer["VersionStages"] == [CURRENT]
 
 
 def test_a_version_is_read_by_its_label_and_by_its_id(aws: Aws) -> None:
-    """VersionStage and VersionId each find their version; where they disagree the read is refused."""
+    """VersionStage and VersionId each find their version. If they name different versions the read is refused."""
     secret = aws.secret("one", "two")
     one, two = aws.server.versions(secret)
     previous = aws.call("get_secret_value", SecretId=secret, VersionStage=PREVIOUS)
-    assert (previous["SecretString"], previous["VersionId"], previous["VersionStages"]) == ("one", one, [PREVIOUS])
+    assert previous["SecretString"] == "one"
+    assert previous["VersionId"] == one
+    assert previous["VersionStages"] == [PREVIOUS]
     assert aws.read(secret, VersionId=one) == "one"
     assert aws.read(secret, VersionId=two, VersionStage=CURRENT) == "two"
     assert aws.error("get_secret_value", SecretId=secret, VersionId=one, VersionStage=CURRENT) == INVALID_REQUEST
@@ -289,8 +309,11 @@ def test_a_version_is_read_by_its_label_and_by_its_id(aws: Aws) -> None:
 
 @corrects
 def test_a_batch_answers_for_the_others_too(aws: Aws) -> None:
-    """A secret that is missing, has no value or is being deleted is an entry in Errors; the others are answered."""
-    good, empty, going, missing = aws.secret("one"), aws.secret(), aws.secret("two"), "test/missing"
+    """Errors lists secrets that are missing, empty or being deleted; the other secrets are answered."""
+    good = aws.secret("one")
+    empty = aws.secret()
+    going = aws.secret("two")
+    missing = "test/missing"
     aws.call("delete_secret", SecretId=going)
     answer = aws.call("batch_get_secret_value", SecretIdList=[missing, empty, good, going])
     assert [(value["Name"], value["SecretString"]) for value in answer["SecretValues"]] == [(good, "one")]
@@ -301,7 +324,7 @@ def test_a_batch_answers_for_the_others_too(aws: Aws) -> None:
 
 @corrects
 def test_unlabelled_versions_are_not_described(aws: Aws) -> None:
-    """DescribeSecret shows versions with a label; ListSecretVersionIds shows the others where it is asked to."""
+    """DescribeSecret shows only versions with a label; ListSecretVersionIds shows the others too if asked."""
     secret = aws.secret("one", "two", "three")
     one, two, three = aws.server.versions(secret)
     assert aws.labels(secret) == {"two": [PREVIOUS], "three": [CURRENT]}
@@ -324,7 +347,7 @@ def test_a_put_moves_each_of_its_labels(aws: Aws) -> None:
 
 
 def test_a_put_without_labels_is_current(aws: Aws) -> None:
-    """AWSCURRENT is the label of a put that names none; a put that names others leaves it where it is."""
+    """A put that names no label gets AWSCURRENT; a put that names others leaves AWSCURRENT where it is."""
     secret = aws.secret("one")
     aws.put(secret, "two")
     aws.put(secret, "claim", PENDING)
@@ -332,7 +355,7 @@ def test_a_put_without_labels_is_current(aws: Aws) -> None:
 
 
 def test_a_first_version_is_always_current(aws: Aws) -> None:
-    """The first version gets AWSCURRENT beside the labels that the put names, later ones do not."""
+    """The first version gets AWSCURRENT in addition to the labels that the put names; later versions do not."""
     secret = aws.secret()
     aws.put(secret, "seed", PENDING)
     assert aws.labels(secret) == {"seed": sorted([CURRENT, PENDING])}
@@ -348,7 +371,8 @@ def test_moves_and_puts_change_the_date(aws: Aws) -> None:
         # So that plain moto has the same time, and fails for the moves alone.
         patch.setattr("moto.secretsmanager.models.time", SimpleNamespace(time=aws.clock.now))
         aws.clock.advance(100)
-        first, second = aws.put(secret, "first", PENDING), aws.put(secret, "second", PENDING)
+        first = aws.put(secret, "first", PENDING)
+        second = aws.put(secret, "second", PENDING)
         assert aws.changed(secret) == aws.clock.now()
         for source, target in ((None, first), (first, second), (second, None)):
             aws.clock.advance(100)
@@ -357,19 +381,22 @@ def test_moves_and_puts_change_the_date(aws: Aws) -> None:
 
 
 def test_a_put_is_repeated_safely(aws: Aws) -> None:
-    """The same token with the same bytes does nothing: labels that have moved on stay, and so does the date."""
+    """A repeated put of the same token and bytes does nothing: labels that have moved stay, and so does the date."""
     secret = aws.secret("zero")
     one = aws.put(secret, "one", CURRENT, LEDGER)
     aws.put(secret, "two", CURRENT, LEDGER)
-    before, changed = aws.labels(secret), aws.changed(secret)
+    before = aws.labels(secret)
+    changed = aws.changed(secret)
     aws.clock.advance(60)
     answer = aws.call("put_secret_value", SecretId=secret, SecretString="one", ClientRequestToken=one)
-    assert (answer["VersionId"], answer["VersionStages"]) == (one, [PREVIOUS])
-    assert (aws.labels(secret), aws.changed(secret)) == (before, changed)
+    assert answer["VersionId"] == one
+    assert answer["VersionStages"] == [PREVIOUS]
+    assert aws.labels(secret) == before
+    assert aws.changed(secret) == changed
 
 
 def test_a_token_is_used_for_one_value(aws: Aws) -> None:
-    """The same token with another value is refused, and changes nothing."""
+    """The same request token with another value is refused, and changes nothing."""
     secret = aws.secret("one")
     again = {"SecretId": secret, "ClientRequestToken": aws.put(secret, "first", LEDGER), "VersionStages": [PENDING]}
     assert aws.error("put_secret_value", **again, SecretString="second") == EXISTS
@@ -378,7 +405,7 @@ def test_a_token_is_used_for_one_value(aws: Aws) -> None:
 
 @corrects
 def test_a_token_under_awspending_too(aws: Aws) -> None:
-    """A version with the label of AWS's own rotation, and with a value, is not overwritten either."""
+    """A version that has AWSPENDING, the label of AWS's own rotation, and a value is not overwritten either."""
     secret = aws.secret("one")
     token = aws.put(secret, "first", "AWSPENDING")
     assert aws.error("put_secret_value", SecretId=secret, SecretString="second", ClientRequestToken=token) == EXISTS
@@ -387,7 +414,7 @@ def test_a_token_under_awspending_too(aws: Aws) -> None:
 
 @corrects
 def test_a_secret_that_is_being_deleted_takes_no_write(aws: Aws) -> None:
-    """A secret that is scheduled for deletion refuses puts and moves; restored, it has what it had."""
+    """A secret that is scheduled for deletion refuses puts and moves. Restored, it has its versions and labels."""
     secret = aws.secret("one")
     claim = aws.put(secret, "claim", PENDING)
     aws.call("delete_secret", SecretId=secret)
@@ -398,7 +425,7 @@ def test_a_secret_that_is_being_deleted_takes_no_write(aws: Aws) -> None:
 
 
 def test_a_secret_that_is_being_deleted_is_not_read(aws: Aws) -> None:
-    """A secret that is scheduled for deletion refuses its value, and its name stays taken."""
+    """A secret that is scheduled for deletion can't be read, and its name can't be used again."""
     secret = aws.secret("one")
     aws.call("delete_secret", SecretId=secret)
     assert aws.error("get_secret_value", SecretId=secret) == INVALID_REQUEST
@@ -407,7 +434,7 @@ def test_a_secret_that_is_being_deleted_is_not_read(aws: Aws) -> None:
 
 @corrects
 def test_a_value_has_a_largest_size(aws: Aws) -> None:
-    """65,536 bytes are taken; one more is refused, counted in bytes and not in characters."""
+    """65,536 bytes are accepted and one more is refused; bytes are counted, not characters."""
     secret = aws.secret("x" * 65_536)
     assert aws.error("put_secret_value", SecretId=secret, SecretString="x" * 65_537) == "ValidationException"
     assert aws.error("put_secret_value", SecretId=secret, SecretString="é" * 32_769) == "ValidationException"
@@ -416,7 +443,7 @@ def test_a_value_has_a_largest_size(aws: Aws) -> None:
 
 @corrects
 def test_a_hundred_young_versions_are_the_limit(aws: Aws) -> None:
-    """With 100 versions of the last 24 h a put is refused; a day later the oldest without a label makes room."""
+    """With 100 versions of the last 24 h a put is refused. A day later the oldest unlabelled version is dropped."""
     secret = aws.secret("labelled")
     for number in range(99):
         aws.put(secret, f"claim {number}", PENDING)
@@ -434,7 +461,7 @@ def test_a_hundred_young_versions_are_the_limit(aws: Aws) -> None:
 
 
 def test_a_secret_without_a_value_has_no_version(aws: Aws) -> None:
-    """CreateSecret without a value makes no version, and a read says that the label is nowhere."""
+    """CreateSecret without a value makes no version, and a read says that no version has the label."""
     secret = aws.secret()
     assert "VersionIdsToStages" not in aws.call("describe_secret", SecretId=secret)
     nowhere = "Secrets Manager can't find the specified secret value for staging label: AWSCURRENT"
@@ -443,13 +470,13 @@ def test_a_secret_without_a_value_has_no_version(aws: Aws) -> None:
 
 @corrects
 def test_what_is_not_found_has_status_400(aws: Aws) -> None:
-    """The errors are not HTTP's: a missing secret and a missing value answer 400, not 404."""
+    """AWS does not use HTTP's 404: a missing secret and a missing value give 400."""
     for secret in ("test/missing", aws.secret()):
         assert aws.refusal("get_secret_value", SecretId=secret)[::2] == (NOT_FOUND, 400)
 
 
 def test_a_secret_is_created_with_a_value(aws: Aws) -> None:
-    """CreateSecret with a value makes the first version; the name is then taken, but a repeat is answered."""
+    """CreateSecret with a value makes the first version. The name is then taken; the same request succeeds again."""
     request = {"Name": f"test/{uuid.uuid4()}", "SecretString": "one", "ClientRequestToken": str(uuid.uuid4())}
     created = aws.call("create_secret", **request)
     assert created["VersionId"] == request["ClientRequestToken"]
@@ -485,7 +512,7 @@ def test_an_update_is_a_put(aws: Aws) -> None:
 
 @corrects
 def test_every_date_is_the_clocks(aws: Aws) -> None:
-    """CreatedDate and LastChangedDate follow the clock that can be moved, not the machine's."""
+    """CreatedDate and LastChangedDate follow the world's clock, not the machine's."""
     aws.clock.advance(1_000)
     created = aws.clock.now()
     secret = aws.secret()
@@ -503,7 +530,7 @@ def test_every_date_is_the_clocks(aws: Aws) -> None:
 
 
 def test_scripted_errors_are_met_in_turn(aws: Aws) -> None:
-    """Each call of the operation takes the next of its script, None lets one through, and nothing is processed."""
+    """Each call takes the next fault of its script. None lets a call through; a faulted call is not processed."""
     secret = aws.secret("one")
     aws.server.fail("PutSecretValue", AwsFault("ThrottlingException"), None, AwsFault("InternalServiceError", 500))
     aws.server.fail("PutSecretValue", AwsFault("AccessDeniedException", message="not allowed"))
@@ -532,7 +559,7 @@ def test_a_cut_call_is_not_processed_and_a_lost_answer_is(aws: Aws) -> None:
 
 
 def test_boto3_repeats_a_call_whose_answer_was_lost(aws: Aws) -> None:
-    """With retries on, a lost answer is repeated under the same token: one call of the code, two of the server."""
+    """boto3 repeats a call with a lost answer under the same token: the server receives two calls."""
     secret = aws.secret("one")
     aws.server.fail("PutSecretValue", LOST_ANSWER)
     arrived = len(aws.server.calls)
@@ -543,7 +570,7 @@ def test_boto3_repeats_a_call_whose_answer_was_lost(aws: Aws) -> None:
 
 
 def test_an_outage_meets_every_call(aws: Aws) -> None:
-    """While an outage is set all calls meet it, scripts wait, and its end is the end of it."""
+    """All calls meet the outage until it ends; scripted faults wait for that."""
     secret = aws.secret("one")
     aws.server.fail("GetSecretValue", AwsFault("ThrottlingException"))
     aws.server.outage = AwsFault("InternalServiceError", 500)
@@ -555,25 +582,30 @@ def test_an_outage_meets_every_call(aws: Aws) -> None:
 
 
 def test_calls_are_recorded_without_showing_a_secret(aws: Aws) -> None:
-    """Every arrival is on record in its order with parameters and time, and no repr holds what was put."""
-    secret, arrived = aws.secret("one"), len(aws.server.requests)
+    """Every call is recorded in order, with its parameters and time, and its repr does not show what was put."""
+    secret = aws.secret("one")
+    arrived = len(aws.server.requests)
     aws.clock.advance(5)
     aws.server.fail("PutSecretValue", AwsFault("ThrottlingException"))
     assert aws.error("put_secret_value", SecretId=secret, SecretString="canary") == "ThrottlingException"
     assert aws.error("get_secret_value", SecretId="test/missing") == NOT_FOUND
     put, get = aws.server.requests[arrived:]
-    assert (put.op, put.params["SecretString"], put.at) == ("PutSecretValue", "canary", aws.clock.now())
-    assert (get.op, get.params) == ("GetSecretValue", {"SecretId": "test/missing"})
+    assert put.op == "PutSecretValue"
+    assert put.params["SecretString"] == "canary"
+    assert put.at == aws.clock.now()
+    assert get.op == "GetSecretValue"
+    assert get.params == {"SecretId": "test/missing"}
     assert aws.server.calls[-2:] == [put.op, get.op]
     assert "canary" not in repr(put)
 
 
 def test_a_hook_can_call_the_server(aws: Aws) -> None:
-    """What a hook does before a read is in the read's answer, what it does after is not; its own calls reach it too."""
-    secret, seen = aws.secret("zero"), []
+    """A read sees what a hook does before it, not what it does after it. The hook's own calls reach the hook too."""
+    secret = aws.secret("zero")
+    heard = []
 
     def hook(operation: str, moment: str, params: dict[str, Any]) -> None:
-        seen.append((operation, moment, params["SecretId"]))
+        heard.append((operation, moment, params["SecretId"]))
         if operation == "GetSecretValue":
             aws.put(secret, moment)
 
@@ -583,12 +615,13 @@ def test_a_hook_can_call_the_server(aws: Aws) -> None:
     assert aws.read(secret) == "after"
     put = [("PutSecretValue", "before", secret), ("PutSecretValue", "after", secret)]
     read = [("GetSecretValue", "before", secret), ("GetSecretValue", "after", secret)]
-    assert seen == [read[0], *put, read[1], *put]
+    assert heard == [read[0], *put, read[1], *put]
 
 
 def test_a_hook_hears_after_only_of_what_was_processed(aws: Aws) -> None:
-    """A call that is cut or answered by a fault has no "after"; one whose answer is lost has."""
-    secret, moments = aws.secret("one"), []
+    """A call that is cut or meets a fault has no "after"; a call with a lost answer has one."""
+    secret = aws.secret("one")
+    moments = []
     aws.server.on_call = lambda _operation, moment, _params: moments.append(moment)
     aws.server.fail("DescribeSecret", CUT, AwsFault("ThrottlingException"), LOST_ANSWER)
     for _ in range(3):
@@ -597,14 +630,16 @@ def test_a_hook_hears_after_only_of_what_was_processed(aws: Aws) -> None:
     assert moments == ["before", "before", "before", "after"]
 
 
-@pytest.mark.parametrize(("moment", "left"), [("before", "one"), ("after", "two")])
-def test_a_hook_kills_the_client_at_an_exact_point(aws: Aws, moment: str, left: str) -> None:
-    """A process is killed before the processing, or between that and the answer; its call takes effect both times."""
-    secret, found, processed = aws.secret("one"), [], threading.Event()
+@pytest.mark.parametrize(("moment", "expected"), [("before", "one"), ("after", "two")])
+def test_a_hook_kills_the_client_at_an_exact_point(aws: Aws, moment: str, expected: str) -> None:
+    """The client is killed before its call is processed, or before the answer; the call takes effect both times."""
+    secret = aws.secret("one")
+    documents = []
+    processed = threading.Event()
 
     def kill(operation: str, when: str, params: dict[str, Any]) -> None:
         if (operation, when) == ("PutSecretValue", moment):
-            found.append(aws.read(secret))
+            documents.append(aws.read(secret))
             os.kill(int(params["ProcessId"]), signal.SIGKILL)
         if (operation, when) == ("PutSecretValue", "after"):
             processed.set()
@@ -613,7 +648,7 @@ def test_a_hook_kills_the_client_at_an_exact_point(aws: Aws, moment: str, left: 
     client = subprocess.run([sys.executable, "-c", ONE_PUT, aws.server.url, secret], check=False, timeout=10)
     assert client.returncode == -signal.SIGKILL
     assert processed.wait(timeout=10)
-    assert found == [left]
+    assert documents == [expected]
     assert aws.read(secret) == "two"
 
 
@@ -621,7 +656,7 @@ def test_a_hook_kills_the_client_at_an_exact_point(aws: Aws, moment: str, left: 
 
 
 def test_only_one_instance_runs_in_a_process(aws: Aws) -> None:
-    """A second one would share moto's storage: it is refused, and the first goes on."""
+    """A second instance would share moto's storage. It is refused, and the first one goes on."""
     secret = aws.secret("one")
     with pytest.raises(RuntimeError, match="another SecretsManager runs"):
         SecretsManager(aws.clock).start()
@@ -629,7 +664,7 @@ def test_only_one_instance_runs_in_a_process(aws: Aws) -> None:
 
 
 def test_a_start_begins_with_nothing(aws: Aws) -> None:
-    """Secrets do not outlive a stop, stopping twice is harmless, and a port that is taken is an OSError."""
+    """A stop deletes all secrets, a second stop does no harm, and a taken port is an OSError."""
     secret = aws.secret("one")
     aws.server.stop()
     aws.server.stop()
@@ -641,7 +676,7 @@ def test_a_start_begins_with_nothing(aws: Aws) -> None:
 
 
 def test_a_region_has_its_own_secrets(aws: Aws) -> None:
-    """A secret belongs to the region for which its call was signed, in every operation."""
+    """In every operation a secret belongs to the region for which the call was signed."""
     name = f"test/{uuid.uuid4()}"
     with closing(connect(aws.server, region="eu-west-1")) as client:
         assert ":eu-west-1:" in client.create_secret(Name=name, SecretString="one")["ARN"]
@@ -651,7 +686,7 @@ def test_a_region_has_its_own_secrets(aws: Aws) -> None:
 
 
 def test_the_access_log_is_silent(aws: Aws, capfd: pytest.CaptureFixture[str]) -> None:
-    """Neither calls nor refusals nor cut connections write a line."""
+    """Calls, refusals and cut connections write nothing."""
     aws.server.fail("DescribeSecret", CUT)
     with pytest.raises(ConnectionClosedError):
         aws.call("describe_secret", SecretId=aws.secret("one"))

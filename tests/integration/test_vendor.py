@@ -1,4 +1,4 @@
-"""The vendor's emulator keeps the vendor's rules, and fails in every way that is asked of it."""
+"""The vendor's emulator keeps the vendor's rules, and fails in each way that a test scripts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from local.emulators.faults import Fault
 from local.emulators.token_endpoint import OMITTED, Vendor
 
 NOW = 1_700_000_000
-INTERVAL, LIFETIME = 72_000, 86_400
+INTERVAL = 72_000
+LIFETIME = 86_400
 FOREVER = 80_000.0
 CLIENTS = {"client-a": "secret-a-canary", "client-b": "secret-b-canary"}
 LIMIT_MESSAGE = "Client tango-client client-a has exceeded the daily rate limit"
@@ -40,7 +41,7 @@ def vendor(clock: Clock) -> Iterator[Vendor]:
 @pytest.fixture
 def http() -> Iterator[requests.Session]:
     with requests.Session() as session:
-        session.trust_env = False  # a proxy of the machine has no business on loopback
+        session.trust_env = False  # requests to loopback must not use the machine's proxy
         yield session
 
 
@@ -75,7 +76,7 @@ def connect(vendor: Vendor) -> socket.socket:
 
 
 def test_issues_a_token_and_records_it(vendor: Vendor, http: requests.Session) -> None:
-    """A good request gets a bearer token, which the records show with its times."""
+    """A good request gets a bearer token; the records have it with its times."""
     answer = ask(http, vendor)
     token = answer.json()["access_token"]
     assert answer.status_code == 200
@@ -85,10 +86,18 @@ def test_issues_a_token_and_records_it(vendor: Vendor, http: requests.Session) -
         "expires_in": LIFETIME,
         "scope": "raas.all",
     }
-    [issued], [request] = vendor.issued, vendor.requests
-    assert (issued.client_id, issued.token, issued.at, issued.expires_at) == ("client-a", token, NOW, NOW + LIFETIME)
-    assert (request.at, request.client_id, request.status, request.issued) == (NOW, "client-a", 200, True)
-    assert (request.error, request.fault) == (None, None)
+    [issued] = vendor.issued
+    [request] = vendor.requests
+    assert issued.client_id == "client-a"
+    assert issued.token == token
+    assert issued.at == NOW
+    assert issued.expires_at == NOW + LIFETIME
+    assert request.at == NOW
+    assert request.client_id == "client-a"
+    assert request.status == 200
+    assert request.issued is True
+    assert request.error is None
+    assert request.fault is None
 
 
 def test_a_jwt_says_whose_it_is_and_when_it_ends(vendor: Vendor, http: requests.Session) -> None:
@@ -96,12 +105,14 @@ def test_a_jwt_says_whose_it_is_and_when_it_ends(vendor: Vendor, http: requests.
     header, payload, signature = ask(http, vendor).json()["access_token"].split(".")
     claims = json.loads(base64.urlsafe_b64decode(payload + "=="))
     assert json.loads(base64.urlsafe_b64decode(header + "=="))["alg"]
-    assert (claims["sub"], claims["iat"], claims["exp"]) == ("client-a", NOW, NOW + LIFETIME)
+    assert claims["sub"] == "client-a"
+    assert claims["iat"] == NOW
+    assert claims["exp"] == NOW + LIFETIME
     assert len(signature) > 40
 
 
 def test_opaque_tokens_have_no_parts(clock: Clock, http: requests.Session) -> None:
-    """With `token_format` opaque, a token is randomness and nothing else, and works as well."""
+    """With `token_format` opaque a token is only random text, and works in the same way."""
     with Vendor(clock, CLIENTS, token_format="opaque") as vendor:
         token = ask(http, vendor).json()["access_token"]
         assert "." not in token
@@ -111,7 +122,8 @@ def test_opaque_tokens_have_no_parts(clock: Clock, http: requests.Session) -> No
 
 def test_accepts_basic_credentials(clock: Clock, http: requests.Session) -> None:
     """HTTP Basic works as in RFC 6749 section 2.3.1, its two parts form-encoded."""
-    client_id, secret = "id:with/odd chars", "se+cret:%&ü"
+    client_id = "id:with/odd chars"
+    secret = "se+cret:%&ü"
     pair = f"{quote_plus(client_id)}:{quote_plus(secret)}"
     basic = {"Authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
     with Vendor(clock, {client_id: secret}) as vendor:
@@ -122,10 +134,11 @@ def test_accepts_basic_credentials(clock: Clock, http: requests.Session) -> None
 
 @pytest.mark.parametrize("value", ["Basic !!!", "Basic " + base64.b64encode(b"secret-a-canary").decode()])
 def test_a_malformed_basic_header_is_an_unknown_client(vendor: Vendor, http: requests.Session, value: str) -> None:
-    """Credentials that can't be read are refused, and nothing of them becomes a recorded client id."""
+    """Credentials that can't be read are refused, and no part of them is recorded as a client id."""
     form = {"grant_type": "client_credentials"}
     answer = http.post(vendor.token_url, data=form, headers={"Authorization": value}, timeout=10)
-    assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")
+    assert answer.status_code == 401
+    assert answer.json()["error"] == "invalid_client"
     assert vendor.requests[0].client_id is None
 
 
@@ -134,7 +147,8 @@ def test_audience_and_scope_may_be_missing(vendor: Vendor, http: requests.Sessio
     form = form_of() | {"scope": ""}
     del form["audience"]
     answer = http.post(vendor.token_url, data=form, timeout=10)
-    assert (answer.status_code, answer.json()["scope"]) == (200, "raas.all")
+    assert answer.status_code == 200
+    assert answer.json()["scope"] == "raas.all"
 
 
 @pytest.mark.parametrize(
@@ -153,20 +167,24 @@ def test_refuses_what_is_wrong(
 ) -> None:
     """Wrong credentials get 401, a wrong grant 400, and neither spends the slot."""
     answer = ask(http, vendor, **changes)
-    assert (answer.status_code, answer.json()["error"]) == (status, error)
+    assert answer.status_code == status
+    assert answer.json()["error"] == error
     [request] = vendor.requests
-    assert (request.status, request.issued, request.error) == (status, False, error)
+    assert request.status == status
+    assert request.issued is False
+    assert request.error == error
     assert ask(http, vendor).status_code == 200
 
 
 def test_wants_a_form(vendor: Vendor, http: requests.Session) -> None:
-    """A body that is no form gets 415 with a JSON error."""
+    """A body that is not a form gets 415 with a JSON error."""
     answer = http.post(vendor.token_url, json={"grant_type": "client_credentials"}, timeout=10)
-    assert (answer.status_code, answer.json()["error"]) == (415, "unsupported_media_type")
+    assert answer.status_code == 415
+    assert answer.json()["error"] == "unsupported_media_type"
 
 
 def test_refuses_a_repeated_parameter(vendor: Vendor, http: requests.Session) -> None:
-    """A parameter sent twice, or a secret in the form beside HTTP Basic, is an invalid request (RFC 6749)."""
+    """Two values of a parameter, or a secret in the form next to HTTP Basic, are an invalid request (RFC 6749)."""
     form = [("grant_type", "client_credentials")] * 2
     twice = http.post(vendor.token_url, data=form, timeout=10)
     both = http.post(vendor.token_url, data={"client_secret": "x"}, auth=("client-a", CLIENTS["client-a"]), timeout=10)
@@ -175,7 +193,7 @@ def test_refuses_a_repeated_parameter(vendor: Vendor, http: requests.Session) ->
 
 @pytest.mark.parametrize("value", [0, 2_592_000, "86400", None, True, -1, 86_400.5, [1]])
 def test_reports_any_expires_in(vendor: Vendor, http: requests.Session, value: object) -> None:
-    """`report_expires_in` is sent as it is, and changes nothing about the token's life."""
+    """`report_expires_in` is sent unchanged, and does not change the token's life."""
     vendor.report_expires_in = value
     assert ask(http, vendor).json()["expires_in"] == value
     assert vendor.issued[0].expires_at == NOW + LIFETIME
@@ -203,7 +221,7 @@ def test_one_token_per_interval(vendor: Vendor, clock: Clock, http: requests.Ses
 
 
 def test_each_client_has_its_own_limit(vendor: Vendor, http: requests.Session) -> None:
-    """A slot of one client is not another's."""
+    """A client's limit does not affect the other client."""
     assert [ask(http, vendor, client).status_code for client in CLIENTS] == [200, 200]
 
 
@@ -221,7 +239,7 @@ def test_two_readings_of_the_limit(clock: Clock, http: requests.Session, extends
 
 
 def test_a_wrong_secret_does_not_extend_the_interval(clock: Clock, http: requests.Session) -> None:
-    """Only what the limit itself refuses restarts the interval."""
+    """Only a refusal for the limit itself restarts the interval."""
     with Vendor(clock, CLIENTS, refusals_extend=True) as vendor:
         ask(http, vendor)
         clock.advance(INTERVAL - 1)
@@ -231,7 +249,7 @@ def test_a_wrong_secret_does_not_extend_the_interval(clock: Clock, http: request
 
 
 def test_interval_zero_is_no_limit(clock: Clock, http: requests.Session) -> None:
-    """A vendor without a limit is an interval of zero seconds."""
+    """An interval of zero seconds means that the vendor has no limit."""
     with Vendor(clock, CLIENTS, interval=0) as vendor:
         assert [ask(http, vendor).status_code for _ in range(3)] == [200] * 3
 
@@ -244,7 +262,7 @@ def test_support_resets_the_limit(vendor: Vendor, http: requests.Session) -> Non
 
 
 def test_a_crowd_gets_one_token(vendor: Vendor) -> None:
-    """Of many requests at one moment exactly one gets the slot, and the records show how many met."""
+    """Of many requests at the same moment exactly one gets a token; the records show how many came together."""
     together = threading.Barrier(16)
 
     def meet(moment: str) -> None:
@@ -265,7 +283,7 @@ def test_a_crowd_gets_one_token(vendor: Vendor) -> None:
 
 
 def test_requests_in_turn_do_not_meet(vendor: Vendor, http: requests.Session) -> None:
-    """`most_in_flight` stays 1 for a client that waits for each answer, however soon it asks again."""
+    """`most_in_flight` stays 1 if a client waits for each answer, however soon it asks again."""
     http.headers["Connection"] = "close"  # each request in a server thread of its own, or none could meet
     for _ in range(200):
         ask(http, vendor)
@@ -313,7 +331,7 @@ def test_deactivation_cannot_be_undone(vendor: Vendor) -> None:
 
 
 def test_at_most_two_clients_are_active(vendor: Vendor, http: requests.Session) -> None:
-    """A third client needs one of the two deactivated first."""
+    """A third client can be added only after one of the two is deactivated."""
     with pytest.raises(ValueError, match="at most 2"):
         vendor.add_client("client-c", "secret-c")
     vendor.deactivate("client-a")
@@ -344,7 +362,7 @@ def test_unknown_paths_and_methods(vendor: Vendor, http: requests.Session) -> No
 
 
 def test_an_answer_to_head_has_no_body(vendor: Vendor) -> None:
-    """A 405 for HEAD ends with its headers, or the body would pass for the next answer."""
+    """A 405 for HEAD has only headers, since a client would take a body for the next answer."""
     with connect(vendor) as connection, connection.makefile("rb") as answer:
         connection.sendall(b"HEAD /raas/v2/customers HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         assert answer.read().endswith(b"\r\n\r\n")
@@ -360,7 +378,7 @@ def test_a_body_of_unknown_length_is_refused(vendor: Vendor, header: str) -> Non
 
 
 def test_a_request_cut_short_is_no_request(vendor: Vendor) -> None:
-    """What was never read in whole is neither handled nor recorded."""
+    """A request that never arrives whole is neither handled nor recorded."""
     with connect(vendor) as connection:
         connection.sendall(b"POST /oauth/token HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\ngrant_type")
         connection.shutdown(socket.SHUT_WR)
@@ -373,14 +391,13 @@ def test_a_connection_is_kept_alive(vendor: Vendor) -> None:
     with connect(vendor) as connection, connection.makefile("rb") as answers:
         for _ in range(2):
             connection.sendall(b"GET /raas/v2/customers HTTP/1.1\r\nHost: x\r\n\r\n")
-            length = 0
-            while (line := answers.readline().strip()) != b"":
-                length = int(line.split()[1]) if line.startswith(b"Content-Length") else length
+            head = list(iter(lambda: answers.readline().strip(), b""))
+            [length] = [int(line.split()[1]) for line in head if line.startswith(b"Content-Length")]
             assert answers.read(length).startswith(b"{")
 
 
 def test_writes_no_log(vendor: Vendor, http: requests.Session, capfd: pytest.CaptureFixture[str]) -> None:
-    """Nothing of a request reaches stdout or stderr, a broken one and one whose client left included."""
+    """Nothing of a request is printed, even if the request is broken or its client has left."""
     vendor.script(Fault.cut(issues=True))
     with pytest.raises(requests.ConnectionError):
         ask(http, vendor)
@@ -414,7 +431,7 @@ def test_late_issues_first_and_answers_later(vendor: Vendor, http: requests.Sess
 
 
 def test_a_client_may_leave_before_a_late_answer(vendor: Vendor, http: requests.Session) -> None:
-    """A client's timeout finds the token issued all the same."""
+    """The token is issued even if the client's timeout ends first."""
     vendor.script(Fault.late(FOREVER))
     with pytest.raises(requests.ReadTimeout):
         http.post(vendor.token_url, data=form_of(), timeout=0.2)
@@ -422,7 +439,7 @@ def test_a_client_may_leave_before_a_late_answer(vendor: Vendor, http: requests.
 
 
 def test_any_fault_can_be_late(vendor: Vendor, http: requests.Session) -> None:
-    """A delay goes with every fault, a cut without a reset included."""
+    """Every fault can have a delay, also a cut without a reset."""
     vendor.script(replace(Fault.answer(503), delay=0.03), replace(Fault.cut(issues=False, reset=False), delay=0.03))
     assert ask(http, vendor).elapsed.total_seconds() >= 0.03
     with pytest.raises(requests.ConnectionError, match="RemoteDisconnected"):
@@ -432,24 +449,29 @@ def test_any_fault_can_be_late(vendor: Vendor, http: requests.Session) -> None:
 @pytest.mark.parametrize("issues", [False, True])
 @pytest.mark.parametrize(("reset", "error"), [(True, "ConnectionResetError"), (False, "RemoteDisconnected")])
 def test_a_cut_connection(vendor: Vendor, http: requests.Session, issues: bool, reset: bool, error: str) -> None:
-    """A reset or a close without an answer spends the slot only where the token was issued before it."""
+    """A reset or a close without an answer spends the slot only if the token was issued before it."""
     vendor.script(Fault.cut(issues=issues, reset=reset))
     with pytest.raises(requests.ConnectionError, match=error):
         ask(http, vendor)
     [request] = vendor.requests
-    assert (request.status, request.issued, request.fault) == (0, issues, "cut")
+    assert request.status == 0
+    assert request.issued == issues
+    assert request.fault == "cut"
     assert ask(http, vendor).status_code == (400 if issues else 200)
 
 
 @pytest.mark.parametrize("issues", [False, True])
 def test_a_server_error_may_spend_the_slot(vendor: Vendor, http: requests.Session, issues: bool) -> None:
-    """A 5xx with an HTML page and Retry-After comes from in front of the vendor, or after a token was issued."""
+    """A 5xx with an HTML page and Retry-After comes from a gateway, before or after a token was issued."""
     headers = {"content-type": "text/html", "retry-after": 30}
     vendor.script(Fault.answer(503, "<h1>down</h1>", issues=issues, headers=headers))
     answer = ask(http, vendor)
-    assert (answer.status_code, answer.text, answer.headers["Retry-After"]) == (503, "<h1>down</h1>", "30")
+    assert answer.status_code == 503
+    assert answer.text == "<h1>down</h1>"
+    assert answer.headers["Retry-After"] == "30"
     assert answer.headers["Content-Type"] == "text/html"
-    assert (vendor.requests[0].status, vendor.requests[0].issued) == (503, issues)
+    assert vendor.requests[0].status == 503
+    assert vendor.requests[0].issued == issues
     assert ask(http, vendor).status_code == (400 if issues else 200)
 
 
@@ -458,11 +480,9 @@ def test_429(vendor: Vendor, http: requests.Session, headers: dict[str, object] 
     """A 429 comes with or without Retry-After."""
     vendor.script(Fault.answer(429, {"error": "slow_down"}, headers=headers))
     answer = ask(http, vendor)
-    assert (answer.status_code, answer.json(), answer.headers.get("Retry-After")) == (
-        429,
-        {"error": "slow_down"},
-        expected,
-    )
+    assert answer.status_code == 429
+    assert answer.json() == {"error": "slow_down"}
+    assert answer.headers.get("Retry-After") == expected
 
 
 @pytest.mark.parametrize("status", [302, 307])
@@ -470,7 +490,8 @@ def test_redirects(vendor: Vendor, http: requests.Session, status: int) -> None:
     """A redirect has its Location and no body."""
     vendor.script(Fault.answer(status, headers={"Location": "http://127.0.0.1:9/elsewhere"}))
     answer = ask(http, vendor)
-    assert (answer.status_code, answer.headers["Location"]) == (status, "http://127.0.0.1:9/elsewhere")
+    assert answer.status_code == status
+    assert answer.headers["Location"] == "http://127.0.0.1:9/elsewhere"
 
 
 @pytest.mark.parametrize(
@@ -486,15 +507,16 @@ def test_redirects(vendor: Vendor, http: requests.Session, status: int) -> None:
     ids=["html", "empty", "invalid JSON", "bytes", "huge", "JSON"],
 )
 def test_raw_bodies(vendor: Vendor, http: requests.Session, body: object, expected: bytes) -> None:
-    """Any body can stand in a 200, without a content type too."""
+    """A 200 can have any body, also without a content type."""
     vendor.script(Fault.answer(200, body, headers={"Content-Type": None}))
     answer = ask(http, vendor)
-    assert (answer.status_code, answer.content) == (200, expected)
+    assert answer.status_code == 200
+    assert answer.content == expected
     assert "Content-Type" not in answer.headers
 
 
 def test_a_gzip_bomb(vendor: Vendor, http: requests.Session) -> None:
-    """A few kilobytes on the wire unpack to as much as was asked for."""
+    """A few kilobytes unpack to the size that the fault was given."""
     vendor.script(Fault.gzip_bomb(5_000_000))
     answer = http.post(vendor.token_url, data=form_of(), stream=True, timeout=10)
     packed = answer.raw.read(decode_content=False)
@@ -504,7 +526,7 @@ def test_a_gzip_bomb(vendor: Vendor, http: requests.Session) -> None:
 
 
 def test_a_body_that_is_not_the_gzip_it_claims(vendor: Vendor, http: requests.Session) -> None:
-    """A content encoding can be a lie."""
+    """The Content-Encoding may be wrong."""
     vendor.script(Fault.answer(200, b"garbage", headers={"Content-Encoding": "gzip"}))
     with pytest.raises(requests.exceptions.ContentDecodingError):
         ask(http, vendor)
@@ -522,14 +544,14 @@ def test_a_truncated_answer(vendor: Vendor, http: requests.Session, keep: float)
 
 @pytest.mark.parametrize("headers", [False, True])
 def test_a_slow_drip_arrives_whole(vendor: Vendor, http: requests.Session, headers: bool) -> None:
-    """An answer of single bytes is the normal answer in the end."""
+    """An answer that is sent byte by byte is complete in the end."""
     vendor.script(Fault.drip(0.0001, headers=headers))
     assert ask(http, vendor).json()["access_token"] == vendor.issued[0].token
 
 
 @pytest.mark.parametrize(("headers", "expected"), [(False, b"\r\n\r\n"), (True, b"H")])
 def test_a_drip_sends_a_byte_at_a_time(vendor: Vendor, headers: bool, expected: bytes) -> None:
-    """The body alone drips, or the head too: nothing arrives before it is due."""
+    """The body alone drips, or the head too. No byte arrives before its time."""
     vendor.script(Fault.drip(FOREVER, headers=headers))
     form = urlencode(form_of())
     head = f"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {len(form)}"
@@ -543,7 +565,7 @@ def test_a_drip_sends_a_byte_at_a_time(vendor: Vendor, headers: bool, expected: 
 
 
 def test_the_success_json_can_be_edited(vendor: Vendor, http: requests.Session) -> None:
-    """Values are merged over the normal answer, dropped from it, or made of it by a function."""
+    """An edit merges values over the normal answer, drops them, or is a function of the answer."""
     vendor.interval = 0
     vendor.script(
         Fault.edited({"token_type": "mac", "scope": OMITTED}),
@@ -565,15 +587,16 @@ def test_refusals_go_before_edits(vendor: Vendor, http: requests.Session) -> Non
 
 
 def test_a_refusal_can_be_covered(vendor: Vendor, http: requests.Session) -> None:
-    """A fault behind the vendor covers a refusal, which the records show, and nothing is issued."""
+    """A fault behind the vendor hides a refusal from the client; the records show it, and nothing is issued."""
     ask(http, vendor)
     vendor.script(Fault.answer(502, issues=True))
     assert ask(http, vendor).status_code == 502
-    assert (vendor.requests[1].issued, vendor.requests[1].error) == (False, "rate_limited")
+    assert vendor.requests[1].issued is False
+    assert vendor.requests[1].error == "rate_limited"
 
 
 def test_scripted_faults_go_before_an_outage(vendor: Vendor, http: requests.Session) -> None:
-    """Scripted faults are met once each and in order, an outage until it ends."""
+    """Scripted faults come first, once each and in order; then the outage, until it ends."""
     vendor.outage = Fault.answer(503)
     vendor.script(Fault.answer(500), Fault.answer(501))
     assert [ask(http, vendor).status_code for _ in range(4)] == [500, 501, 503, 503]
@@ -592,7 +615,7 @@ def test_scripted_faults_go_before_an_outage(vendor: Vendor, http: requests.Sess
     ],
 )
 def test_impossible_faults_are_refused(make: Callable[[], Fault]) -> None:
-    """A fault out of range fails where it is made, not in the server."""
+    """A fault with a value out of range fails when it is made, not later in the server."""
     with pytest.raises(ValueError, match="from"):
         make()
 
@@ -602,17 +625,18 @@ def test_impossible_faults_are_refused(make: Callable[[], Fault]) -> None:
 
 def test_hooks_see_each_moment(vendor: Vendor, http: requests.Session) -> None:
     """A request is `received` before the vendor acts, and a token `issued` before its answer leaves."""
-    seen: list[tuple[str, int]] = []
-    vendor.on_request = lambda moment: seen.append((moment, len(vendor.issued)))
+    moments: list[tuple[str, int]] = []
+    vendor.on_request = lambda moment: moments.append((moment, len(vendor.issued)))
     ask(http, vendor)
     ask(http, vendor)
-    assert seen == [("received", 0), ("issued", 1), ("received", 1)]
+    assert moments == [("received", 0), ("issued", 1), ("received", 1)]
 
 
 @pytest.mark.parametrize("fault", [Fault.late(FOREVER), Fault.drip(FOREVER), Fault.drip(FOREVER, headers=True)])
 def test_stop_ends_a_wait(clock: Clock, fault: Fault) -> None:
-    """`stop` returns at once in the middle of a fault, its client sees the end, and no thread is left."""
-    before, issued = set(threading.enumerate()), threading.Event()
+    """`stop` returns at once in the middle of a fault; its client gets an error, and no thread remains."""
+    before = set(threading.enumerate())
+    issued = threading.Event()
     with ThreadPoolExecutor(1) as pool:
         vendor = Vendor(clock, CLIENTS).start()
         vendor.script(fault)
@@ -628,7 +652,7 @@ def test_stop_ends_a_wait(clock: Clock, fault: Fault) -> None:
 
 
 def test_stop_ends_idle_connections(vendor: Vendor) -> None:
-    """A connection that is kept alive, or only half a request, does not keep `stop` waiting."""
+    """`stop` does not wait for an idle connection or for the rest of a request."""
     with connect(vendor) as half, connect(vendor) as idle:  # in this order: an answered one shows both accepted
         half.sendall(b"POST /oauth/token HTTP/1.1\r\nContent-Length: 100\r\n\r\nhalf")
         idle.sendall(b"GET /raas/v2/customers HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -638,8 +662,9 @@ def test_stop_ends_idle_connections(vendor: Vendor) -> None:
 
 
 def test_stop_and_start_keep_the_state(vendor: Vendor, http: requests.Session) -> None:
-    """A stopped vendor refuses connections; started again it has the same address, tokens and limits."""
-    token, url = ask(http, vendor).json()["access_token"], vendor.url
+    """A stopped vendor refuses connections. After a new start it has the same address, tokens and limits."""
+    token = ask(http, vendor).json()["access_token"]
+    url = vendor.url
     vendor.stop()
     vendor.stop()
     with pytest.raises(requests.ConnectionError, match="refused"):
@@ -662,7 +687,7 @@ def test_a_hook_may_stop_the_vendor(vendor: Vendor, http: requests.Session) -> N
 
 
 def test_shows_the_state(vendor: Vendor, http: requests.Session) -> None:
-    """`GET /_emulator` tells people what the emulator knows."""
+    """`GET /_emulator` shows what the emulator knows."""
     ask(http, vendor)
     vendor.deactivate("client-b")
     vendor.script(Fault.late(1))
@@ -701,7 +726,7 @@ def test_steers_the_clock_and_the_clients(vendor: Vendor, clock: Clock, http: re
     ],
 )
 def test_steers_faults(vendor: Vendor, http: requests.Session, document: dict[str, object], status: int) -> None:
-    """A fault in JSON has a constructor's name and arguments."""
+    """A fault in JSON has the name and the arguments of a constructor."""
     assert steer(http, vendor, {"fault": document}).json()["script"] == [document["name"]]
     assert ask(http, vendor).status_code == status
 
@@ -753,16 +778,18 @@ def test_steers_an_outage(vendor: Vendor, http: requests.Session) -> None:
 def test_refuses_to_be_steered_wrongly(
     vendor: Vendor, clock: Clock, http: requests.Session, document: object, message: str
 ) -> None:
-    """Bad input gets 400 with a message that names the fault, and none of it is done."""
+    """Bad input gets 400 with a message that names the mistake, and nothing of it is done."""
     if isinstance(document, dict):
         document = {"advance": 5, "outage": {"name": "answer", "status": 500}} | document
     answer = http.post(f"{vendor.url}/_emulator", data=json.dumps(document), timeout=10)
     assert answer.status_code == 400
     assert message in answer.json()["error_description"]
-    assert (clock.now(), vendor.outage, vendor.describe()["script"]) == (NOW, None, [])
+    assert clock.now() == NOW
+    assert vendor.outage is None
+    assert vendor.describe()["script"] == []
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 100_000])
-def test_refuses_what_is_no_json(vendor: Vendor, http: requests.Session, body: bytes) -> None:
-    """A body that is no JSON gets 400 too."""
+def test_refuses_what_is_not_json(vendor: Vendor, http: requests.Session, body: bytes) -> None:
+    """A body that is not JSON gets 400 too."""
     assert http.post(f"{vendor.url}/_emulator", data=body, timeout=10).status_code == 400

@@ -1,4 +1,4 @@
-"""The token request as the vendor receives it, and what the machine's environment may do to it."""
+"""The token request as the vendor receives it, and how the machine's environment can change it."""
 
 from __future__ import annotations
 
@@ -23,19 +23,21 @@ from handler.errors import OutcomeUnknown, VendorError, VendorUnreachable
 from local.emulators.clock import Clock
 from local.emulators.faults import Fault
 from local.emulators.world import World
-from tests.integration.helpers import DAY, HOUR, MINUTE, Received, Recorder, ledger, now, traffic, world_of
+from tests.integration.helpers import BLUE, DAY, HOUR, MINUTE, ledger, now, world_with_vendor
+from tests.integration.recorder import Received, Recorder
+from tests.integration.traffic import record_traffic
 
 ROOT = Path(__file__).parents[2]
-BLUE = "client-blue"
-ODD_ID, ODD_SECRET = "id:with/odd chars", "se+cret:%&=ü €\"'"
+ODD_ID = "id:with/odd chars"
+ODD_SECRET = "se+cret:%&=ü €\"'"
 TOKEN = {"access_token": "recorded", "token_type": "Bearer", "expires_in": DAY}
 
 
 def received(world: World, **settings: str) -> Received:
     """Return the one token request of a run whose vendor only records."""
     with Recorder(body=TOKEN) as vendor:
-        keeper = world.keeper(TOKEN_URL=vendor.url + "/oauth/token", **settings)
-        assert world.invoke(keeper=keeper)["outcome"] == "refreshed"
+        process = world.process(TOKEN_URL=vendor.url + "/oauth/token", **settings)
+        assert world.invoke(process=process)["outcome"] == "refreshed"
         [request] = vendor.received
     return request
 
@@ -55,7 +57,8 @@ def odd_credentials(world: World) -> None:
 def test_request_has_exactly_the_vendors_fields(world: World) -> None:
     """A form with five fields, no parameter in the URL, and no other credentials."""
     request = received(world)
-    assert (request.method, request.target) == ("POST", "/oauth/token")
+    assert request.method == "POST"
+    assert request.target == "/oauth/token"
     assert form(request) == [
         ("audience", "https://api.tangocard.com/"),
         ("client_id", BLUE),
@@ -72,22 +75,24 @@ def test_request_has_exactly_the_vendors_fields(world: World) -> None:
 
 @pytest.mark.parametrize("name", ["AUDIENCE", "SCOPE"])
 def test_empty_setting_leaves_its_field_out(world: World, name: str) -> None:
-    """A vendor that knows no audience, or no scope, is not sent an empty one."""
+    """If the audience or the scope is empty, its field is not sent at all."""
     names = {field for field, _ in form(received(world, **{name: ""}))}
     assert names == {"audience", "client_id", "client_secret", "grant_type", "scope"} - {name.lower()}
 
 
 def test_settings_are_sent_as_they_are(world: World) -> None:
-    """Audience and scope of any vendor arrive unchanged."""
+    """Audience and scope arrive unchanged, whatever characters they have."""
     fields = dict(form(received(world, AUDIENCE="https://other.example/?a=b&c", SCOPE="read:all write+some")))
-    assert (fields["audience"], fields["scope"]) == ("https://other.example/?a=b&c", "read:all write+some")
+    assert fields["audience"] == "https://other.example/?a=b&c"
+    assert fields["scope"] == "read:all write+some"
 
 
 def test_odd_credentials_survive_the_form(world: World) -> None:
-    """A secret is any text: what means something in a form is encoded."""
+    """A secret can be any text: characters that mean something in a form are encoded."""
     odd_credentials(world)
     fields = dict(form(received(world)))
-    assert (fields["client_id"], fields["client_secret"]) == (ODD_ID, ODD_SECRET)
+    assert fields["client_id"] == ODD_ID
+    assert fields["client_secret"] == ODD_SECRET
 
 
 def test_basic_authentication_is_as_in_the_rfc(world: World) -> None:
@@ -96,7 +101,9 @@ def test_basic_authentication_is_as_in_the_rfc(world: World) -> None:
     request = received(world, CLIENT_AUTH="client_secret_basic")
     scheme, _, value = request.headers["Authorization"].partition(" ")
     user, _, password = base64.b64decode(value, validate=True).decode("ascii").partition(":")
-    assert (scheme, unquote_plus(user), unquote_plus(password)) == ("Basic", ODD_ID, ODD_SECRET)
+    assert scheme == "Basic"
+    assert unquote_plus(user) == ODD_ID
+    assert unquote_plus(password) == ODD_SECRET
     assert form(request) == [
         ("audience", "https://api.tangocard.com/"),
         ("grant_type", "client_credentials"),
@@ -105,18 +112,18 @@ def test_basic_authentication_is_as_in_the_rfc(world: World) -> None:
 
 
 def test_basic_authentication_gets_a_token_of_the_emulated_vendor(world: World) -> None:
-    """The emulator reads the header by its own reading of the RFC."""
-    keeper = world.keeper(CLIENT_AUTH="client_secret_basic")
-    assert world.invoke(keeper=keeper)["outcome"] == "refreshed"
+    """The emulator reads the header with code of its own, and grants the token."""
+    process = world.process(CLIENT_AUTH="client_secret_basic")
+    assert world.invoke(process=process)["outcome"] == "refreshed"
     assert world.consume() == 200
 
 
-# What the environment may do
+# The environment: .netrc and proxies
 
 
 @pytest.mark.parametrize("auth", ["client_secret_post", "client_secret_basic"])
 def test_no_netrc_is_used(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, auth: str) -> None:
-    """A password that somebody keeps for the vendor's host is neither sent nor in the way of our own."""
+    """A password in .netrc for the vendor's host is not sent, and does not replace the credentials."""
     netrc = tmp_path / ".netrc"
     netrc.write_text("machine 127.0.0.1 login intruder password intruder\n")
     netrc.chmod(0o600)
@@ -128,49 +135,49 @@ def test_no_netrc_is_used(world: World, tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_no_netrc_is_used_for_the_probe(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The probe shows the token, whatever password there is for the API's host."""
+    """The probe sends the token, even if .netrc has a password for the API's host."""
     world.invoke()
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login intruder password intruder\n")
     monkeypatch.setenv("NETRC", str(netrc))
-    assert world.invoke(keeper=world.keeper(PROBE_URL=world.vendor.api_url))["outcome"] == "kept"
+    assert world.invoke(process=world.process(PROBE_URL=world.vendor.api_url))["outcome"] == "kept"
     assert [status for _, status in world.vendor.api_calls] == [200]
 
 
 @pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
 def test_proxy_of_the_environment_is_used(world: World, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
     """A function in a closed network reaches the vendor through the proxy that the environment names."""
-    keeper = world.keeper()  # its AWS client is made before the proxy is there
+    process = world.process()  # its AWS client is made before the proxy is there
     for name in ("NO_PROXY", "no_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
     with Recorder(body=TOKEN) as proxy:
         monkeypatch.setenv(variable, proxy.url)
-        assert world.invoke(keeper=keeper)["outcome"] == "refreshed"
+        assert world.invoke(process=process)["outcome"] == "refreshed"
         assert [(one.method, one.target) for one in proxy.received] == [("POST", world.vendor.token_url)]
     assert world.vendor.requests == []
 
 
 def test_no_proxy_is_honoured(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A host that the environment exempts is reached directly."""
-    keeper = world.keeper()
+    """A host that NO_PROXY names is reached directly."""
+    process = world.process()
     with Recorder(body=TOKEN) as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-        assert world.invoke(keeper=keeper)["outcome"] == "refreshed"
+        assert world.invoke(process=process)["outcome"] == "refreshed"
         assert proxy.received == []
     assert len(world.vendor.requests) == 1
 
 
 def test_proxy_that_is_down_is_an_unreachable_vendor(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing was sent, so nothing is spent."""
-    keeper = world.keeper()
+    """Nothing was sent, so no slot is spent."""
+    process = world.process()
     with Recorder() as gone:
         pass
     monkeypatch.setenv("HTTP_PROXY", gone.url)
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.delenv("no_proxy", raising=False)
     with pytest.raises(VendorUnreachable):
-        world.invoke(keeper=keeper)
+        world.invoke(process=process)
     assert ledger(world)["slots"] == {}
 
 
@@ -205,10 +212,10 @@ def tls(certificate: Path) -> ssl.SSLContext:
 
 
 def test_certificate_that_nobody_signed_is_refused_before_anything_is_sent(world: World, certificate: Path) -> None:
-    """TLS is verified: an impostor gets no form, and no slot is spent."""
+    """TLS is verified: an impostor does not receive the form, and no slot is spent."""
     with Recorder(body=TOKEN, tls=tls(certificate)) as impostor:
         with pytest.raises(VendorUnreachable):
-            world.invoke(keeper=world.keeper(TOKEN_URL=impostor.url))
+            world.invoke(process=world.process(TOKEN_URL=impostor.url))
         assert impostor.received == []
     assert ledger(world)["slots"] == {}
 
@@ -216,11 +223,11 @@ def test_certificate_that_nobody_signed_is_refused_before_anything_is_sent(world
 def test_certificate_that_the_machine_trusts_is_accepted(
     world: World, certificate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A company's own authority is trusted where the environment says so."""
+    """A company's own authority is trusted if the environment names it."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
     with Recorder(body=TOKEN, tls=tls(certificate)) as vendor:
-        keeper = world.keeper(TOKEN_URL=vendor.url)
-        assert world.invoke(keeper=keeper)["outcome"] == "refreshed"
+        process = world.process(TOKEN_URL=vendor.url)
+        assert world.invoke(process=process)["outcome"] == "refreshed"
         assert len(vendor.received) == 1
 
 
@@ -229,7 +236,7 @@ def test_certificate_that_the_machine_trusts_is_accepted(
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_redirect_is_not_followed(world: World, status: int) -> None:
-    """The client's secret goes to the configured host and to no other."""
+    """The client's secret goes only to the configured host."""
     with Recorder(body=TOKEN) as elsewhere:
         world.vendor.script(Fault.answer(status, headers={"Location": elsewhere.url}))
         with pytest.raises(VendorError) as caught:
@@ -240,11 +247,12 @@ def test_redirect_is_not_followed(world: World, status: int) -> None:
 
 
 def test_redirect_of_the_probe_is_not_followed(world: World) -> None:
-    """Nor does the token."""
+    """The token goes only to the configured API."""
     world.invoke()
     with Recorder(401) as elsewhere, Recorder(302, headers={"Location": elsewhere.url}) as api:
-        assert world.invoke(keeper=world.keeper(PROBE_URL=api.url))["outcome"] == "kept"
-        assert (len(api.received), elsewhere.received) == (1, [])
+        assert world.invoke(process=world.process(PROBE_URL=api.url))["outcome"] == "kept"
+        assert len(api.received) == 1
+        assert elsewhere.received == []
 
 
 @pytest.mark.parametrize(
@@ -258,11 +266,11 @@ def test_redirect_of_the_probe_is_not_followed(world: World) -> None:
     ],
 )
 def test_post_is_never_repeated(world: World, fault: Fault) -> None:
-    """Neither requests nor urllib3 nor we ask a second time in a run: the first may have spent the slot."""
+    """Neither a library nor the function sends the request twice in a run: the first may have spent the slot."""
     world.vendor.script(fault)
-    with traffic(world) as seen, pytest.raises((OutcomeUnknown, VendorError)):
+    with record_traffic(world) as traffic, pytest.raises((OutcomeUnknown, VendorError)):
         world.invoke()
-    assert len(seen.vendor) == 1
+    assert len(traffic.vendor) == 1
 
 
 # Answers' headers
@@ -271,7 +279,7 @@ def test_post_is_never_repeated(world: World, fault: Fault) -> None:
 @pytest.mark.parametrize(("ahead", "seconds"), [(120, 120), (0, 0), (-HOUR, 0), (HOUR, HOUR), (3 * HOUR, HOUR)])
 @pytest.mark.parametrize("zone", ["GMT", "+0200"])
 def test_retry_after_may_be_a_date(world: World, ahead: int, seconds: int, zone: str) -> None:
-    """Both forms of RFC 9110 are read, a date against our own clock, and up to an hour."""
+    """Both forms of RFC 9110 are read. A date is compared with the function's clock, and counts up to an hour."""
     at = now(world) + ahead
     there = dt.datetime.fromtimestamp(at, dt.timezone(dt.timedelta(hours=2)))
     text = formatdate(at, usegmt=True) if zone == "GMT" else format_datetime(there)
@@ -283,7 +291,7 @@ def test_retry_after_may_be_a_date(world: World, ahead: int, seconds: int, zone:
 
 @pytest.mark.parametrize("text", ["Sun, 99 Sep 2026 14:13:20 GMT", "Wed, 21 Oct 99999999999 07:28:00 GMT", "tomorrow"])
 def test_retry_after_that_is_no_date_counts_as_none(world: World, text: str) -> None:
-    """A quarter of an hour is what an unreadable wish means."""
+    """An unreadable Retry-After means a quarter of an hour."""
     world.vendor.script(Fault.answer(429, headers={"Retry-After": text}))
     with pytest.raises(VendorError):
         world.invoke()
@@ -291,8 +299,8 @@ def test_retry_after_that_is_no_date_counts_as_none(world: World, text: str) -> 
 
 
 def test_opaque_token_is_published(clock: Clock) -> None:
-    """Nothing depends on the token's shape."""
-    with world_of(clock, token_format="opaque") as world:
+    """Nothing depends on what the token looks like."""
+    with world_with_vendor(clock, token_format="opaque") as world:
         assert world.invoke()["outcome"] == "refreshed"
         assert world.consume() == 200
 
@@ -312,13 +320,13 @@ print(json.dumps([lambda_handler({}, context)["outcome"], "requests" in sys.modu
 
 
 def test_fresh_tick_does_not_load_requests() -> None:
-    """A library that a tick does not use costs its start no time; the one that acquires loads it."""
-    said = []
+    """A run that finds a fresh token does not load `requests`, which would cost time; one that acquires does."""
+    outcomes = []
     with World(Clock(), standby=False) as world:
         env = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")} | world.environment()
         for _ in range(2):
             done = subprocess.run(
                 [sys.executable, "-c", TICK], cwd=ROOT, env=env, capture_output=True, text=True, timeout=60, check=True
             )
-            said.append(done.stdout.splitlines()[-1])
-    assert said == ['["refreshed", true]', '["kept", false]']
+            outcomes.append(done.stdout.splitlines()[-1])
+    assert outcomes == ['["refreshed", true]', '["kept", false]']

@@ -1,0 +1,242 @@
+"""The claim: compare-and-set of the ledger, before the vendor is asked, and what happens if another run is faster."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from handler.errors import Busy, ConfigurationError, StoreError
+from local.emulators.world import TOKEN_SECRET, World
+from tests.integration.helpers import (
+    BLUE,
+    CURRENT,
+    INTERVAL,
+    LEDGER,
+    PENDING,
+    PREVIOUS,
+    PUBLISHED_LABELS,
+    SEED,
+    Json,
+    acquire_token,
+    another_runs_token,
+    labels,
+    ledger,
+    now,
+    outcome_and_reason,
+    write,
+    write_ledger,
+)
+from tests.integration.traffic import do_at_calls, is_claim, once, record_traffic
+
+
+def test_ledger_is_read_only_when_a_refresh_is_due_and_before_the_secrets(world: World) -> None:
+    """A due run reads the ledger, then both secrets again: the claim covers everything that it read."""
+    acquire_token(world, INTERVAL)
+    with record_traffic(world) as traffic:
+        world.invoke()
+    assert traffic.operations == [
+        "BatchGetSecretValue",
+        "GetSecretValue",
+        "BatchGetSecretValue",
+        "PutSecretValue",
+        "UpdateSecretVersionStage",
+        "PutSecretValue",
+    ]
+    assert traffic.aws[1].params["VersionStage"] == LEDGER
+
+
+def test_claim_is_a_compare_and_set(world: World) -> None:
+    """A claim is put under the pending label; then it takes the ledger's label from the version that was read."""
+    acquire_token(world, INTERVAL)
+    replaced = labels(world)[LEDGER]
+    with record_traffic(world) as traffic:
+        world.invoke()
+    put, move, publish = (call.params for call in traffic.writes)
+    assert put["VersionStages"] == [PENDING]
+    assert set(json.loads(put["SecretString"])) == {"schema", "ledger"}
+    assert move == {
+        "SecretId": TOKEN_SECRET,
+        "VersionStage": LEDGER,
+        "MoveToVersionId": put["ClientRequestToken"],
+        "RemoveFromVersionId": replaced,
+    }
+    assert set(publish["VersionStages"]) == PUBLISHED_LABELS
+    ids = {put["ClientRequestToken"], publish["ClientRequestToken"], replaced}
+    assert len(ids) == 3
+    assert labels(world)[PENDING] == put["ClientRequestToken"]
+
+
+def test_first_claim_takes_the_label_from_nobody(world: World) -> None:
+    """If there is no ledger yet, the move does not name a version that loses the label."""
+    with record_traffic(world) as traffic:
+        world.invoke()
+    [move] = [call.params for call in traffic.writes if is_claim(call.op, call.params)]
+    assert "RemoveFromVersionId" not in move
+
+
+def test_lock_says_who_holds_it_for_whom_and_until_when(world: World) -> None:
+    """While the vendor is asked, the ledger contains this run's lock with its keys and times."""
+    locks: list[Json] = []
+
+    def note_lock(moment: str) -> None:
+        if moment == "received":
+            locks.append(ledger(world)["lock"])
+
+    world.vendor.on_request = note_lock
+    acquire_token(world, INTERVAL)
+    world.invoke()
+    [first, second] = locks
+    assert second == {
+        "run_id": second["run_id"],
+        "client_id": BLUE,
+        "claimed_at": now(world),
+        "until": now(world) + 120 + 30 + 30,
+    }
+    assert isinstance(second["run_id"], str)
+    assert first["run_id"] != second["run_id"] != "local"  # Lambda's retries repeat its own request id
+    assert ledger(world)["lock"] is None
+
+
+def test_lock_lasts_as_long_as_the_settings_say(world: World) -> None:
+    """More time to acquire and to write makes the lock longer."""
+    process = world.process(ACQUIRE_TIMEOUT_SECONDS="200", WRITE_RESERVE_SECONDS="50")
+    with record_traffic(world) as traffic:
+        world.invoke(process=process)
+    assert traffic.claims[0]["lock"]["until"] == now(world) + 200 + 50 + 30
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("number", range(1, 5))
+def test_whenever_another_run_refreshes_one_token_is_acquired(world: World, number: int, moment: str) -> None:
+    """If another run refreshes between any two calls of this run, this run finds that token and does not ask."""
+    acquire_token(world, INTERVAL)
+    do_at_calls(world, lambda *_: True, once(world.invoke, at=number), moment=moment)
+    with record_traffic(world) as traffic:
+        assert outcome_and_reason(world.invoke()) == ("kept", "fresh")
+    assert len(traffic.vendor) == 1
+    assert world.token()["access_token"] == world.vendor.issued[-1].token
+
+
+@pytest.mark.parametrize("moment", ["received", "issued"])
+def test_run_that_comes_while_the_vendor_is_asked_does_not_ask(world: World, moment: str) -> None:
+    """From the claim to the publication the lock keeps a second run from asking."""
+    refused: list[type[BaseException]] = []
+
+    def second_run(at: str) -> None:
+        if at == moment:
+            with pytest.raises(Busy) as caught:
+                world.invoke(timeout=100)
+            refused.append(caught.type)
+
+    world.vendor.on_request = second_run
+    assert outcome_and_reason(world.invoke()) == ("refreshed", "missing")
+    assert refused == [Busy]
+    assert len(world.vendor.requests) == 1
+
+
+def write_ledger_in_first_calls(world: World, times: int) -> Callable[[], None]:
+    """Return a function that writes another ledger in its first `times` calls, so that a claim comes too late."""
+    remaining = iter(range(times))
+
+    def write_if_any_remain() -> None:
+        if next(remaining, None) is not None:
+            write_ledger(world)
+
+    return write_if_any_remain
+
+
+def test_run_that_loses_every_race_is_busy(world: World) -> None:
+    """After five lost claims the run gives up. It never asks without a claim."""
+    do_at_calls(world, is_claim, write_ledger_in_first_calls(world, 100))
+    with record_traffic(world) as traffic, pytest.raises(Busy) as caught:
+        world.invoke()
+    assert caught.value.retryable
+    assert len(traffic.claims) == 5
+    assert traffic.vendor == []
+
+
+def test_run_that_loses_four_races_may_win_the_fifth(world: World) -> None:
+    """After a lost claim the run reads everything again, and claims again."""
+    do_at_calls(world, is_claim, write_ledger_in_first_calls(world, 4))
+    with record_traffic(world) as traffic:
+        assert outcome_and_reason(world.invoke()) == ("refreshed", "missing")
+    assert len(traffic.claims) == 5
+    assert len(traffic.vendor) == 1
+    assert len({claim["lock"]["run_id"] for claim in traffic.claims}) == 1
+
+
+def test_lost_race_is_decided_again(world: World) -> None:
+    """If the run that won the race then publishes, this run finds its token."""
+    write(world, SEED, CURRENT)
+    publish_by_another_run = once(lambda: write(world, another_runs_token(world), CURRENT, LEDGER))
+    do_at_calls(world, is_claim, publish_by_another_run)
+    assert outcome_and_reason(world.invoke()) == ("kept", "fresh")
+    assert world.vendor.requests == []
+
+
+def test_slow_claim_is_released(world: World) -> None:
+    """A claim that takes more than half of the time to acquire is released: its token might come too late to save."""
+    do_at_calls(world, is_claim, once(lambda: world.clock.advance(61)), moment="after")
+    with record_traffic(world) as traffic, pytest.raises(StoreError) as caught:
+        world.invoke()
+    assert str(caught.value) == "Secrets Manager took too long over the claim"
+    assert caught.value.code == "SlowClaim"
+    assert caught.value.retryable is True
+    assert traffic.vendor == []
+    assert ledger(world)["lock"] is None
+    assert ledger(world)["failures"] == 1
+    assert ledger(world)["slots"] == {}
+
+
+def test_claim_counts_from_its_own_moment(world: World) -> None:
+    """The lock and the time to acquire start when the claim is made, not when the reads started."""
+    write(world, SEED, CURRENT)
+
+    def reads_previous(operation: str, params: Json) -> bool:
+        return operation == "GetSecretValue" and params["VersionStage"] == PREVIOUS
+
+    do_at_calls(world, reads_previous, once(lambda: world.clock.advance(70)))
+    began = now(world)
+    with record_traffic(world) as traffic:
+        assert outcome_and_reason(world.invoke()) == ("refreshed", "missing")
+    assert traffic.claims[0]["lock"]["claimed_at"] == began + 70
+
+
+def test_claim_that_took_half_of_the_time_goes_on(world: World) -> None:
+    """If the claim takes just half of the time to acquire, the run goes on."""
+    do_at_calls(world, is_claim, once(lambda: world.clock.advance(60)), moment="after")
+    assert outcome_and_reason(world.invoke()) == ("refreshed", "missing")
+
+
+@pytest.mark.parametrize(
+    ("timeout", "settings"),
+    [
+        (39, {}),
+        (34, {"ACQUIRE_TIMEOUT_SECONDS": "5"}),
+        (69, {"WRITE_RESERVE_SECONDS": "60"}),
+    ],
+)
+def test_run_that_is_too_short_claims_nothing(world: World, timeout: int, settings: dict[str, str]) -> None:
+    """It is a configuration mistake if a run's time can't cover the reserve and a short acquire."""
+    remedy = "raise the function's timeout, or lower ACQUIRE_TIMEOUT_SECONDS and WRITE_RESERVE_SECONDS$"
+    with record_traffic(world) as traffic, pytest.raises(ConfigurationError, match=remedy) as caught:
+        world.invoke(process=world.process(**settings), timeout=timeout)
+    assert not caught.value.retryable
+    assert traffic.claims == []
+    assert traffic.vendor == []
+
+
+@pytest.mark.parametrize(
+    ("timeout", "settings"),
+    [
+        (40, {}),
+        (35, {"ACQUIRE_TIMEOUT_SECONDS": "5"}),
+        (70, {"WRITE_RESERVE_SECONDS": "60"}),
+    ],
+)
+def test_run_that_is_just_long_enough_refreshes(world: World, timeout: int, settings: dict[str, str]) -> None:
+    """The reserve and ten seconds are enough, or the reserve and all of a shorter time to acquire."""
+    result = world.invoke(process=world.process(**settings), timeout=timeout)
+    assert outcome_and_reason(result) == ("refreshed", "missing")

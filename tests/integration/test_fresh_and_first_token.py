@@ -1,0 +1,150 @@
+"""A run that finds a fresh token does next to nothing; the first run on an empty secret puts a seed, then a token."""
+
+from __future__ import annotations
+
+import json
+
+from local.emulators.clock import Clock
+from local.emulators.world import CREDENTIALS_SECRET, TOKEN_SECRET, World
+from tests.integration.helpers import (
+    BLUE,
+    CURRENT,
+    DAY,
+    INTERVAL,
+    PENDING,
+    PREVIOUS,
+    PUBLISHED_LABELS,
+    SEED,
+    Json,
+    acquire_token,
+    another_runs_token,
+    document,
+    now,
+    outcome_and_reason,
+    slot,
+    slot_of,
+    write,
+)
+from tests.integration.traffic import do_at_calls, once, record_traffic
+
+
+def test_fresh_token_costs_one_aws_call_and_no_request_to_the_vendor(world: World) -> None:
+    """A run that finds a fresh token reads both secrets in one call, writes nothing and asks nobody."""
+    acquire_token(world)
+    before = world.secrets.versions(TOKEN_SECRET)
+    with record_traffic(world) as traffic:
+        assert outcome_and_reason(world.invoke()) == ("kept", "fresh")
+    assert traffic.operations == ["BatchGetSecretValue"]
+    assert traffic.vendor == []
+    assert world.vendor.api_calls == []
+    assert traffic.aws[0].params["SecretIdList"] == [CREDENTIALS_SECRET, TOKEN_SECRET]
+    assert world.secrets.versions(TOKEN_SECRET) == before
+
+
+def test_fresh_token_stays_one_aws_call_in_a_warm_process(world: World) -> None:
+    """A process that has saved its token does not keep it: the next run also reads both secrets in one call."""
+    process = world.process()
+    world.invoke(process=process)
+    with record_traffic(world) as traffic:
+        assert outcome_and_reason(world.invoke(process=process)) == ("kept", "fresh")
+    assert traffic.operations == ["BatchGetSecretValue"]
+
+
+def test_ordinary_refresh_takes_at_most_six_aws_calls_and_one_acquire(world: World) -> None:
+    """The six: read both secrets, the ledger, both secrets again; claim in two calls; publish in one."""
+    acquire_token(world, INTERVAL)
+    with record_traffic(world) as traffic:
+        assert outcome_and_reason(world.invoke()) == ("refreshed", "expiring")
+    assert len(traffic.operations) <= 6
+    assert [request.issued for request in traffic.vendor] == [True]
+
+
+def test_bootstrap_takes_at_most_six_aws_calls_and_one_acquire(world: World) -> None:
+    """The first run on an empty secret does not need more calls, although it also puts the seed."""
+    with record_traffic(world) as traffic:
+        assert outcome_and_reason(world.invoke()) == ("refreshed", "missing")
+    assert len(traffic.operations) <= 6
+    assert [request.issued for request in traffic.vendor] == [True]
+
+
+def test_bootstrap_puts_the_seed_first(world: World) -> None:
+    """The seed is put under the pending label alone; AWS makes it current because there is no other version."""
+    with record_traffic(world) as traffic:
+        world.invoke()
+    first = traffic.writes[0].params
+    assert json.loads(first["SecretString"]) == SEED
+    assert first["VersionStages"] == [PENDING]
+    versions = world.secrets.versions(TOKEN_SECRET)
+    assert next(iter(versions)) == first["ClientRequestToken"]
+    assert document(world, PREVIOUS) == SEED
+
+
+def test_seed_has_a_fixed_id_made_from_the_secrets_name() -> None:
+    """Bootstraps of the same secret put the seed under the same id; another secret's name gives another id."""
+    ids = []
+    for name in (TOKEN_SECRET, TOKEN_SECRET, "tango/other"):
+        with World(Clock(1_790_000_000), standby=False) as world:
+            world.secrets.client().create_secret(Name="tango/other")
+            world.invoke(process=world.process(TOKEN_SECRET_ID=name))
+            ids.append(next(iter(world.secrets.versions(name))))
+    assert ids[0] == ids[1] != ids[2]
+
+
+def test_document_has_each_key_that_consumers_rely_on(world: World) -> None:
+    """Consumers read exactly the documented keys; the times are JSON integers in whole seconds."""
+    version_id = world.invoke()["version_id"]
+    at = now(world)
+    token_document = world.token()
+    assert token_document == {
+        "access_token": world.vendor.issued[0].token,
+        "token_type": "Bearer",
+        "scope": "raas.all",
+        "expires_at": at + DAY,
+        "acquired_at": at,
+        "client_id": BLUE,
+        "audience": "https://api.tangocard.com/",
+        "token_url": world.vendor.token_url,
+        "expires_at_utc": "2026-09-22T14:13:20Z",
+        "schema": 1,
+        "ledger": {
+            "lock": None,
+            "failures": 0,
+            "retry_at": 0,
+            "slots": {BLUE: slot(at + INTERVAL, "limit_interval")},
+        },
+    }
+    assert {type(token_document[key]) for key in ("expires_at", "acquired_at", "schema")} == {int}
+    assert {type(token_document["ledger"][key]) for key in ("failures", "retry_at")} == {int}
+    assert type(slot_of(world)["not_before"]) is int
+    assert world.secrets.versions(TOKEN_SECRET)[version_id].labels == PUBLISHED_LABELS
+    assert world.consume() == 200
+
+
+def test_replaced_token_is_the_previous_version(world: World) -> None:
+    """AWSCURRENT moves from one whole token to the next in one step. The old token becomes AWSPREVIOUS."""
+    old = acquire_token(world, INTERVAL)
+    world.invoke()
+    assert document(world, PREVIOUS) == old
+    assert world.token()["access_token"] == world.vendor.issued[1].token
+
+
+def is_put(operation: str, _: Json) -> bool:
+    return operation == "PutSecretValue"
+
+
+def test_late_seed_covers_no_token(world: World) -> None:
+    """If there is already a value, a late seed does not take a label from it, and no token is lost."""
+    publish_by_another_run = once(lambda: write(world, another_runs_token(world), CURRENT))
+    do_at_calls(world, is_put, publish_by_another_run)
+    with record_traffic(world) as traffic:
+        assert world.invoke()["outcome"] in {"kept", "refreshed"}
+    assert json.loads(traffic.writes[0].params["SecretString"]) == SEED
+    assert SEED not in (document(world), document(world, PREVIOUS))
+
+
+def test_late_repeated_seed_covers_no_token_of_another_bootstrap(world: World) -> None:
+    """If two bootstraps run at the same moment, one acquires and the other finds its token."""
+    do_at_calls(world, is_put, once(world.invoke))
+    assert outcome_and_reason(world.invoke()) == ("kept", "fresh")
+    assert len(world.vendor.requests) == 1
+    assert world.consume() == 200

@@ -1,0 +1,88 @@
+"""`override_limit`: one request for the primary client against its closed slot."""
+
+from __future__ import annotations
+
+import pytest
+
+from handler.errors import Busy, CredentialsRefused, RateLimited
+from local.emulators.world import World
+from tests.integration.helpers import (
+    BLUE,
+    GREEN,
+    HOUR,
+    LIMITED,
+    MINUTE,
+    OVERRIDE,
+    REFUSED,
+    acquire_token,
+    another_runs_lock,
+    ledger,
+    now,
+    outcome_and_reason,
+    slot,
+    slot_of,
+    write_ledger,
+)
+from tests.integration.traffic import record_traffic
+
+
+def test_override_asks_the_primary_against_its_slot(world: World) -> None:
+    """If the vendor says that it has reset the limit, an operator can get a new token at once."""
+    acquire_token(world)
+    world.vendor.reset_limit(BLUE)
+    assert outcome_and_reason(world.invoke(OVERRIDE)) == ("refreshed", "forced")
+    assert world.token()["access_token"] == world.vendor.issued[1].token
+
+
+def test_override_does_not_wait_for_retry_at(world: World) -> None:
+    """The override also ignores the back-off."""
+    write_ledger(world, failures=3, retry_at=now(world) + 10 * MINUTE)
+    assert outcome_and_reason(world.invoke(OVERRIDE)) == ("refreshed", "missing")
+
+
+def test_override_that_is_refused_changes_nothing(world: World) -> None:
+    """A refusal against a closed slot was to be expected: slot, suspicions and failures stay as they were."""
+    acquire_token(world)
+    write_ledger(world, failures=1, slots={BLUE: slot(now(world) + 19 * HOUR, "limit_interval", 1)})
+    before = ledger(world)
+    with record_traffic(world) as traffic:
+        assert world.invoke(OVERRIDE)["outcome"] == "waiting"
+    assert len(traffic.vendor) == 1
+    assert ledger(world) == before
+
+
+def test_override_that_is_refused_against_an_open_slot_counts(world: World) -> None:
+    """If the slot was open there was nothing to override, so the refusal counts as usual."""
+    world.vendor.script(LIMITED)
+    with pytest.raises(RateLimited):
+        world.invoke(OVERRIDE)
+    assert slot_of(world) == slot(now(world) + 15 * MINUTE, "rate_limited", 1)
+
+
+def test_override_is_for_one_acquire_with_the_primary(standby_world: World) -> None:
+    """The override allows neither a second request for the primary nor one against the standby's slot."""
+    at = now(standby_world)
+    closed = slot(at + HOUR, "rate_limited")
+    write_ledger(standby_world, slots={BLUE: closed, GREEN: closed})
+    standby_world.vendor.script(LIMITED, LIMITED)
+    with record_traffic(standby_world) as traffic, pytest.raises(RateLimited):
+        standby_world.invoke(OVERRIDE)
+    assert [request.client_id for request in traffic.vendor] == [BLUE]
+
+
+def test_override_waits_for_a_lock_all_the_same(world: World) -> None:
+    """An override ignores the slot rules, but not another run's claim."""
+    write_ledger(world, lock=another_runs_lock(world))
+    with pytest.raises(Busy):
+        world.invoke(OVERRIDE, timeout=100)
+    assert world.vendor.requests == []
+
+
+def test_override_opens_no_slot_earlier(world: World) -> None:
+    """If an override's credentials are refused, a slot that is closed for longer stays closed for longer."""
+    acquire_token(world)
+    not_before = slot_of(world)["not_before"]
+    world.vendor.script(REFUSED)
+    with pytest.raises(CredentialsRefused):
+        world.invoke(OVERRIDE)
+    assert slot_of(world)["not_before"] == not_before

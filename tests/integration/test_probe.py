@@ -1,0 +1,117 @@
+"""The probe: a run can show the current token to the API, and replaces it if the API refuses it."""
+
+from __future__ import annotations
+
+import pytest
+
+from handler.errors import RateLimited
+from local.emulators.clock import Clock
+from local.emulators.world import World
+from tests.integration.helpers import (
+    BLUE,
+    DAY,
+    DRY_RUN,
+    GREEN,
+    HOUR,
+    NO_LIMIT,
+    STATUS,
+    Json,
+    acquire_token,
+    now,
+    outcome_and_reason,
+    slot,
+    world_with_vendor,
+    write_ledger,
+)
+from tests.integration.recorder import Recorder
+from tests.integration.traffic import metrics, record_traffic
+
+
+def test_revoked_token_is_replaced_at_once(standby_world: World) -> None:
+    """The API refuses the token of a deactivated client, and the standby's token replaces it."""
+    acquire_token(standby_world)
+    standby_world.vendor.deactivate(BLUE)
+    process = standby_world.process(PROBE_URL=standby_world.vendor.api_url)
+    result = standby_world.invoke(process=process)
+    assert outcome_and_reason(result) == ("refreshed", "revoked")
+    assert result["client_id"] == GREEN
+    assert result["seconds_remaining"] == DAY
+    assert metrics(standby_world)["TokenSecondsRemaining"] == DAY
+    assert standby_world.consume() == 200
+
+
+def test_revoked_token_has_no_seconds_left(world: World) -> None:
+    """If no slot is open, a revoked token is an error, and the metric of the remaining life is 0."""
+    acquire_token(world)
+    write_ledger(world, slots={BLUE: slot(now(world) + HOUR, "rate_limited")})
+    world.vendor.deactivate(BLUE)
+    with pytest.raises(RateLimited):
+        world.invoke(process=world.process(PROBE_URL=world.vendor.api_url))
+    assert metrics(world) == {"TokenSecondsRemaining": 0, "Failed": 1, "RateLimited": 1}
+
+
+@pytest.mark.parametrize(("status", "reason"), [(401, "revoked"), (403, "revoked")])
+def test_probe_that_refuses_means_revoked(clock: Clock, status: int, reason: str) -> None:
+    """If the API answers 401 or 403, the token is revoked."""
+    with Recorder(status) as api, world_with_vendor(clock, interval=0) as world:
+        acquire_token(world, HOUR, **NO_LIMIT)
+        result = world.invoke(process=world.process(PROBE_URL=api.url, **NO_LIMIT))
+        assert outcome_and_reason(result) == ("refreshed", reason)
+
+
+@pytest.mark.parametrize("status", [200, 204, 302, 400, 404, 429, 500, 503])
+def test_probe_that_says_anything_else_means_nothing(world: World, status: int) -> None:
+    """With any other answer of the API the token is kept."""
+    acquire_token(world)
+    with Recorder(status) as api:
+        result = world.invoke(process=world.process(PROBE_URL=api.url))
+        assert outcome_and_reason(result) == ("kept", "fresh")
+        assert len(api.received) == 1
+
+
+def test_probe_that_is_down_means_nothing(world: World) -> None:
+    """If the API can't be reached, the token is kept."""
+    acquire_token(world)
+    with Recorder() as gone:
+        pass
+    result = world.invoke(process=world.process(PROBE_URL=gone.url))
+    assert outcome_and_reason(result) == ("kept", "fresh")
+
+
+def test_probe_shows_the_current_token_at_every_tick(world: World) -> None:
+    """Each run asks the API once, with the token that consumers have."""
+    issued = acquire_token(world)["access_token"]
+    with Recorder() as api:
+        for _ in range(2):
+            with record_traffic(world) as traffic:
+                world.invoke(process=world.process(PROBE_URL=api.url + "/customers"))
+            assert traffic.operations == ["BatchGetSecretValue"]
+    assert [(request.method, request.target) for request in api.received] == [("GET", "/customers")] * 2
+    assert all(request.headers["Authorization"] == f"Bearer {issued}" for request in api.received)
+
+
+def test_token_that_is_due_is_probed_once_in_a_run(world: World) -> None:
+    """A run that reads the secrets twice still asks the API only once."""
+    acquire_token(world, 20 * HOUR)
+    with Recorder() as api:
+        result = world.invoke(process=world.process(PROBE_URL=api.url))
+        assert outcome_and_reason(result) == ("waiting", "limit_interval")
+        assert len(api.received) == 1
+
+
+def test_new_token_is_published_unprobed(world: World) -> None:
+    """Only the current token is shown to the API: a new token is too scarce to throw away for a suspicion."""
+    with Recorder(401) as api:
+        result = world.invoke(process=world.process(PROBE_URL=api.url))
+        assert outcome_and_reason(result) == ("refreshed", "missing")
+        assert api.received == []
+
+
+@pytest.mark.parametrize("event", [DRY_RUN, STATUS])
+def test_questions_do_not_probe(world: World, event: Json) -> None:
+    """Neither `status` nor `dry_run` shows the token to anybody."""
+    acquire_token(world)
+    with Recorder(401) as api:
+        result = world.invoke(event, world.process(PROBE_URL=api.url))
+        assert outcome_and_reason(result) == ("kept", "fresh")
+        assert api.received == []

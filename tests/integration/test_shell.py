@@ -1,0 +1,167 @@
+"""The same function in processes of its own: `python -m handler` from a shell, and the deployed handler."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.emulators.world import World
+from tests.conftest import secrets_in
+from tests.integration.helpers import REFUSED
+
+ROOT = Path(__file__).parents[2]
+
+
+def machine(**variables: str) -> dict[str, str]:
+    """Return the machine's environment without its AWS settings, and with these variables."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("AWS_")} | variables
+
+
+def shell(arguments: list[str], env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=ROOT, env=env, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_shell_prints_the_result(live_world: World) -> None:
+    """`python -m handler`, with or without an event's file, prints the result as JSON and exits with 0."""
+    output = ""
+    for arguments, outcome in (
+        (["events/dry-run.json"], "due"),
+        ([], "refreshed"),
+        (["events/status.json"], "kept"),
+    ):
+        done = shell(["-m", "handler", *arguments], machine(**live_world.environment()))
+        assert done.returncode == 0
+        assert done.stderr == ""
+        assert json.loads(done.stdout)["outcome"] == outcome
+        output += done.stdout
+    assert live_world.consume() == 200
+    assert not secrets_in(output, live_world)
+
+
+def test_shell_says_what_failed_in_one_line(live_world: World) -> None:
+    """An error of the README's table is one line on standard error, without a traceback or a secret."""
+    live_world.vendor.script(REFUSED)
+    done = shell(["-m", "handler", "events/refresh.json"], machine(**live_world.environment()))
+    assert done.returncode == 1
+    assert done.stdout == ""
+    [line] = done.stderr.splitlines()
+    assert line.startswith("CredentialsRefused: ")
+    assert "401" in line
+    assert not secrets_in(line, live_world)
+
+
+@pytest.mark.parametrize(
+    ("content", "word"),
+    [(None, "event.json"), ('{"action": "stop"}', "action"), ("null", "object"), ("{", "event.json is not JSON")],
+    ids=["missing", "unknown", "null", "no JSON"],
+)
+def test_shell_refuses_an_unfit_event_file_in_one_line(tmp_path: Path, content: str | None, word: str) -> None:
+    """A file that is missing, is not JSON or is not an event gives one line and exit code 1."""
+    path = tmp_path / "event.json"
+    if content is not None:
+        path.write_text(content)
+    done = shell(["-m", "handler", str(path)], machine())
+    assert done.returncode == 1
+    assert done.stdout == ""
+    [line] = done.stderr.splitlines()
+    assert word in line
+
+
+def test_shell_explains_itself() -> None:
+    """`--help` prints the usage and exits with 0, without any settings."""
+    done = shell(["-m", "handler", "--help"], machine())
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert done.stdout.startswith("usage: python -m handler [-h] [event]")
+
+
+def test_shell_does_not_mind_a_reader_that_is_gone(live_world: World) -> None:
+    """If the reader of a pipe stops early, as `head` does, there is no traceback, and the refresh is done."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "handler", "events/refresh.json"]
+    env = machine(**live_world.environment())
+    with os.fdopen(writer, "wb") as gone:
+        done = subprocess.run(
+            command, cwd=ROOT, env=env, stdout=gone, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+        )
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert live_world.consume() == 200
+
+
+def test_bad_environment_is_one_message_that_names_each_variable() -> None:
+    """One message names all variables that are wrong, without their values."""
+    bad = {
+        "TOKEN_URL": "http://user:canary@vendor.example/oauth/token?x=canary",
+        "CLIENT_AUTH": "canary",
+        "PROBE_URL": "ftp://canary.example",
+        "LIMIT_INTERVAL_SECONDS": "-canary",
+        "REFRESH_WINDOW_SECONDS": "4h",
+        "ACQUIRE_TIMEOUT_SECONDS": "800",
+        "WRITE_RESERVE_SECONDS": "60",
+    }
+    done = shell(["-m", "handler", "events/refresh.json"], machine(**bad))
+    assert done.returncode == 1
+    assert done.stdout == ""
+    [line] = done.stderr.splitlines()
+    assert line.startswith("ConfigurationError: ")
+    assert [name for name in (*bad, "CREDENTIALS_SECRET_ID", "TOKEN_SECRET_ID") if name not in line] == []
+    assert "canary" not in line
+
+
+LAMBDA = """
+import json
+from types import SimpleNamespace
+from handler.app import lambda_handler
+context = SimpleNamespace(
+    function_name="f", memory_limit_in_mb=1, invoked_function_arn="", aws_request_id="r",
+    get_remaining_time_in_millis=lambda: 420_000,
+)
+for _ in range(2):
+    try:
+        print(json.dumps(lambda_handler({}, context)))
+    except Exception as error:
+        print(json.dumps({"error": type(error).__name__}))
+"""
+
+
+@pytest.mark.parametrize(("is_fit", "printed"), [(True, "1\n"), (False, "0\n")])
+def test_client_is_made_while_the_process_starts(live_world: World, is_fit: bool, printed: str) -> None:
+    """Lambda gives a whole processor only during the start. Unfit settings do not fail the start, but the run."""
+    code = "from handler.app import this_process; print(this_process.cache_info().currsize)"
+    variables = live_world.environment() if is_fit else {}
+    done = shell(["-c", code], machine(**variables))
+    assert done.returncode == 0
+    assert done.stdout == printed
+    assert done.stderr == ""
+
+
+def test_deployed_handler_keeps_its_process_and_its_service_name(live_world: World) -> None:
+    """`handler.app.lambda_handler` reads the environment once, and uses Powertools' variable for the service name."""
+    env = machine(**live_world.environment(), POWERTOOLS_SERVICE_NAME="another-service")
+    done = shell(["-c", LAMBDA], env)
+    lines: list[dict[str, Any]] = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line["outcome"] for line in lines if "outcome" in line] == ["refreshed", "kept"]
+    assert {line["service"] for line in lines if "_aws" in line} == {"another-service"}
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert not secrets_in(done.stdout, live_world)
+
+
+def test_bad_environment_is_told_again_at_the_next_call_of_a_warm_process(live_world: World) -> None:
+    """A failed configuration is not cached: each call fails with the error and its metric."""
+    done = shell(["-c", LAMBDA], machine(**live_world.environment(TOKEN_URL="")))
+    lines: list[dict[str, Any]] = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line["error"] for line in lines if "error" in line and "level" not in line] == ["ConfigurationError"] * 2
+    counted = [line for line in lines if "_aws" in line]
+    assert [line["TokenSecondsRemaining"] for line in counted] == [[0.0], [0.0]]
+    assert [line["Failed"] for line in counted] == [[1.0], [1.0]]
