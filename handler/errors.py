@@ -37,7 +37,7 @@ class ConfigurationError(RefreshError):
 
 
 class EventError(RefreshError):
-    """The event asks for something that this function does not do. Nothing was read."""
+    """The event is not one that this function knows. Nothing was read."""
 
 
 class CredentialsError(RefreshError):

@@ -63,7 +63,7 @@ class Slot:
     def as_of(self, now: float, credentials_version: str, settings: Settings) -> "Slot":
         """Return the slot as it counts now: open if it can't be true, or if its reason is gone."""
         is_corrected = self.reason == CREDENTIALS_REFUSED and self.credentials_version != credentials_version
-        is_believed = self.not_before <= now + settings.max_closed_seconds
+        is_believed = self.not_before <= now + settings.max_believed_closed_seconds
         if is_corrected or not is_believed:
             return Slot(suspicions=self.suspicions)
         return self
@@ -126,7 +126,7 @@ class Ledger:
         return replace(self, lock=lock)
 
     def with_spent_slot(self, token: Token, settings: Settings) -> "Ledger":
-        """Note the slot that the token has spent, before the token is saved: it can be lost yet."""
+        """Close the slot that the token has spent. A claim does so too, since its token can be lost yet."""
         return self.with_closed_slot(token.client_id, Slot.spent_by(token, settings))
 
     def after_publish(self, token: Token, settings: Settings) -> "Ledger":
@@ -152,13 +152,11 @@ class Ledger:
         new.
         """
         released = replace(self, lock=None)
+        if is_override and isinstance(error, RateLimited | CredentialsRefused):
+            return released
         if isinstance(error, RateLimited):
-            if is_override:
-                return released
             return released.after_rate_limit(client_id, now, settings)
         if isinstance(error, CredentialsRefused):
-            if is_override:
-                return released
             return released.after_refused_credentials(client_id, now, credentials_version)
         retry_at = 0
         if error.retry_after is not None:

@@ -10,7 +10,7 @@ from handler.errors import CredentialsError
 # The first document of the token secret: no token has been issued yet.
 SEED = '{"access_token": null, "expires_at": 0, "schema": 1}'
 SCHEMA = 1
-# int() refuses a number of more digits than this, and that must not cost the token next to it.
+# int() refuses a number of some more digits than this, and that must not cost the token next to it.
 _MAX_INT_DIGITS = 4_000
 
 

@@ -14,7 +14,7 @@ from handler.errors import (
     StoreError,
     VendorError,
 )
-from handler.ledger import CREDENTIALS_REFUSED, RATE_LIMITED, Ledger
+from handler.ledger import CREDENTIALS_REFUSED, LIMIT_INTERVAL, RATE_LIMITED, Ledger
 from handler.model import Client, Token, utc
 from handler.policy import (
     BACKING_OFF,
@@ -39,8 +39,8 @@ MAX_LOST_RACES = 5
 # Lambda kills a run at its end, so writes end this much earlier.
 RUN_END_SECONDS = 2
 # Between two attempts to publish; doubled each time.
-FIRST_PAUSE_SECONDS = 0.5
-MAX_PAUSE_SECONDS = 8
+FIRST_PUBLISH_PAUSE_SECONDS = 0.5
+MAX_PUBLISH_PAUSE_SECONDS = 8
 # What a run without a good token raises if it must wait for one of these reasons.
 _ERROR_OF_REASON: dict[str, type[RefreshError]] = {
     RATE_LIMITED: RateLimited,
@@ -144,9 +144,9 @@ class Refresh:
     def _decide(self, state: State) -> Decision:
         decision = decide(state, self._request, self._tried)
         is_at_end = isinstance(decision, Keep | Wait)
-        if not is_at_end and self._refusal and self._remaining() < self._settings.min_claim_seconds:
+        if not is_at_end and self._refusal and self._remaining() < self._settings.seconds_needed_to_claim:
             # One client was refused, and no time is left to claim for another one.
-            return Wait(str(state.primary_slot().reason))
+            return Wait(state.primary_slot().reason or LIMIT_INTERVAL)
         return decision
 
     def _acquire_and_publish(self, reason: str, client: Client, snapshot: Snapshot) -> Outcome | None:
@@ -178,7 +178,7 @@ class Refresh:
     ) -> Claim | None:
         """Write the ledger with a lock. Returns None if another run was faster."""
         claim = self._plan_claim(snapshot.state.ledger, client, token_at_hand)
-        needed = self._settings.min_claim_seconds
+        needed = self._settings.seconds_needed_to_claim
         if self._remaining() < needed:
             raise ConfigurationError(
                 f"it takes {needed} s to acquire and save, and less are left: raise the function's "
@@ -190,7 +190,7 @@ class Refresh:
             expected_version_id=snapshot.ledger_version_id,
         )
         if not is_won:
-            self._count_lost_race()
+            self._count_repetition()
             return None
         if self._process.now() - claim.claimed_at > self._settings.acquire_timeout_seconds / 2:
             self._release(claim.ledger.after_failure(self._process.now()), claim)
@@ -294,7 +294,7 @@ class Refresh:
             except StoreError as failure:
                 self._observe("PublishFailed", error=str(failure))
                 error = failure
-                pause = min(max(2 * pause, FIRST_PAUSE_SECONDS), MAX_PAUSE_SECONDS)
+                pause = min(max(2 * pause, FIRST_PUBLISH_PAUSE_SECONDS), MAX_PUBLISH_PAUSE_SECONDS)
             else:
                 return version_id
         raise error
@@ -320,7 +320,7 @@ class Refresh:
             return False
 
     def _restore(self, snapshot: Snapshot) -> None:
-        """Bring AWSPREVIOUS back, and count it as a race: the next read shows who won."""
+        """Bring AWSPREVIOUS back. The next read shows whether this run or another one did it."""
         is_moved = self._store.move_stage(
             CURRENT,
             to_version_id=snapshot.previous_version_id,
@@ -328,15 +328,15 @@ class Refresh:
         )
         if is_moved:
             self._is_restored = True
-        self._count_lost_race()
+        self._count_repetition()
 
     def _wait_for_other_run(self) -> None:
-        if self._remaining() - POLL_SECONDS < self._settings.min_wait_seconds:
+        if self._remaining() - POLL_SECONDS < self._settings.seconds_needed_to_wait:
             raise Busy("another run holds the lock, and no time is left to wait for it and then acquire")
         self._observe("Locked")
         self._process.sleep(POLL_SECONDS)
 
-    def _count_lost_race(self) -> None:
+    def _count_repetition(self) -> None:
         self._lost_races += 1
         if self._lost_races >= MAX_LOST_RACES:
             raise Busy(f"other runs were faster {MAX_LOST_RACES} times")

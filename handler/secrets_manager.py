@@ -23,7 +23,7 @@ PREVIOUS = "AWSPREVIOUS"
 LEDGER = "REFRESH_LEDGER"
 PENDING = "REFRESH_PENDING"
 
-# Three attempts end within about 20 s. A write must end 30 s before its lock does.
+# Three attempts end within about 20 s: the last write of a run may begin 30 s before its lock ends.
 CLIENT_CONFIG = {
     "connect_timeout": 2,
     "read_timeout": 4,

@@ -17,7 +17,7 @@ MAX_ACQUIRE_AND_WRITE_SECONDS = 840
 # The clocks of two machines may differ by this much.
 CLOCK_DIFFERENCE_SECONDS = 30
 # The keeper's own pauses close a slot for no longer than this.
-MAX_PAUSE_SECONDS = 7_200
+MAX_OWN_PAUSE_SECONDS = 7_200
 # A request with less time than this for its answer is not worth a slot.
 MIN_ACQUIRE_SECONDS = 10
 
@@ -79,10 +79,10 @@ class Settings:
         return self.limit_interval_seconds + self.limit_margin_seconds
 
     @property
-    def max_closed_seconds(self) -> int:
+    def max_believed_closed_seconds(self) -> int:
         """How far ahead the end of a closed slot can be true, whichever machine's clock wrote it."""
         longest_spent = self.limit_interval_seconds + 2 * self.clock_margin_seconds
-        return max(MAX_PAUSE_SECONDS, longest_spent)
+        return max(MAX_OWN_PAUSE_SECONDS, longest_spent)
 
     @property
     def lock_seconds(self) -> int:
@@ -95,13 +95,13 @@ class Settings:
         return max(self.limit_margin_seconds, CLOCK_DIFFERENCE_SECONDS)
 
     @property
-    def min_claim_seconds(self) -> int:
+    def seconds_needed_to_claim(self) -> int:
         """How much time a run must have left before it may claim: a short acquire, and saving."""
         shortest_acquire = min(MIN_ACQUIRE_SECONDS, self.acquire_timeout_seconds)
         return shortest_acquire + self.write_reserve_seconds
 
     @property
-    def min_wait_seconds(self) -> int:
+    def seconds_needed_to_wait(self) -> int:
         """How much time a run must have left to wait for another run's lock: a whole acquire, and saving."""
         return self.acquire_timeout_seconds + self.write_reserve_seconds
 

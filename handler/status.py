@@ -57,7 +57,7 @@ class Inspection:
     def dry_run(self) -> Result:
         """Say what a refresh would do."""
         snapshot = self.reader.read_ledger_and_secrets()
-        return self._result(snapshot) | {"dry_run": True}
+        return result_now(snapshot, self._request) | {"dry_run": True}
 
     def status(self) -> Result:
         """Say what a refresh would do, what is known, and what comes next."""
@@ -67,37 +67,41 @@ class Inspection:
         changed_at = self._store.last_changed_at()
         state = snapshot.state
         previous = self.reader.parse_token(previous_version, state.now)
-        return self._result(snapshot) | {
-            "next_due_at": self._next_due_at(state),
+        return result_now(snapshot, self._request) | {
+            "next_due_at": next_due_at(state, self._request),
             # The ledger is shown as it was written: a lapsed lock is still in it.
             "ledger": asdict(Ledger.parse(ledger_version.text)),
             "safe_to_deactivate": safe_to_deactivate(state, previous, changed_at),
         }
 
-    def _result(self, snapshot: Snapshot) -> Result:
-        decision = decide(snapshot.state, self._request)
-        name, reason = _words(decision)
-        return result_of(Outcome(name, reason, snapshot))
 
-    def _next_due_at(self, state: State) -> int:
-        """Return when the primary will be asked next if all goes well: a token at hand is out by then."""
-        token = self._token_at_hand(state) or state.current
-        due_at = int(state.now)
-        if state.due_reason(token, self._request) is None:
-            due_at = _window_opens_at(token, state)
-        lock_until = 0
-        if state.ledger.lock is not None:
-            lock_until = state.ledger.lock.until
-        return max(due_at, state.primary_may_ask_at(token), lock_until)
+def result_now(snapshot: Snapshot, request: Request) -> Result:
+    """Return what a refresh would answer now; `due` if it would publish or acquire a token."""
+    decision = decide(snapshot.state, request)
+    name, reason = _words(decision)
+    return result_of(Outcome(name, reason, snapshot))
 
-    def _token_at_hand(self, state: State) -> Token | None:
-        match decide(state, self._request):
-            case Restore():
-                return state.previous
-            case Publish(token):
-                return token
-            case _:
-                return state.best_unsaved()
+
+def next_due_at(state: State, request: Request) -> int:
+    """Return when the primary will be asked next if all goes well: a token at hand is out by then."""
+    token = _token_at_hand(state, request) or state.current
+    due_at = int(state.now)
+    if state.due_reason(token, request) is None:
+        due_at = _window_opens_at(token, state)
+    lock_until = 0
+    if state.ledger.lock is not None:
+        lock_until = state.ledger.lock.until
+    return max(due_at, state.primary_may_ask_at(token), lock_until)
+
+
+def _token_at_hand(state: State, request: Request) -> Token | None:
+    match decide(state, request):
+        case Restore():
+            return state.previous
+        case Publish(token):
+            return token
+        case _:
+            return state.best_unsaved()
 
 
 def safe_to_deactivate(state: State, previous: Token | None, changed_at: float) -> str | None:

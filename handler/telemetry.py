@@ -58,7 +58,7 @@ class RunTelemetry:
             self._event_detail = result
 
     def answered(self, result: Facts, options: Facts) -> None:
-        """Log the result of the run."""
+        """Log the result of the run, and what the event asked for, under the keys `result` and `asked`."""
         logger.info(result["outcome"], extra={"result": result, "asked": options})
 
     def failed(self, error: Exception) -> None:

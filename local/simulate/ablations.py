@@ -161,8 +161,8 @@ ABLATIONS = {
     ),
     "no repeated publish": _handler(
         "a write that fails is not repeated",
-        (refresh, "FIRST_PAUSE_SECONDS", 1_000),
-        (refresh, "MAX_PAUSE_SECONDS", 1_000),
+        (refresh, "FIRST_PUBLISH_PAUSE_SECONDS", 1_000),
+        (refresh, "MAX_PUBLISH_PAUSE_SECONDS", 1_000),
     ),
     "no repeated request": _handler(
         "a request that was never sent is not repeated", (oauth2, "RESEND_PAUSES_SECONDS", ())

@@ -345,14 +345,14 @@ def test_clock_margin_is_at_least_half_a_minute(margin: int, seconds: int) -> No
 def test_claim_needs_time_for_a_short_acquire_and_the_write(acquire: int, write: int, seconds: int) -> None:
     """Ten seconds are enough for an acquire, or less if less is set."""
     settings = make_settings(acquire_timeout_seconds=acquire, write_reserve_seconds=write)
-    assert settings.min_claim_seconds == seconds
+    assert settings.seconds_needed_to_claim == seconds
 
 
 @pytest.mark.parametrize(("acquire", "write", "seconds"), [(120, 30, 150), (5, 20, 25)])
 def test_waiting_needs_time_for_a_whole_acquire_and_the_write(acquire: int, write: int, seconds: int) -> None:
     """A run waits for another run's lock only if it could still do all of it afterwards."""
     settings = make_settings(acquire_timeout_seconds=acquire, write_reserve_seconds=write)
-    assert settings.min_wait_seconds == seconds
+    assert settings.seconds_needed_to_wait == seconds
 
 
 @pytest.mark.parametrize(
@@ -369,7 +369,7 @@ def test_waiting_needs_time_for_a_whole_acquire_and_the_write(acquire: int, writ
 def test_slot_is_believed_to_be_closed_for_two_hours_or_the_interval(interval: int, margin: int, seconds: int) -> None:
     """The end of a closed slot is at most 2 h ahead, or the interval and two clock margins."""
     settings = make_settings(limit_interval_seconds=interval, limit_margin_seconds=margin)
-    assert settings.max_closed_seconds == seconds
+    assert settings.max_believed_closed_seconds == seconds
 
 
 # The rest

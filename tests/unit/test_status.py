@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 from handler.ledger import Ledger
 from handler.model import Token
 from handler.policy import Acquire, Request, State, decide
-from handler.reader import Snapshot, WarmProcess
+from handler.reader import Snapshot
 from handler.refresh import Outcome
-from handler.secrets_manager import SecretStore
-from handler.status import Inspection, result_of, safe_to_deactivate
+from handler.status import next_due_at, result_now, result_of, safe_to_deactivate
 
 from .builders import (
     BACKING_OFF,
@@ -40,16 +39,6 @@ from .builders import (
     make_token,
 )
 from .strategies import states, times, tokens
-
-
-def make_inspection(state: State, request: Request = DEFAULT) -> Inspection:
-    """Return an inspection that can't read. It is asked about a state that is known."""
-    store = SecretStore(None, "the-credentials", "the-token")
-    return Inspection(WarmProcess(settings=state.settings, store=store), request)
-
-
-def next_due_at(state: State) -> int:
-    return make_inspection(state)._next_due_at(state)  # noqa: SLF001 - the question without the reads
 
 
 @pytest.mark.parametrize(
@@ -100,7 +89,7 @@ def test_outcome_and_reason(changes: dict[str, Any], request_: Request, outcome:
     """Each decision has its own words in the answer."""
     state = make_state(**changes)
     snapshot = Snapshot(state=state, token_version_id="version-of-the-token")
-    result = make_inspection(state, request_)._result(snapshot)  # noqa: SLF001 - see next_due_at
+    result = result_now(snapshot, request_)
     assert result["outcome"] == outcome
     assert result["reason"] == reason
 
@@ -206,7 +195,7 @@ def test_result_without_a_token() -> None:
 )
 def test_next_due_at(changes: dict[str, Any], ahead: int) -> None:
     """The primary is asked next when token, slot and ledger all allow it."""
-    assert next_due_at(make_state(**changes)) == NOW + ahead
+    assert next_due_at(make_state(**changes), DEFAULT) == NOW + ahead
 
 
 LONG_AGO = NOW - 3_601  # longer ago than consumers keep a token in their cache
@@ -313,7 +302,7 @@ def test_next_due_at_is_when_the_primary_is_asked(state: State) -> None:
         ledger=replace(state.ledger, lock=None),
         is_revoked=False,
     )
-    due_at = next_due_at(alone)
+    due_at = next_due_at(alone, DEFAULT)
     assert due_at >= NOW
     decision = decide(replace(alone, now=due_at), DEFAULT)
     assert isinstance(decision, Acquire)
