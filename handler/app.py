@@ -123,7 +123,8 @@ def _check_type(key: str, value: Any) -> None:
     raise EventError(f"the event's {key} must be {kind}")
 
 
-# Now, because Lambda gives a whole processor only while a process starts. A run tells what is wrong.
+# Now, because Lambda gives a whole processor only while a process starts. If this fails, the first run
+# tries again and raises.
 with suppress(Exception):
     this_process()
 gc.freeze()  # what was imported stays, so no collection needs to look at it

@@ -1,4 +1,4 @@
-"""What can go wrong in a run."""
+"""The errors that a run can end with, all under RefreshError."""
 
 
 class RefreshError(Exception):
@@ -7,7 +7,7 @@ class RefreshError(Exception):
     `retryable`: the same run, repeated without a change, can succeed.
     `possibly_granted`: the vendor may have issued a token that nobody received.
     `retry_after`: seconds that the vendor asks for before the next request; None if it does not say.
-    `code`: AWS's own error code; empty if the error does not come from AWS.
+    `code`: of a StoreError, AWS's error code, the name of a Python exception, or a word of ours.
     """
 
     retryable = False
@@ -45,7 +45,10 @@ class CredentialsError(RefreshError):
 
 
 class StoreError(RefreshError):
-    """Secrets Manager failed or refused. Retryable, except for denied access and a missing secret."""
+    """Secrets Manager failed or refused.
+
+    Retryable, except for denied access, and for a secret that is missing or marked for deletion.
+    """
 
     retryable = True
 

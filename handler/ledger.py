@@ -71,7 +71,7 @@ class Slot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ledger:
-    """Locks and slots. `retry_at` is when somebody may ask again after failures; 0 if at any time."""
+    """The lock and the slots. Nobody asks before `retry_at`; 0 if there is no such pause."""
 
     lock: Lock | None = None
     failures: int = 0
@@ -116,7 +116,7 @@ class Ledger:
         claimed_at: float,
         settings: Settings,
     ) -> "Ledger":
-        """Return the ledger of a claim."""
+        """*Claim*: return the ledger with the lock of this run."""
         lock = Lock(
             run_id=run_id,
             client_id=client_id,
@@ -130,7 +130,7 @@ class Ledger:
         return self.with_closed_slot(token.client_id, Slot.spent_by(token, settings))
 
     def after_publish(self, token: Token, settings: Settings) -> "Ledger":
-        """Return the ledger that goes out with the token."""
+        """*Publish*: return the ledger that goes out with the token."""
         ledger = self.with_spent_slot(token, settings)
         slot = replace(ledger.slot(token.client_id), suspicions=0)
         ledger = ledger.with_slot(token.client_id, slot)
@@ -146,7 +146,7 @@ class Ledger:
         credentials_version: str,
         settings: Settings,
     ) -> "Ledger":
-        """Return the ledger after an acquire that brought no token.
+        """*Refusal*: return the ledger after an acquire that brought no token.
 
         `is_override`: the vendor was asked although the slot was closed. A refusal then tells nothing
         new.
@@ -227,6 +227,7 @@ class Ledger:
         return failed
 
     def after_rate_limit(self, client_id: str, now: float, settings: Settings) -> "Ledger":
+        """Close the slot for an interval if it is suspected to be spent, else for a short while."""
         pause = UNEXPLAINED_REFUSAL_SECONDS
         if self.slot(client_id).suspicions:
             pause = settings.slot_seconds
@@ -235,6 +236,7 @@ class Ledger:
         return replace(ledger, failures=0)
 
     def after_refused_credentials(self, client_id: str, now: float, credentials_version: str) -> "Ledger":
+        """Close the slot for these credentials: for an hour, or two if they were refused before."""
         slot = self.slot(client_id)
         pause = CREDENTIALS_REFUSED_SECONDS
         is_repeated = slot.reason == CREDENTIALS_REFUSED

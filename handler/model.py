@@ -81,7 +81,10 @@ class Client:
 
     @classmethod
     def parse(cls, document: dict[str, Any], prefix: str = "") -> "Client":
-        """Raise CredentialsError, which names the field at fault and never repeats its value."""
+        """Return the client in a JSON object.
+
+        Raises CredentialsError, which names the field at fault and never repeats its value.
+        """
         for name in ("client_id", "client_secret"):
             value = document.get(name)
             # A line break that was pasted along would cost an hour: the vendor refuses the secret.
@@ -100,7 +103,7 @@ class Credentials:
 
     @classmethod
     def parse(cls, text: str | None, version_id: str) -> "Credentials":
-        """Raise CredentialsError, see Client.parse."""
+        """Return the credentials in the secret's text. Raises CredentialsError, see Client.parse."""
         document = json_object(text)
         if not document:
             raise CredentialsError("the credentials secret is not a JSON object with client_id and client_secret")

@@ -28,7 +28,7 @@ PROBE_TIMEOUT_SECONDS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class _Exchange:
+class _Sent:
     """What came back on a request that was sent. `cut_by` names what ended it early, if anything."""
 
     response: HttpResponse
@@ -36,24 +36,25 @@ class _Exchange:
 
 
 class RequestBody(io.BytesIO):
-    """A request's body, which knows whether anybody has begun to send it.
+    """A request's body, which knows whether any byte of it may have left.
 
-    Before that, the vendor can't issue a token. The body can't be sent after `send_before`
+    Before that, the vendor can't issue a token. The body can't be read after `send_before`
     (time.monotonic()), because then the answer would come too late.
     """
 
     def __init__(self, content: bytes = b"", *, send_before: float = math.inf) -> None:
         super().__init__(content)
-        self.is_sent = False
+        self.may_have_left = False
         self.is_withdrawn = False
         self.partial = HttpResponse(200, b"")  # as much of the answer as has arrived
         self._send_before = send_before
 
     def read(self, size: int | None = -1, /) -> bytes:
-        # `is_sent` is set first, so that whoever withdraws the body and finds it unsent can rely on it.
+        # This is noted before the body is handed over. So if the body is withdrawn and nothing has left by
+        # then, nothing will.
         if time.monotonic() <= self._send_before:
-            self.is_sent = True
-        if self.is_withdrawn or not self.is_sent:
+            self.may_have_left = True
+        if self.is_withdrawn or not self.may_have_left:
             raise TimeoutError
         return super().read(size)
 
@@ -106,9 +107,9 @@ def _ask(
     exchanged = _post(client, settings, deadline - sent_at, min_answer_seconds)
     response = exchanged.response
     if response.is_success:
-        try:
+        try:  # even if the answer was cut off: it can contain a complete token
             return parse_token(response.body, client, settings, sent_at=sent_at, arrived_at=now())
-        except VendorError:  # even a truncated answer can contain a complete token
+        except VendorError:
             if not exchanged.cut_by:
                 raise
     if exchanged.cut_by:
@@ -118,7 +119,7 @@ def _ask(
     raise error_of(response, now())
 
 
-def _post(client: Client, settings: Settings, timeout: float, min_answer_seconds: float) -> _Exchange:
+def _post(client: Client, settings: Settings, timeout: float, min_answer_seconds: float) -> _Sent:
     """Post once. Ends within `timeout` seconds.
 
     Raises VendorUnreachable if the request was not sent. It is not sent in the last
@@ -138,12 +139,12 @@ def _post(client: Client, settings: Settings, timeout: float, min_answer_seconds
 
     answer = _bounded(post, timeout)
     if isinstance(answer, HttpResponse):
-        return _Exchange(answer)
+        return _Sent(answer)
     body.is_withdrawn = True
     cause = type(answer).__name__  # no more of it, and no chain: the exceptions of requests hold the form
-    if not body.is_sent:
+    if not body.may_have_left:
         raise VendorUnreachable(f"the request could not be sent ({cause})")
-    return _Exchange(body.partial, cut_by=cause)
+    return _Sent(body.partial, cut_by=cause)
 
 
 def _form(client: Client, settings: Settings) -> bytes:
@@ -206,7 +207,7 @@ def exchange(method: str, url: str, headers: dict[str, str], body: RequestBody, 
         ) as response:
             retry_after = response.headers.get("Retry-After", "")
             received = b""
-            with suppress(DecodeError):  # then the answer came whole, and its body says no more
+            with suppress(DecodeError):  # what was decoded until then is all that the body says
                 while len(received) < MAX_ANSWER_BYTES:
                     chunk = response.raw.read1(READ_BYTES, decode_content=True)
                     if not chunk:

@@ -18,7 +18,7 @@ BACKING_OFF = "backing_off"
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the event asks for."""
+    """The options of the event that a decision depends on."""
 
     force: bool = False
     override_limit: bool = False
@@ -137,7 +137,7 @@ class State:
         return self.slot(client, self.current).not_before <= self.now
 
     def primary_may_ask_at(self, token: Token | None) -> int:
-        """Return when the primary may ask next if this token is the current one. Past or 0: now."""
+        """Return when the primary may ask next if this token is the current one. Past or 0 means now."""
         slot = self.slot(self.credentials.primary, token)
         return max(slot.not_before, self.ledger.retry_at)
 
@@ -163,7 +163,10 @@ class State:
 
 
 def decide(state: State, request: Request, tried: AbstractSet[str] = frozenset()) -> Decision:
-    """Return what to do next. `tried`: the ids of the clients that were asked in this run."""
+    """Return what to do next: the steps *Due?*, *Locked*, *At hand* and *Slot*.
+
+    `tried`: the ids of the clients that were asked in this run.
+    """
     reason = state.due_reason(state.current, request)
     unsaved = state.best_unsaved()
     if state.ledger.lock and (reason or unsaved):
@@ -191,7 +194,7 @@ def _candidates(state: State) -> list[Client]:
     """Return who may be asked: the primary, then the standby if consumers soon have no token."""
     primary = state.credentials.primary
     standby = state.credentials.standby
-    # With a limit of 0 seconds the standby is asked only if there is no good token at all.
+    # If STANDBY_BELOW_SECONDS is 0, the standby is asked only if there is no good token at all.
     short_below = max(1, state.settings.standby_below_seconds)
     if standby is None or state.seconds_remaining(state.current) >= short_below:
         return [primary]

@@ -78,11 +78,11 @@ class Reader:
         self._is_revoked_by_token: dict[str, bool] = {}  # the probe's answers in this run
 
     def read_secrets(self) -> Snapshot:
-        """Read both secrets. The ledger counts as empty."""
+        """*Read*: read both secrets. The ledger counts as empty."""
         return self._read_secrets(NO_VERSION, may_read_previous=False)
 
     def read_ledger_and_secrets(self) -> Snapshot:
-        """Read the ledger, then both secrets.
+        """*Ledger*: read the ledger, then both secrets.
 
         In this order the claim's compare-and-set covers all that was read: if another run publishes
         in between, it moves the label REFRESH_LEDGER away from the version that was read here.

@@ -36,7 +36,7 @@ from handler.settings import CLOCK_DIFFERENCE_SECONDS
 # How often a run looks whether another run's lock is gone.
 POLL_SECONDS = 3
 MAX_LOST_RACES = 5
-# Lambda kills a run at its end, so writes end this much earlier.
+# Lambda kills a run at its end, so no write starts later than this before it.
 RUN_END_SECONDS = 2
 # Between two attempts to publish; doubled each time.
 FIRST_PUBLISH_PAUSE_SECONDS = 0.5
@@ -165,6 +165,7 @@ class Refresh:
         claim = self._claim(snapshot, reason, token_at_hand=token)
         if claim is None:
             return None
+        self._hold(token)
         published = self._publish(token, claim, snapshot)
         return self._outcome("recovered", reason, published)
 
@@ -176,7 +177,10 @@ class Refresh:
         client: Client | None = None,
         token_at_hand: Token | None = None,
     ) -> Claim | None:
-        """Write the ledger with a lock. Returns None if another run was faster."""
+        """*Claim*: write the ledger with a lock. Returns None if another run was faster.
+
+        Raises ConfigurationError, StoreError, or Busy after too many lost races.
+        """
         claim = self._plan_claim(snapshot.state.ledger, client, token_at_hand)
         needed = self._settings.seconds_needed_to_claim
         if self._remaining() < needed:
@@ -190,7 +194,7 @@ class Refresh:
             expected_version_id=snapshot.ledger_version_id,
         )
         if not is_won:
-            self._count_repetition()
+            self._count_restart()
             return None
         if self._process.now() - claim.claimed_at > self._settings.acquire_timeout_seconds / 2:
             self._release(claim.ledger.after_failure(self._process.now()), claim)
@@ -214,7 +218,10 @@ class Refresh:
         return Claim(version_id=self._process.new_id(), ledger=locked, claimed_at=claimed_at)
 
     def _acquire(self, client: Client, claim: Claim, state: State) -> Token | None:
-        """Ask the vendor once. Returns None after a refusal, if another client may be asked."""
+        """*Acquire*: ask the vendor once.
+
+        Returns None after a refusal of this client: the run decides again, and may ask another one.
+        """
         is_override = self._is_override(client, claim, state)
         self._tried |= {client.client_id}
         deadline = claim.claimed_at + self._settings.acquire_timeout_seconds
@@ -245,6 +252,7 @@ class Refresh:
                 raise
             self._note_refusal(error)
             return None
+        self._hold(answer.token)
         for oddity in answer.oddities:
             self._observe("OddLifetime", oddity=oddity)
         if client is not state.credentials.primary:
@@ -263,15 +271,13 @@ class Refresh:
             self._refusal = error
 
     def _publish(self, token: Token, claim: Claim, snapshot: Snapshot) -> Snapshot:
-        """Put the token out, release the lock and note the slot, in one write.
+        """*Publish*: put the token out, release the lock and note the slot, in one write.
 
-        The process holds the token before that, whatever happens: nothing else in it is as scarce.
         Returns what is known then. Raises StoreError if every attempt fails; the process keeps the
         token.
         """
-        self._process.unsaved[token.client_id] = UnsavedToken(token, self._run_id)
         ledger = claim.ledger.after_publish(token, self._settings)
-        version_id = self._put_until_it_succeeds(ledger.to_json(token), claim)
+        version_id = self._put_while_time_remains(ledger.to_json(token), claim)
         del self._process.unsaved[token.client_id]
         state = replace(
             snapshot.state,
@@ -282,8 +288,12 @@ class Refresh:
         self.reader.seconds_remaining = state.seconds_remaining(token)
         return replace(snapshot, state=state, token_version_id=version_id)
 
-    def _put_until_it_succeeds(self, document: str, claim: Claim) -> str:
-        """Return the version that is current now. A write ends before its lock and before the run."""
+    def _hold(self, token: Token) -> None:
+        """Keep the token in the process until it is saved: nothing else in the process is as scarce."""
+        self._process.unsaved[token.client_id] = UnsavedToken(token, self._run_id)
+
+    def _put_while_time_remains(self, document: str, claim: Claim) -> str:
+        """Return the version that is current now. Raises the last StoreError when no time remains."""
         version_id = self._process.new_id()
         pause = 0.0
         error = StoreError("no time is left for it", code="TooLate")
@@ -308,7 +318,10 @@ class Refresh:
         return self._remaining() - pause > RUN_END_SECONDS
 
     def _release(self, ledger: Ledger, claim: Claim) -> bool:
-        """Write the ledger without the lock. If this returns False, the lock lapses, and counts then."""
+        """*Refusal*: write the ledger without the lock.
+
+        If this returns False, the lock lapses, and counts then.
+        """
         try:
             return self._store.compare_and_set_ledger(
                 ledger.to_json(),
@@ -328,7 +341,7 @@ class Refresh:
         )
         if is_moved:
             self._is_restored = True
-        self._count_repetition()
+        self._count_restart()
 
     def _wait_for_other_run(self) -> None:
         if self._remaining() - POLL_SECONDS < self._settings.seconds_needed_to_wait:
@@ -336,7 +349,7 @@ class Refresh:
         self._observe("Locked")
         self._process.sleep(POLL_SECONDS)
 
-    def _count_repetition(self) -> None:
+    def _count_restart(self) -> None:
         self._lost_races += 1
         if self._lost_races >= MAX_LOST_RACES:
             raise Busy(f"other runs were faster {MAX_LOST_RACES} times")

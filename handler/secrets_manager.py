@@ -23,7 +23,8 @@ PREVIOUS = "AWSPREVIOUS"
 LEDGER = "REFRESH_LEDGER"
 PENDING = "REFRESH_PENDING"
 
-# Three attempts end within about 20 s: the last write of a run may begin 30 s before its lock ends.
+# Three attempts end within about 20 s. The last write of a run starts 30 s before its lock ends at the
+# latest.
 CLIENT_CONFIG = {
     "connect_timeout": 2,
     "read_timeout": 4,
@@ -74,7 +75,7 @@ class SecretStore:
 
     @classmethod
     def connect(cls, credentials_secret_id: str, token_secret_id: str) -> "SecretStore":
-        """Raise ConfigurationError if boto3 finds no region or can't use the environment."""
+        """Return a store. Raises ConfigurationError if the AWS client finds no region, for example."""
         try:
             client = session().create_client("secretsmanager", config=Config(**CLIENT_CONFIG))
         except (BotoCoreError, ValueError) as error:
@@ -179,7 +180,7 @@ class SecretStore:
         try:
             answer: dict[str, Any] = getattr(self._client, operation)(**parameters)
         except ClientError as error:
-            raise _client_error(operation, error) from None
+            raise _error_of_aws(operation, error) from None
         except Exception as error:  # noqa: BLE001 - botocore's own, or what it meets in a foreign answer
             raise _store_error(operation, type(error).__name__) from None
         if not answer.keys() - {"ResponseMetadata"}:
@@ -187,7 +188,7 @@ class SecretStore:
         return answer
 
 
-def _client_error(operation: str, error: ClientError) -> StoreError:
+def _error_of_aws(operation: str, error: ClientError) -> StoreError:
     details = error.response.get("Error", {})
     code = str(details.get("Code"))
     if code in _DENIED:

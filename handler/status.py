@@ -55,7 +55,7 @@ class Inspection:
         self.reader = Reader(process, run_id=None, may_probe=False)
 
     def dry_run(self) -> Result:
-        """Say what a refresh would do."""
+        """Say what a refresh would do, except for what a probe would tell it."""
         snapshot = self.reader.read_ledger_and_secrets()
         return result_now(snapshot, self._request) | {"dry_run": True}
 
@@ -83,7 +83,10 @@ def result_now(snapshot: Snapshot, request: Request) -> Result:
 
 
 def next_due_at(state: State, request: Request) -> int:
-    """Return when the primary will be asked next if all goes well: a token at hand is out by then."""
+    """Return when the primary will be asked next if all goes well.
+
+    A token that is at hand counts as the current one: it will have been published by then.
+    """
     token = _token_at_hand(state, request) or state.current
     due_at = int(state.now)
     if state.due_reason(token, request) is None:

@@ -1,6 +1,7 @@
 """Log, metrics and the event bus. The only file that knows Powertools."""
 
 import json
+import traceback
 from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics
@@ -29,10 +30,10 @@ Facts = dict[str, Any]
 
 
 class RunTelemetry:
-    """What one run tells.
+    """The log, the metrics and the event of one run.
 
-    `event_bus_name` is empty if the bus is told nothing of this run. `reader` knows how long the
-    consumers' token lives; it is None if nothing was read.
+    Whatever is counted is logged as a warning. `event_bus_name` is empty if the bus is told nothing of
+    this run. `reader` knows how long the consumers' token lives; it is None if nothing was read.
     """
 
     def __init__(self) -> None:
@@ -51,7 +52,7 @@ class RunTelemetry:
             logger.info(happening, extra=facts)
 
     def refreshed(self, result: Facts) -> None:
-        """Note how a refresh ended."""
+        """Count how a refresh ended, and prepare the event if there is a new token."""
         self._happened.add(result["outcome"].capitalize())
         if result["outcome"] in {"refreshed", "recovered"}:
             self._event_type = "Token Refreshed"
@@ -62,17 +63,20 @@ class RunTelemetry:
         logger.info(result["outcome"], extra={"result": result, "asked": options})
 
     def failed(self, error: Exception) -> None:
-        """Log the error that is being handled, with its trace.
+        """Log how the run failed, and count it.
 
-        The text of a foreign error is left out, because it may hold a secret.
+        Of an error that is not ours only its class and the places in the code are logged: its text
+        may hold a secret.
         """
         name = type(error).__name__
-        message = "unexpected error"
-        if isinstance(error, RefreshError):
-            message = str(error)
         facts: Facts = {"error": name, "retryable": getattr(error, "retryable", False)}
         self._happened |= {"Failed", name}
-        logger.exception(message, extra=facts)  # noqa: LOG004 - app calls this while it handles the error
+        if isinstance(error, RefreshError):
+            message = str(error)
+            logger.error(message, exc_info=error, extra=facts)
+        else:
+            message = "unexpected error"
+            logger.error(message, extra=facts | {"frames": _frames(error)})
         self._event_type = "Token Refresh Failed"
         self._event_detail = facts | {"message": message}
 
@@ -91,6 +95,12 @@ class RunTelemetry:
         failure = put_event(self.event_bus_name, self._event_type, json.dumps(self._event_detail))
         if failure:
             logger.warning("event not put", extra={"error": failure})
+
+
+def _frames(error: Exception) -> list[str]:
+    """Return where the error comes from, the innermost place last."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return [f"{frame.filename}:{frame.lineno} in {frame.name}" for frame in frames]
 
 
 def put_event(bus: str, detail_type: str, detail: str) -> str:

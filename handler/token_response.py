@@ -33,7 +33,7 @@ KNOWN_ERROR_CODES = CLIENT_ERROR_CODES | {
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """An HTTP response. The body is cut if it is too large. `retry_after` is the header's text."""
+    """An HTTP response, its body bounded by oauth2.py. `retry_after` is the header's text."""
 
     status: int
     body: bytes = field(repr=False)

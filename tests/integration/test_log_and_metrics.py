@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable
 
@@ -110,6 +111,23 @@ def test_error_that_nobody_foresaw_is_in_the_log_by_its_name(world: World) -> No
     assert line["error"] == "ZeroDivisionError"
     assert line["retryable"] is False
     assert metrics(world) == {"TokenSecondsRemaining": 0, "Failed": 1}
+
+
+def test_text_of_an_error_that_nobody_foresaw_is_not_in_the_log(world: World) -> None:
+    """The log says where a foreign exception comes from, but not its text, which may hold a secret."""
+
+    def fail() -> float:
+        raise ValueError(world.client_secrets[world.primary])
+
+    process = world.process()
+    process.now = fail
+    with pytest.raises(ValueError, match="secret-of-the-emulator"):
+        world.invoke(process=process)
+    log = json.dumps(world.lines)
+    assert world.client_secrets[world.primary] not in log
+    [line] = logged(world, "unexpected error")
+    assert "in fail" in line["frames"][-1]
+    world.output = log
 
 
 def test_metrics_are_one_emf_line(world: World) -> None:
