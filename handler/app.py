@@ -66,7 +66,7 @@ def handle(event: Any, context: Any, get_process: Callable[[], WarmProcess]) -> 
 
 
 def _inspect(options: Options, process: WarmProcess, telemetry: RunTelemetry) -> Result:
-    inspection = Inspection(process, _request(options))
+    inspection = Inspection(process, _request(options), telemetry.observe)
     telemetry.reader = inspection.reader
     if options["dry_run"]:
         return inspection.dry_run()

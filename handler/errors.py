@@ -8,6 +8,7 @@ class RefreshError(Exception):
     `possibly_granted`: the vendor may have issued a token that nobody received.
     `retry_after`: seconds that the vendor asks for before the next request; None if it does not say.
     `code`: of a StoreError, AWS's error code, the name of a Python exception, or a word of ours.
+    `is_refusal`: AWS refused the call, so it had no effect.
     """
 
     retryable = False
@@ -21,6 +22,7 @@ class RefreshError(Exception):
         possibly_granted: bool | None = None,
         retry_after: int | None = None,
         code: str = "",
+        is_refusal: bool = False,
     ) -> None:
         """`retryable` and `possibly_granted` are those of the class if they are not given."""
         super().__init__(message)
@@ -30,6 +32,7 @@ class RefreshError(Exception):
             self.possibly_granted = possibly_granted
         self.retry_after = retry_after
         self.code = code
+        self.is_refusal = is_refusal
 
 
 class ConfigurationError(RefreshError):
@@ -67,6 +70,10 @@ class CredentialsRefused(RefreshError):
     """The vendor does not accept the client id or secret: mistyped, deactivated or never known."""
 
 
+class RequestRefused(RefreshError):
+    """The vendor does not accept what is asked for, or how it is asked for."""
+
+
 class VendorError(RefreshError):
     """The vendor answered without a token, or it failed so often that nobody asks it for now."""
 
@@ -82,3 +89,9 @@ class OutcomeUnknown(RefreshError):
 
     retryable = True
     possibly_granted = True
+
+
+# By name, as the ledger notes them.
+ERROR_CLASSES: dict[str, type[RefreshError]] = {
+    error_class.__name__: error_class for error_class in RefreshError.__subclasses__()
+}

@@ -3,91 +3,192 @@
 The steps are explained in docs/PROTOCOL.md.
 """
 
+import hashlib
 import json
+import math
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from handler.errors import CredentialsRefused, RateLimited, RefreshError
-from handler.model import SCHEMA, Credentials, Token, as_object, has_type, json_object, read_fields
+from handler.errors import CredentialsRefused, OutcomeUnknown, RateLimited, RefreshError
+from handler.model import SCHEMA, Credentials, Token, as_object, json_object, read_fields
 from handler.settings import Settings
 
-# Why a slot is closed.
+# Why a slot is closed. The first two are the vendor's limit, the others are the keeper's own pauses.
 LIMIT_INTERVAL = "limit_interval"
 RATE_LIMITED = "rate_limited"
 CREDENTIALS_REFUSED = "credentials_refused"
+BACKING_OFF = "backing_off"
+SAME_TOKEN = "same_token"  # noqa: S105 - a reason, not a secret
+LIMITS = {LIMIT_INTERVAL, RATE_LIMITED}
+REASONS = LIMITS | {CREDENTIALS_REFUSED, BACKING_OFF, SAME_TOKEN}
+# If the request is made with something else than before, these say nothing about it.
+_REASONS_OF_THE_REQUEST = {CREDENTIALS_REFUSED, BACKING_OFF}
 
-# AWS keeps about 100 versions of a secret and deletes none that is younger than a day. So after some
-# failures in a row there is a pause between two claims.
+# From this failure in a row on there is a pause before the next request.
 FAILURES_BEFORE_BACKING_OFF = 3
-BACK_OFF_SECONDS = 2_700
+MAX_BACK_OFF_SECONDS = 2_700
+MIN_BACK_OFF_SECONDS = 300
+# The first pause is this part of a token's life, so that short-lived tokens are renewed in time.
+BACK_OFF_PART_OF_LIFE = 8
 # A refusal that nothing explains means that clocks differ, or that somebody else uses the client.
 # Then the next request comes soon.
 UNEXPLAINED_REFUSAL_SECONDS = 900
-# Twice as long if the same credentials are refused again: each refusal costs two versions.
+# Doubled each time that the same request is refused: an account is blocked after ten wrong passwords.
 CREDENTIALS_REFUSED_SECONDS = 3_600
-# How far ahead the times of a ledger can be true. A later time comes from a clock that jumped, or from
-# a mistake of a person.
-MAX_RETRY_AFTER_SECONDS = 3_600
+MAX_CREDENTIALS_REFUSED_SECONDS = 86_400
+# How long a wait the vendor may ask for.
+MAX_RATE_LIMITED_SECONDS = 86_400
+MAX_VENDOR_DOWN_SECONDS = 3_600
+# How far ahead the end of a lock can be true. A later time comes from a clock that jumped, or from a
+# mistake of a person.
 MAX_LOCK_SECONDS = 900
+# Slots of principals that are no longer configured, the latest ones.
+MAX_FORMER_SLOTS = 4
+
+# AWS keeps about 100 versions of a secret and deletes none that is younger than 24 h. A claim and what
+# follows it make two. With these figures 24 h see at most 46 claims: 8, 36 regained, and 2 recoveries.
+PACE_MAX_LEVEL = 8
+PACE_MIN_LEVEL = -2
+PACE_SECONDS_PER_CLAIM = 2_400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What the transitions depend on, apart from the time: who asks, with what, for which tokens.
+
+    `token_life_seconds` is the life of the last token.
+    """
+
+    credentials: Credentials
+    settings: Settings
+    token_life_seconds: int
+
+    @property
+    def asked_with(self) -> str:
+        """A short hash of all that shapes the token request. If it differs, it is another request."""
+        settings = self.settings
+        shape = [
+            self.credentials.version_id,
+            settings.token_url,
+            settings.audience,
+            settings.scope,
+            settings.client_auth,
+        ]
+        return hashlib.sha256(json.dumps(shape).encode()).hexdigest()[:16]
+
+    def back_off_seconds(self, principal: str, failures: int) -> int:
+        """Return how long the principal pauses after so many failures in a row; 0 if not at all."""
+        doublings = failures - FAILURES_BEFORE_BACKING_OFF
+        if doublings < 0:
+            return 0
+        first = max(MIN_BACK_OFF_SECONDS, self.token_life_seconds // BACK_OFF_PART_OF_LIFE)
+        pause = min(first, MAX_BACK_OFF_SECONDS)
+        for _ in range(doublings):
+            if pause >= MAX_BACK_OFF_SECONDS:
+                break
+            pause = min(2 * pause, MAX_BACK_OFF_SECONDS)
+        if principal != self.credentials.primary.principal:
+            return 2 * pause  # the standby is kept for when it helps
+        return pause
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lock:
-    """The claim of one run. `client_id` is None if the run publishes a token that it has at hand."""
+    """The claim of one run. `principal` is None if the run publishes a token that is at hand."""
 
     run_id: str
-    client_id: str | None
+    principal: str | None
     claimed_at: int
     until: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slot:
-    """When one client may ask next, and why not before.
+    """When one principal may ask next, and why not before.
 
-    `suspicions` counts what speaks for a spent slot since the client's last token.
-    `credentials_version` is the version of the credentials secret that the vendor refused.
+    `suspicions` counts what speaks for a spent slot since the principal's last token, and `failures`
+    its failed acquires in a row. `error` names the class of the last failure. `asked_at` is the time
+    of its last claim, and `asked_with` what that claim asked with (see Terms).
     """
 
     not_before: int = 0
-    reason: str | None = None
     suspicions: int = 0
-    credentials_version: str | None = None
+    failures: int = 0
+    asked_at: int = 0
+    asked_with: str | None = None
+    error: str | None = None
+    reason: str | None = None
 
     @classmethod
     def spent_by(cls, token: Token, settings: Settings) -> "Slot":
-        """Return the slot of a client that has had this token."""
+        """Return the slot of a principal that has had this token."""
         return cls(not_before=token.acquired_at + settings.slot_seconds, reason=LIMIT_INTERVAL)
 
-    def as_of(self, now: float, credentials_version: str, settings: Settings) -> "Slot":
+    def as_of(self, now: float, terms: Terms) -> "Slot":
         """Return the slot as it counts now: open if it can't be true, or if its reason is gone."""
-        is_corrected = self.reason == CREDENTIALS_REFUSED and self.credentials_version != credentials_version
-        is_believed = self.not_before <= now + settings.max_believed_closed_seconds
-        if is_corrected or not is_believed:
-            return Slot(suspicions=self.suspicions)
+        slot = replace(self, asked_at=min(self.asked_at, int(now)))
+        if slot.not_before > now + terms.settings.max_believed_closed_seconds:
+            slot = replace(slot, not_before=0, reason=None)
+        # A slot that does not say what was asked with differs from nothing.
+        is_other_request = slot.asked_with not in {None, terms.asked_with}
+        if is_other_request and slot.reason in _REASONS_OF_THE_REQUEST:
+            slot = replace(slot, not_before=0, reason=None, failures=0)
+        return slot
+
+    def closed_until(self, not_before: int, reason: str, now: float) -> "Slot":
+        """Close the slot. No answer opens a slot earlier than it was: the later time counts.
+
+        A limit that still stands stays the reason, since a pause of our own can be passed over.
+        """
+        if not_before < self.not_before:
+            return self
+        if self.reason in LIMITS and reason not in LIMITS and self.not_before > now:
+            return replace(self, not_before=not_before)
+        return replace(self, not_before=not_before, reason=reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How many claims may still be made: a token bucket. `level` was true at the time `at`."""
+
+    level: float = PACE_MAX_LEVEL
+    at: int = 0
+
+    def as_of(self, now: float, clock_margin_seconds: int) -> "Pace":
+        """Return a full bucket if this one can't be true: nobody would ever claim again."""
+        if self.at > now + clock_margin_seconds:
+            return Pace()
         return self
+
+    def level_at(self, now: float) -> float:
+        elapsed = max(0.0, now - self.at)  # a time that is ahead counts as now
+        return min(PACE_MAX_LEVEL, self.level + elapsed / PACE_SECONDS_PER_CLAIM)
+
+    def suffices_at(self, level: float, now: float) -> int:
+        """Return when the bucket holds this level; `now` or earlier if it does already."""
+        missing = level - self.level_at(now)
+        if missing <= 0:
+            return int(now)
+        return math.ceil(max(now, self.at) + missing * PACE_SECONDS_PER_CLAIM)
+
+    def after_claim(self, now: float) -> "Pace":
+        level = max(PACE_MIN_LEVEL, self.level_at(now) - 1)
+        return Pace(level=round(level, 4), at=int(now))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ledger:
-    """The lock and the slots. Nobody asks before `retry_at`; 0 if there is no such pause."""
+    """The lock, the slots by principal, and the pace of claims."""
 
     lock: Lock | None = None
-    failures: int = 0
-    retry_at: int = 0
     slots: dict[str, Slot] = field(default_factory=dict)
+    pace: Pace = field(default_factory=Pace)
 
-    def slot(self, client_id: str) -> Slot:
-        return self.slots.get(client_id, Slot())
+    def slot(self, principal: str) -> Slot:
+        return self.slots.get(principal, Slot())
 
-    def as_of(
-        self,
-        now: float,
-        own_runs: Collection[str],
-        credentials: Credentials,
-        settings: Settings,
-    ) -> "Ledger":
+    def as_of(self, now: float, own_runs: Collection[str], terms: Terms) -> "Ledger":
         """Return the ledger as it counts now.
 
         What can't be true is left out. A lapsed lock has become a failure, and a suspicion. A
@@ -97,83 +198,139 @@ class Ledger:
         released = replace(
             self,
             lock=None,
-            retry_at=self._retry_at_as_of(now),
-            slots=self._slots_as_of(now, credentials, settings),
+            slots=self._slots_as_of(now, terms),
+            pace=self.pace.as_of(now, terms.settings.clock_margin_seconds),
         )
         if self.lock is None or self.lock.until > now + MAX_LOCK_SECONDS:
             return released
         if self.lock.until <= now:
-            return released.after_lapsed_lock(self.lock, now)
+            return released.after_lapsed_lock(self.lock, now, terms)
         if self.lock.run_id in own_runs:
             return released
         return replace(released, lock=self.lock)
 
-    def with_lock(
+    def with_claim(
         self,
         *,
         run_id: str,
-        client_id: str | None,
+        principal: str | None,
         claimed_at: float,
-        settings: Settings,
+        terms: Terms,
     ) -> "Ledger":
-        """*Claim*: return the ledger with the lock of this run."""
+        """*Claim*: return the ledger with this run's lock. `principal` is None if nobody will be asked."""
         lock = Lock(
             run_id=run_id,
-            client_id=client_id,
+            principal=principal,
             claimed_at=int(claimed_at),
-            until=int(claimed_at) + settings.lock_seconds,
+            until=int(claimed_at) + terms.settings.lock_seconds,
         )
-        return replace(self, lock=lock)
+        claimed = replace(self, lock=lock, pace=self.pace.after_claim(claimed_at))
+        if principal is None:
+            return claimed
+        slot = claimed.slot(principal)
+        asked = replace(slot, asked_at=int(claimed_at), asked_with=terms.asked_with)
+        return claimed.with_slot(principal, asked)
 
-    def with_spent_slot(self, token: Token, settings: Settings) -> "Ledger":
+    def with_spent_slot(self, token: Token, settings: Settings, now: float) -> "Ledger":
         """Close the slot that the token has spent. A claim does so too, since its token can be lost yet."""
-        return self.with_closed_slot(token.client_id, Slot.spent_by(token, settings))
+        spent = Slot.spent_by(token, settings)
+        slot = self.slot(token.principal).closed_until(spent.not_before, LIMIT_INTERVAL, now)
+        return self.with_slot(token.principal, slot)
 
-    def after_publish(self, token: Token, settings: Settings) -> "Ledger":
+    def after_publish(self, token: Token, settings: Settings, now: float) -> "Ledger":
         """*Publish*: return the ledger that goes out with the token."""
-        ledger = self.with_spent_slot(token, settings)
-        slot = replace(ledger.slot(token.client_id), suspicions=0)
-        ledger = ledger.with_slot(token.client_id, slot)
-        return replace(ledger, lock=None, failures=0, retry_at=0)
+        spent = self.with_spent_slot(token, settings, now)
+        slot = replace(spent.slot(token.principal), suspicions=0, failures=0, error=None)
+        return replace(spent.with_slot(token.principal, slot), lock=None)
 
     def after_error(
         self,
         error: RefreshError,
         *,
-        client_id: str,
-        now: float,
+        principal: str,
+        slot_before: Slot,
         is_override: bool,
-        credentials_version: str,
-        settings: Settings,
+        now: float,
+        terms: Terms,
     ) -> "Ledger":
         """*Refusal*: return the ledger after an acquire that brought no token.
 
-        `is_override`: the vendor was asked although the slot was closed. A refusal then tells nothing
-        new.
+        `slot_before` is the slot before the claim. `is_override`: the vendor was asked although the
+        slot was closed; a refusal then tells nothing new.
         """
         released = replace(self, lock=None)
-        if is_override and isinstance(error, RateLimited | CredentialsRefused):
+        is_limit = isinstance(error, RateLimited) and error.retry_after is None
+        if is_override and (is_limit or isinstance(error, CredentialsRefused)):
             return released
-        if isinstance(error, RateLimited):
-            return released.after_rate_limit(client_id, now, settings)
         if isinstance(error, CredentialsRefused):
-            return released.after_refused_credentials(client_id, now, credentials_version)
-        retry_at = 0
+            return released.after_refused_credentials(principal, slot_before, now)
+        if isinstance(error, RateLimited):
+            return released.after_rate_limit(error, principal, now, terms)
+        failed = released.after_failure(type(error).__name__, principal, now, terms)
         if error.retry_after is not None:
-            retry_at = int(now) + min(error.retry_after, MAX_RETRY_AFTER_SECONDS)
-        failed = released.after_failure(now, retry_at=retry_at)
+            pause = min(error.retry_after, MAX_VENDOR_DOWN_SECONDS)
+            failed = failed.with_closed_slot(principal, int(now) + pause, BACKING_OFF, now)
         if error.possibly_granted:
-            return failed.with_suspicion(client_id)
+            failed = failed.with_suspicion(principal)
         return failed
 
-    def after_failure(self, failed_at: float, *, retry_at: int = 0) -> "Ledger":
-        """Return the ledger without its lock, and with one failure more."""
-        failures = self.failures + 1
-        back_off_until = 0
-        if failures >= FAILURES_BEFORE_BACKING_OFF:
-            back_off_until = int(failed_at) + BACK_OFF_SECONDS
-        latest = max(self.retry_at, retry_at, back_off_until)
-        return replace(self, lock=None, failures=failures, retry_at=latest)
+    def after_failure(self, error_name: str, principal: str, failed_at: float, terms: Terms) -> "Ledger":
+        """Return the ledger without its lock, with one failure more and the pause that follows it."""
+        failed = replace(self, lock=None).with_failure(error_name, principal)
+        pause = terms.back_off_seconds(principal, failed.slot(principal).failures)
+        if not pause:
+            return failed
+        return failed.with_closed_slot(principal, int(failed_at) + pause, BACKING_OFF, failed_at)
+
+    def after_lapsed_lock(self, lock: Lock, now: float, terms: Terms) -> "Ledger":
+        """Count a run that died. If it could ask, a token may have been issued."""
+        if lock.principal is None:
+            return self
+        died_at = min(lock.claimed_at, now)
+        failed = self.after_failure(OutcomeUnknown.__name__, lock.principal, died_at, terms)
+        return failed.with_suspicion(lock.principal)
+
+    def after_rate_limit(self, error: RateLimited, principal: str, now: float, terms: Terms) -> "Ledger":
+        failed = self.with_failure(type(error).__name__, principal)
+        slot = failed.slot(principal)
+        if error.retry_after is not None:
+            pause = min(error.retry_after, MAX_RATE_LIMITED_SECONDS)
+        elif slot.suspicions:
+            pause = max(UNEXPLAINED_REFUSAL_SECONDS, terms.settings.slot_seconds)
+        else:
+            pause = UNEXPLAINED_REFUSAL_SECONDS
+        pause = max(pause, terms.back_off_seconds(principal, slot.failures))
+        closed = failed.with_closed_slot(principal, int(now) + pause, RATE_LIMITED, now)
+        if error.retry_after is None:
+            return closed.with_suspicion(principal)
+        return closed
+
+    def after_refused_credentials(self, principal: str, slot_before: Slot, now: float) -> "Ledger":
+        pause = CREDENTIALS_REFUSED_SECONDS
+        if slot_before.reason == CREDENTIALS_REFUSED:
+            last_pause = slot_before.not_before - slot_before.asked_at
+            # In whole hours, because the last refusal came some seconds after its claim.
+            last_hours = max(1, last_pause // CREDENTIALS_REFUSED_SECONDS)
+            doubled = 2 * last_hours * CREDENTIALS_REFUSED_SECONDS
+            pause = min(doubled, MAX_CREDENTIALS_REFUSED_SECONDS)
+        failed = self.with_failure(CredentialsRefused.__name__, principal)
+        return failed.with_closed_slot(principal, int(now) + pause, CREDENTIALS_REFUSED, now)
+
+    def with_closed_slot(self, principal: str, not_before: int, reason: str, now: float) -> "Ledger":
+        slot = self.slot(principal).closed_until(not_before, reason, now)
+        return self.with_slot(principal, slot)
+
+    def with_failure(self, error_name: str, principal: str) -> "Ledger":
+        slot = self.slot(principal)
+        failed = replace(slot, failures=slot.failures + 1, error=error_name)
+        return self.with_slot(principal, failed)
+
+    def with_suspicion(self, principal: str) -> "Ledger":
+        slot = self.slot(principal)
+        return self.with_slot(principal, replace(slot, suspicions=slot.suspicions + 1))
+
+    def with_slot(self, principal: str, slot: Slot) -> "Ledger":
+        return replace(self, slots=self.slots | {principal: slot})
 
     def to_json(self, token: Token | None = None) -> str:
         """Return the document of one version: the ledger, together with the token if there is one.
@@ -188,94 +345,59 @@ class Ledger:
 
     @classmethod
     def parse(cls, text: str | None) -> "Ledger":
-        """Return the ledger of a version's document.
-
-        A lock or a slot that makes no sense is left out. If the numbers make no sense, the whole
-        ledger counts as empty.
-        """
+        """Return the ledger of a version's document. What makes no sense in it is left out."""
         document = as_object(json_object(text).get("ledger"))
-        failures: Any = document.get("failures")
-        retry_at: Any = document.get("retry_at")
-        if not has_type(failures, int) or not has_type(retry_at, int):
-            return cls()
         return cls(
             lock=_parse_lock(document.get("lock")),
-            failures=failures,
-            retry_at=retry_at,
             slots=_parse_slots(document.get("slots")),
+            pace=_parse_pace(document.get("pace")),
         )
 
-    def _retry_at_as_of(self, now: float) -> int:
-        if now < self.retry_at <= now + MAX_RETRY_AFTER_SECONDS:
-            return self.retry_at
-        return 0
-
-    def _slots_as_of(self, now: float, credentials: Credentials, settings: Settings) -> dict[str, Slot]:
-        """Return the slots as they count now, without open ones of clients that are not configured."""
-        slots = {}
-        for client_id, slot in self.slots.items():
-            counted = slot.as_of(now, credentials.version_id, settings)
-            if client_id in credentials.client_ids or counted.not_before > now:
-                slots[client_id] = counted
-        return slots
-
-    def after_lapsed_lock(self, lock: Lock, now: float) -> "Ledger":
-        """Count a run that died: a failure, and a token that may have been issued if it could ask."""
-        failed = self.after_failure(min(lock.claimed_at, now))
-        if lock.client_id:
-            return failed.with_suspicion(lock.client_id)
-        return failed
-
-    def after_rate_limit(self, client_id: str, now: float, settings: Settings) -> "Ledger":
-        """Close the slot for an interval if it is suspected to be spent, else for a short while."""
-        pause = UNEXPLAINED_REFUSAL_SECONDS
-        if self.slot(client_id).suspicions:
-            pause = settings.slot_seconds
-        closed = Slot(not_before=int(now) + pause, reason=RATE_LIMITED)
-        ledger = self.with_closed_slot(client_id, closed).with_suspicion(client_id)
-        return replace(ledger, failures=0)
-
-    def after_refused_credentials(self, client_id: str, now: float, credentials_version: str) -> "Ledger":
-        """Close the slot for these credentials: for an hour, or two if they were refused before."""
-        slot = self.slot(client_id)
-        pause = CREDENTIALS_REFUSED_SECONDS
-        is_repeated = slot.reason == CREDENTIALS_REFUSED
-        if is_repeated and slot.credentials_version == credentials_version:
-            pause = 2 * CREDENTIALS_REFUSED_SECONDS
-        closed = Slot(
-            not_before=int(now) + pause,
-            reason=CREDENTIALS_REFUSED,
-            credentials_version=credentials_version,
-        )
-        return self.with_closed_slot(client_id, closed)
-
-    def with_closed_slot(self, client_id: str, closed: Slot) -> "Ledger":
-        """Close the slot. No answer opens a slot earlier than it was: the later time counts."""
-        known = self.slot(client_id)
-        later = known
-        if closed.not_before >= known.not_before:
-            later = closed
-        return self.with_slot(client_id, replace(later, suspicions=known.suspicions))
-
-    def with_suspicion(self, client_id: str) -> "Ledger":
-        slot = self.slot(client_id)
-        return self.with_slot(client_id, replace(slot, suspicions=slot.suspicions + 1))
-
-    def with_slot(self, client_id: str, slot: Slot) -> "Ledger":
-        return replace(self, slots=self.slots | {client_id: slot})
+    def _slots_as_of(self, now: float, terms: Terms) -> dict[str, Slot]:
+        """Return the slots as they count now, and of former principals the latest closed ones."""
+        counted = {principal: slot.as_of(now, terms) for principal, slot in self.slots.items()}
+        configured = terms.credentials.principals
+        former = {
+            principal: slot.not_before
+            for principal, slot in counted.items()
+            if principal not in configured and slot.not_before > now
+        }
+        latest = sorted(former, key=lambda principal: former[principal])[-MAX_FORMER_SLOTS:]
+        kept = configured | set(latest)
+        return {principal: slot for principal, slot in counted.items() if principal in kept}
 
 
 def _parse_lock(value: Any) -> Lock | None:
     found = read_fields(Lock, value)
-    if found is None:
+    if found is None or not _is_printable(found["run_id"], found["principal"]):
         return None
     return Lock(**found)
 
 
 def _parse_slots(value: Any) -> dict[str, Slot]:
     slots = {}
-    for client_id, document in as_object(value).items():
+    for principal, document in as_object(value).items():
         found = read_fields(Slot, document)
-        if found is not None:
-            slots[client_id] = Slot(**found)
+        if found is None or found["reason"] not in {None, *REASONS}:
+            continue
+        if _is_printable(principal, found["asked_with"], found["error"]):
+            slots[principal] = Slot(**found)
     return slots
+
+
+def _parse_pace(value: Any) -> Pace:
+    document = as_object(value)
+    level = document.get("level")
+    at = document.get("at")
+    if isinstance(level, bool) or not isinstance(level, int | float):
+        return Pace()
+    if isinstance(at, bool) or not isinstance(at, int) or at < 0:
+        return Pace()
+    if not PACE_MIN_LEVEL <= level <= PACE_MAX_LEVEL:
+        return Pace()
+    return Pace(level, at)
+
+
+def _is_printable(*texts: str | None) -> bool:
+    """Say whether each text can be shown: half a surrogate pair would end Lambda's runtime."""
+    return all(text is None or text.isprintable() for text in texts)

@@ -92,6 +92,11 @@ class Client:
                 raise CredentialsError(f"the credentials secret: {prefix}{name} is missing, empty or not plain text")
         return cls(document["client_id"], document["client_secret"])
 
+    @property
+    def principal(self) -> str:
+        """Who asks, as the ledger names it."""
+        return self.client_id
+
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
@@ -112,10 +117,10 @@ class Credentials:
         return cls(primary, standby, version_id)
 
     @property
-    def client_ids(self) -> set[str]:
+    def principals(self) -> set[str]:
         if self.standby is None:
-            return {self.primary.client_id}
-        return {self.primary.client_id, self.standby.client_id}
+            return {self.primary.principal}
+        return {self.primary.principal, self.standby.principal}
 
 
 def _parse_standby(value: Any, primary: Client) -> Client | None:
@@ -138,15 +143,26 @@ class Token:
     acquired_at: int
     client_id: str
     audience: str
+    requested_scope: str
     token_url: str
+
+    @property
+    def principal(self) -> str:
+        """Whose token it is, as the ledger names it."""
+        return self.client_id
+
+    @property
+    def life_seconds(self) -> int:
+        """How long the token lives from its arrival to its end."""
+        return max(0, self.expires_at - self.acquired_at)
 
     def document(self) -> dict[str, Any]:
         """Return the keys of the token secret's document that every consumer relies on."""
         return asdict(self) | {"expires_at_utc": utc(self.expires_at), "schema": SCHEMA}
 
     def is_superseded_by(self, current: "Token | None") -> bool:
-        """Say whether the current token belongs to the same client and is as new or newer."""
-        if current is None or current.client_id != self.client_id:
+        """Say whether the current token belongs to the same principal and is as new or newer."""
+        if current is None or current.principal != self.principal:
             return False
         return current.acquired_at >= self.acquired_at
 

@@ -8,9 +8,17 @@ from dataclasses import dataclass, field, replace
 from handler import oauth2
 from handler.ledger import Ledger
 from handler.model import Credentials, Token
-from handler.policy import State
+from handler.policy import CLIENT_CHANGED, CONFIG_CHANGED, MISSING, Request, State
 from handler.secrets_manager import LEDGER, NO_VERSION, PREVIOUS, SecretStore, Version
 from handler.settings import Settings
+
+# A new token may take a while to work everywhere, and an API answers 403 for other reasons too. So the
+# probe can only revoke a token that is older than this.
+MIN_REVOKED_AGE_SECONDS = 3_600
+# These may come of credentials or a token that were read too early, so all is read once more.
+_REASONS_TO_READ_AGAIN = {MISSING, CLIENT_CHANGED, CONFIG_CHANGED}
+
+Observe = Callable[..., None]
 
 
 def _new_uuid() -> str:
@@ -29,7 +37,7 @@ class UnsavedToken:
 class WarmProcess:
     """What outlives one run, because Lambda uses a process again.
 
-    `unsaved` has at most one token per client id. `now` gives Unix seconds.
+    `unsaved` has at most one token per principal. `now` gives Unix seconds.
     """
 
     settings: Settings
@@ -42,24 +50,30 @@ class WarmProcess:
     def unsaved_tokens(self) -> tuple[Token, ...]:
         return tuple(held.token for held in self.unsaved.values())
 
+    def hold(self, token: Token, run_id: str) -> None:
+        """Keep the token, except if the process has a newer one of its principal."""
+        held = self.unsaved.get(token.principal)
+        if held is None or token.acquired_at >= held.token.acquired_at:
+            self.unsaved[token.principal] = UnsavedToken(token, run_id)
+
     def forget_useless_tokens(self, current: Token | None, now: float) -> None:
         """Forget the unsaved tokens that have expired, or that the current token supersedes."""
-        for client_id, held in list(self.unsaved.items()):
+        for principal, held in list(self.unsaved.items()):
             if held.token.expires_at <= now or held.token.is_superseded_by(current):
-                del self.unsaved[client_id]
+                del self.unsaved[principal]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """The facts of one moment, and the versions that they were read from.
 
-    An id is empty if no version has the label, or if that label was not read.
+    `token_version_id` is empty if no version has the label AWSCURRENT. `ledger_version` is the one
+    under REFRESH_LEDGER, as it was written; NO_VERSION if there is none, or if it was not read.
     """
 
     state: State
     token_version_id: str
-    previous_version_id: str = ""
-    ledger_version_id: str = ""
+    ledger_version: Version
 
 
 class Reader:
@@ -68,18 +82,41 @@ class Reader:
     `seconds_remaining` belongs to the token that consumers have now, as far as the run knows.
     """
 
-    def __init__(self, process: WarmProcess, *, run_id: str | None, may_probe: bool) -> None:
+    def __init__(
+        self,
+        process: WarmProcess,
+        *,
+        run_id: str | None,
+        may_probe: bool,
+        observe: Observe,
+    ) -> None:
         self.seconds_remaining = 0
         self._process = process
         self._settings = process.settings
         self._store = process.store
         self._run_id = run_id
         self._may_probe = may_probe
-        self._is_revoked_by_token: dict[str, bool] = {}  # the probe's answers in this run
+        self._observe = observe
+        self._probed: set[str] = set()  # the tokens that were probed in this run
+        self._revoked: tuple[Token, ...] = ()
 
-    def read_secrets(self) -> Snapshot:
-        """*Read*: read both secrets. The ledger counts as empty."""
-        return self._read_secrets(NO_VERSION, may_read_previous=False)
+    def read(self, request: Request) -> Snapshot:
+        """*Read*: read as much as a decision needs. Mostly the two secrets are enough.
+
+        The ledger is needed only if a refresh is due, or if this process holds an unsaved token.
+        After a publish one version is token and ledger: then the ledger is in hand already. The ledger
+        is not read either if the token secret has no value.
+        """
+        credentials_version, token_version = self._store.get_both()
+        snapshot = self._snapshot(credentials_version, token_version, ledger_version=None)
+        if not token_version.version_id:
+            return snapshot
+        reason = snapshot.state.due_reason(snapshot.state.current, request)
+        if reason is None and not self._process.unsaved:
+            return snapshot
+        if LEDGER in token_version.stages and reason not in _REASONS_TO_READ_AGAIN:
+            return self._snapshot(credentials_version, token_version, ledger_version=token_version)
+        return self.read_ledger_and_secrets()
 
     def read_ledger_and_secrets(self) -> Snapshot:
         """*Ledger*: read the ledger, then both secrets.
@@ -88,7 +125,8 @@ class Reader:
         in between, it moves the label REFRESH_LEDGER away from the version that was read here.
         """
         ledger_version = self._store.get_version(LEDGER)
-        return self._read_secrets(ledger_version, may_read_previous=True)
+        credentials_version, token_version = self._store.get_both()
+        return self._snapshot(credentials_version, token_version, ledger_version=ledger_version)
 
     def parse_token(self, version: Version, now: float) -> Token | None:
         return Token.parse(
@@ -98,8 +136,13 @@ class Reader:
             clock_margin_seconds=self._settings.clock_margin_seconds,
         )
 
-    def _read_secrets(self, ledger_version: Version, *, may_read_previous: bool) -> Snapshot:
-        credentials_version, token_version = self._store.get_both()
+    def _snapshot(
+        self,
+        credentials_version: Version,
+        token_version: Version,
+        *,
+        ledger_version: Version | None,
+    ) -> Snapshot:
         now = self._process.now()
         current = self.parse_token(token_version, now)
         # This figure counts if the credentials can't be read.
@@ -107,27 +150,40 @@ class Reader:
         credentials = Credentials.parse(credentials_version.text, credentials_version.version_id)
         own_runs = self._own_runs()
         self._process.forget_useless_tokens(current, now)
-        ledger = Ledger.parse(ledger_version.text)
         state = State(
             now=now,
             current=current,
             unsaved=self._process.unsaved_tokens(),
-            ledger=ledger.as_of(now, own_runs, credentials, self._settings),
+            ledger=Ledger(),
             credentials=credentials,
             settings=self._settings,
         )
-        previous_version = NO_VERSION
-        if may_read_previous and not state.is_ours(current):
-            previous_version = self._store.get_version(PREVIOUS)
-            state = replace(state, previous=self.parse_token(previous_version, now))
-        state = replace(state, is_revoked=self._is_revoked(state))
+        state = self._probe(state)
+        if ledger_version is not None:
+            state = self._with_ledger(state, ledger_version, token_version, own_runs)
         self.seconds_remaining = state.seconds_remaining(current)
         return Snapshot(
             state=state,
             token_version_id=token_version.version_id,
-            previous_version_id=previous_version.version_id,
-            ledger_version_id=ledger_version.version_id,
+            ledger_version=ledger_version or NO_VERSION,
         )
+
+    def _with_ledger(
+        self,
+        state: State,
+        ledger_version: Version,
+        token_version: Version,
+        own_runs: set[str],
+    ) -> State:
+        """Add the ledger as it counts now, and the tokens at hand that other versions hold."""
+        ledger = Ledger.parse(ledger_version.text).as_of(state.now, own_runs, state.terms)
+        displaced = None
+        if ledger_version.version_id != token_version.version_id:
+            displaced = self.parse_token(ledger_version, state.now)
+        previous = None
+        if state.is_current_short():
+            previous = self.parse_token(self._store.get_version(PREVIOUS), state.now)
+        return replace(state, ledger=ledger, displaced=displaced, previous=previous)
 
     def _own_runs(self) -> set[str]:
         """Return the runs whose locks are our own: this one, and those whose tokens the process holds."""
@@ -136,22 +192,28 @@ class Reader:
             runs.add(self._run_id)
         return runs
 
-    def _is_revoked(self, state: State) -> bool:
-        """Say what the probe says of the current token. Each token is probed once in a run."""
+    def _probe(self, state: State) -> State:
+        """Add what the probe says of the current token. Each token is probed once in a run."""
+        state = replace(state, revoked=self._revoked)
         token = state.current
-        if token is None:
-            return False
-        is_known = token.access_token in self._is_revoked_by_token
-        if not is_known and self._should_probe(state):
-            answer = oauth2.is_revoked(token, self._settings.probe_url)
-            self._is_revoked_by_token[token.access_token] = answer
-        return self._is_revoked_by_token.get(token.access_token, False)
+        if token is None or not self._should_probe(token, state):
+            return state
+        self._probed.add(token.access_token)
+        if not oauth2.is_revoked(token, self._settings.probe_url):
+            return state
+        if state.now - token.acquired_at < MIN_REVOKED_AGE_SECONDS:
+            self._observe("ProbeRefused", acquired_at=token.acquired_at)
+            return state
+        self._revoked += (token,)
+        return replace(state, revoked=self._revoked)
 
-    def _should_probe(self, state: State) -> bool:
+    def _should_probe(self, token: Token, state: State) -> bool:
         """Only a token that is good as far as we know has a life to lose."""
         if not self._may_probe or not self._settings.probe_url:
             return False
-        return state.seconds_remaining(state.current) > 0
+        if token.access_token in self._probed:
+            return False
+        return state.seconds_remaining(token) > 0
 
 
 def _seconds_until_end(token: Token | None, now: float) -> int:

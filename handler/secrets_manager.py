@@ -5,6 +5,7 @@ The client comes from botocore, because boto3's own imports would take a fifth o
 
 import logging
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
@@ -32,9 +33,14 @@ CLIENT_CONFIG = {
 }
 _MISSING = "ResourceNotFoundException"
 _DELETED = "InvalidRequestException"
-_MOVE_REFUSED = "InvalidParameterException"
+_NO_ANSWER = "NoAnswer"  # a batch says nothing of a secret
+_ALREADY_EXISTS = "ResourceExistsException"
+# How AWS asks for a pause. It answers with a 4xx, as for a refusal.
+_THROTTLING = {"ThrottlingException", "Throttling", "LimitExceededException", "RequestLimitExceeded"}
 _DENIED = {"AccessDeniedException", "AccessDenied"}
 _NOT_RETRYABLE = {_MISSING, _DELETED} | _DENIED
+# A batch that fails as a whole with one of these is about a single secret in it.
+_OF_ONE_SECRET = {_MISSING, _DELETED}
 # AWS appends this many characters to a secret's name in its ARN.
 _ARN_SUFFIX_LENGTH = len("-AbCdEf")
 
@@ -52,14 +58,26 @@ def session() -> Any:
 class Version:
     """One version of a secret. `version_id` is empty if there is no such version.
 
-    `text` is None if the version holds bytes.
+    `text` is None if the version holds bytes. `stages` are its stage labels.
     """
 
     version_id: str = ""
     text: str | None = field(default=None, repr=False)
+    stages: tuple[str, ...] = ()
 
 
 NO_VERSION = Version()
+
+
+@dataclass(frozen=True, slots=True)
+class SecretDescription:
+    """`changed_at` is when the secret, labels included, was last written, in Unix seconds.
+
+    `is_in_sync`: each replica of the secret has what the secret has.
+    """
+
+    changed_at: float
+    is_in_sync: bool
 
 
 class SecretStore:
@@ -88,47 +106,73 @@ class SecretStore:
         Raises CredentialsError if the credentials secret is missing or has no value. A token secret
         without a value is NO_VERSION.
         """
-        answer = self._call(
-            "batch_get_secret_value",
-            SecretIdList=[self._credentials_id, self._token_id],
-        )
+        try:
+            answer = self._call(
+                "batch_get_secret_value",
+                SecretIdList=[self._credentials_id, self._token_id],
+            )
+        except StoreError as error:
+            if error.code not in _OF_ONE_SECRET:
+                raise
+            return self._get_one_by_one()
         credentials, credentials_error = _batch_entry(answer, self._credentials_id)
         token, token_error = _batch_entry(answer, self._token_id)
-        if credentials_error in {_MISSING, _DELETED}:
-            raise CredentialsError(f"the credentials secret is missing or has no value ({credentials_error})")
+        if credentials_error in _OF_ONE_SECRET:
+            raise _no_credentials(credentials_error)
         if credentials_error:
             raise _store_error(f"batch_get_secret_value of {self._credentials_id}", credentials_error)
         if token_error not in {"", _MISSING}:
             raise _store_error(f"batch_get_secret_value of {self._token_id}", token_error)
-        if credentials == token:
-            raise ConfigurationError("environment: TOKEN_SECRET_ID and CREDENTIALS_SECRET_ID name the same secret")
+        _check_that_they_differ(credentials, token)
+        return credentials, token
+
+    def _get_one_by_one(self) -> tuple[Version, Version]:
+        try:
+            credentials = self._get(self._credentials_id, CURRENT)
+        except StoreError as error:
+            if error.code in _OF_ONE_SECRET:
+                raise _no_credentials(error.code) from None
+            raise
+        token = self.get_version(CURRENT)
+        _check_that_they_differ(credentials, token)
         return credentials, token
 
     def get_version(self, stage: str) -> Version:
         """Return the token secret's version under this stage label; NO_VERSION if there is none."""
         try:
-            answer = self._call("get_secret_value", SecretId=self._token_id, VersionStage=stage)
+            return self._get(self._token_id, stage)
         except StoreError as error:
             if error.code == _MISSING:
                 return NO_VERSION
             raise
-        return Version(answer.get("VersionId", ""), answer.get("SecretString"))
 
-    def last_changed_at(self) -> float:
-        """Return the Unix time at which the token secret, labels included, was last written."""
+    def _get(self, secret_id: str, stage: str) -> Version:
+        answer = self._call("get_secret_value", SecretId=secret_id, VersionStage=stage)
+        return _version(answer)
+
+    def describe(self) -> SecretDescription:
+        """Return what AWS knows of the token secret, without its value."""
         answer = self._call("describe_secret", SecretId=self._token_id)
         changed: datetime = answer.get("LastChangedDate") or answer["CreatedDate"]
-        return changed.timestamp()
+        replicas = answer.get("ReplicationStatus", [])
+        return SecretDescription(
+            changed_at=changed.timestamp(),
+            is_in_sync=all(replica.get("Status") == "InSync" for replica in replicas),
+        )
 
     def put_seed(self) -> str:
         """Give the token secret its first version, and return the version's id.
 
         The id is always the same, so a late or repeated call writes over nothing.
         """
-        name = f"token-refresh:seed:{_name_in_arn(self._token_id)}"
-        version_id = str(uuid.uuid5(uuid.NAMESPACE_URL, name))
+        version_id = self.seed_id()
         self.put_version(version_id, SEED, stages=[PENDING])
         return version_id
+
+    def seed_id(self) -> str:
+        """Return the id of the token secret's first version, made from the secret's name."""
+        name = f"token-refresh:seed:{_name_in_arn(self._token_id)}"
+        return str(uuid.uuid5(uuid.NAMESPACE_URL, name))
 
     def put_version(self, version_id: str, document: str, *, stages: list[str]) -> None:
         """Put a version under these stage labels. It is safe to repeat with the same arguments."""
@@ -142,20 +186,45 @@ class SecretStore:
         if answer.get("VersionId") != version_id:  # something between us and AWS has answered
             raise _store_error("put_secret_value", "OtherAnswer")
 
-    def compare_and_set_ledger(self, document: str, *, version_id: str, expected_version_id: str) -> bool:
+    def compare_and_set_ledger(
+        self,
+        document: str,
+        *,
+        version_id: str,
+        expected_version_id: str,
+        is_ours: Callable[[Version], bool],
+    ) -> bool:
         """Put the ledger under `version_id` and move the label REFRESH_LEDGER to it.
 
-        Returns False if the label is no longer on `expected_version_id` (empty: on no version).
+        Returns False if the label is no longer on `expected_version_id` (empty: on no version), or if
+        somebody else has put the version. AWS does not document how it refuses the move, and answers
+        get lost. So if a call does not succeed, the version under the label tells who won: `is_ours`
+        says whether a version was written by this very call.
         """
-        self.put_version(version_id, document, stages=[PENDING])
-        return self.move_stage(
-            LEDGER,
-            to_version_id=version_id,
-            expected_version_id=expected_version_id,
-        )
+        try:
+            self.put_version(version_id, document, stages=[PENDING])
+        except StoreError as error:
+            if error.code != _ALREADY_EXISTS:
+                raise
+            return is_ours(self.get_version(LEDGER))
+        try:
+            self.move_stage(
+                LEDGER,
+                to_version_id=version_id,
+                expected_version_id=expected_version_id,
+            )
+        except StoreError as error:
+            if error.code in _DENIED:
+                raise
+            if is_ours(self.get_version(LEDGER)):
+                return True
+            if error.is_refusal:
+                return False
+            raise
+        return True
 
-    def move_stage(self, stage: str, *, to_version_id: str, expected_version_id: str) -> bool:
-        """Move a stage label. Returns False if it is no longer on `expected_version_id`.
+    def move_stage(self, stage: str, *, to_version_id: str, expected_version_id: str) -> None:
+        """Move a stage label. Raises StoreError if it is not on `expected_version_id`.
 
         An empty `expected_version_id` means that no version has the label.
         """
@@ -166,15 +235,7 @@ class SecretStore:
         }
         if expected_version_id:
             move["RemoveFromVersionId"] = expected_version_id
-        try:
-            self._call("update_secret_version_stage", **move)
-        except StoreError as error:
-            if error.code != _MOVE_REFUSED:
-                raise
-            # If the answer to a move is lost, botocore repeats the move and AWS refuses it: then the
-            # label is already where it should be.
-            return self.get_version(stage).version_id == to_version_id
-        return True
+        self._call("update_secret_version_stage", **move)
 
     def _call(self, operation: str, **parameters: Any) -> dict[str, Any]:
         try:
@@ -191,15 +252,41 @@ class SecretStore:
 def _error_of_aws(operation: str, error: ClientError) -> StoreError:
     details = error.response.get("Error", {})
     code = str(details.get("Code"))
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    message = ""
     if code in _DENIED:
         # A denial names the missing permission. Other messages may repeat what was sent.
-        return _store_error(operation, code, str(details.get("Message")))
-    return _store_error(operation, code)
+        message = str(details.get("Message"))
+    is_client_error = status is not None and 400 <= status < 500
+    is_refusal = is_client_error and code not in _THROTTLING
+    return _store_error(operation, code, message, is_refusal=is_refusal)
 
 
-def _store_error(what: str, code: str, message: str = "") -> StoreError:
+def _store_error(what: str, code: str, message: str = "", *, is_refusal: bool = False) -> StoreError:
     text = f"Secrets Manager, {what}: {code} {message}"
-    return StoreError(text.rstrip(), code=code, retryable=code not in _NOT_RETRYABLE)
+    return StoreError(
+        text.rstrip(),
+        code=code,
+        retryable=code not in _NOT_RETRYABLE,
+        is_refusal=is_refusal,
+    )
+
+
+def _no_credentials(code: str) -> CredentialsError:
+    return CredentialsError(f"the credentials secret is missing or has no value ({code})")
+
+
+def _check_that_they_differ(credentials: Version, token: Version) -> None:
+    if credentials == token:
+        raise ConfigurationError("environment: TOKEN_SECRET_ID and CREDENTIALS_SECRET_ID name the same secret")
+
+
+def _version(answer: dict[str, Any]) -> Version:
+    return Version(
+        answer.get("VersionId", ""),
+        answer.get("SecretString"),
+        tuple(answer.get("VersionStages", ())),
+    )
 
 
 def _batch_entry(answer: dict[str, Any], secret_id: str) -> tuple[Version, str]:
@@ -210,12 +297,12 @@ def _batch_entry(answer: dict[str, Any], secret_id: str) -> tuple[Version, str]:
     for value in answer.get("SecretValues", []):
         arn = value.get("ARN", "")
         if secret_id in {value.get("Name"), arn, arn[:-_ARN_SUFFIX_LENGTH]}:
-            return Version(value.get("VersionId", ""), value.get("SecretString")), ""
+            return _version(value), ""
     for error in answer.get("Errors", []):
-        name = _name_in_arn(error["SecretId"])
+        name = _name_in_arn(error.get("SecretId", ""))
         if _name_in_arn(secret_id) in {name, name[:-_ARN_SUFFIX_LENGTH]}:
-            return NO_VERSION, error["ErrorCode"]
-    return NO_VERSION, "NoAnswer"
+            return NO_VERSION, error.get("ErrorCode", _NO_ANSWER)
+    return NO_VERSION, _NO_ANSWER
 
 
 def _name_in_arn(secret_id: str) -> str:

@@ -6,20 +6,20 @@ from typing import Any
 from handler.ledger import Ledger
 from handler.model import Token, utc
 from handler.policy import (
+    LEVEL_TO_ACQUIRE,
     Acquire,
     Decision,
     Keep,
     Publish,
     Request,
-    Restore,
     State,
     Wait,
     WaitForLock,
     decide,
 )
-from handler.reader import Reader, Snapshot, WarmProcess
+from handler.reader import Observe, Reader, Snapshot, WarmProcess
 from handler.refresh import Outcome
-from handler.secrets_manager import LEDGER, PREVIOUS
+from handler.secrets_manager import PREVIOUS, SecretDescription
 
 Result = dict[str, Any]
 
@@ -27,6 +27,9 @@ Result = dict[str, Any]
 def result_of(outcome: Outcome) -> Result:
     """Return the result, with the keys that docs/REFERENCE.md lists. It never shows a secret."""
     state = outcome.snapshot.state
+    not_before = outcome.not_before
+    if not_before is None:
+        not_before = state.primary_may_ask_at(state.current)
     result: Result = {
         "outcome": outcome.name,
         "reason": outcome.reason,
@@ -34,7 +37,7 @@ def result_of(outcome: Outcome) -> Result:
         "expires_at_utc": None,
         "seconds_remaining": state.seconds_remaining(state.current),
         "client_id": None,
-        "not_before": state.primary_may_ask_at(state.current) or None,
+        "not_before": not_before or None,
         "version_id": outcome.snapshot.token_version_id or None,
         "dry_run": False,
     }
@@ -48,11 +51,10 @@ def result_of(outcome: Outcome) -> Result:
 class Inspection:
     """One run that only looks: it writes nothing, does not probe, and does not ask the vendor."""
 
-    def __init__(self, process: WarmProcess, request: Request) -> None:
-        self._settings = process.settings
+    def __init__(self, process: WarmProcess, request: Request, observe: Observe) -> None:
         self._store = process.store
         self._request = request
-        self.reader = Reader(process, run_id=None, may_probe=False)
+        self.reader = Reader(process, run_id=None, may_probe=False, observe=observe)
 
     def dry_run(self) -> Result:
         """Say what a refresh would do, except for what a probe would tell it."""
@@ -62,24 +64,21 @@ class Inspection:
     def status(self) -> Result:
         """Say what a refresh would do, what is known, and what comes next."""
         snapshot = self.reader.read_ledger_and_secrets()
-        ledger_version = self._store.get_version(LEDGER)
         previous_version = self._store.get_version(PREVIOUS)
-        changed_at = self._store.last_changed_at()
+        description = self._store.describe()
         state = snapshot.state
         previous = self.reader.parse_token(previous_version, state.now)
         return result_now(snapshot, self._request) | {
             "next_due_at": next_due_at(state, self._request),
             # The ledger is shown as it was written: a lapsed lock is still in it.
-            "ledger": asdict(Ledger.parse(ledger_version.text)),
-            "safe_to_deactivate": safe_to_deactivate(state, previous, changed_at),
+            "ledger": asdict(Ledger.parse(snapshot.ledger_version.text)),
+            "safe_to_deactivate": safe_to_deactivate(state, previous, description),
         }
 
 
 def result_now(snapshot: Snapshot, request: Request) -> Result:
     """Return what a refresh would answer now; `due` if it would publish or acquire a token."""
-    decision = decide(snapshot.state, request)
-    name, reason = _words(decision)
-    return result_of(Outcome(name, reason, snapshot))
+    return result_of(_outcome(decide(snapshot.state, request), snapshot))
 
 
 def next_due_at(state: State, request: Request) -> int:
@@ -87,63 +86,54 @@ def next_due_at(state: State, request: Request) -> int:
 
     A token that is at hand counts as the current one: it will have been published by then.
     """
-    token = _token_at_hand(state, request) or state.current
+    token = state.current
+    is_due = state.due_reason(token, request) is not None
+    at_hand = state.best_at_hand(is_due=is_due)
+    if at_hand is not None:
+        token = at_hand.token
     due_at = int(state.now)
-    if state.due_reason(token, request) is None:
-        due_at = _window_opens_at(token, state)
+    if token is not None and state.due_reason(token, request) is None:
+        due_at = int(token.expires_at - state.window_seconds(token))
     lock_until = 0
     if state.ledger.lock is not None:
         lock_until = state.ledger.lock.until
-    return max(due_at, state.primary_may_ask_at(token), lock_until)
+    pace_at = state.ledger.pace.suffices_at(LEVEL_TO_ACQUIRE, state.now)
+    return max(due_at, state.primary_may_ask_at(token), lock_until, pace_at)
 
 
-def _token_at_hand(state: State, request: Request) -> Token | None:
-    match decide(state, request):
-        case Restore():
-            return state.previous
-        case Publish(token):
-            return token
-        case _:
-            return state.best_unsaved()
+def safe_to_deactivate(state: State, previous: Token | None, description: SecretDescription) -> str | None:
+    """Return the principal whose tokens no consumer holds any more; None if there is none yet.
 
-
-def safe_to_deactivate(state: State, previous: Token | None, changed_at: float) -> str | None:
-    """Return the client whose tokens no consumer's cache holds any more; None if there is none yet.
-
-    `changed_at` is when the token secret was last written, in Unix seconds.
+    `previous` is the token under AWSPREVIOUS.
     """
     primary = state.credentials.primary
+    current = state.current
     left_behind = state.credentials.standby or previous
-    if state.current is None or left_behind is None:
+    if current is None or left_behind is None or not state.seconds_remaining(current):
         return None
-    if state.current.client_id != primary.client_id or not state.seconds_remaining(state.current):
+    if current.principal != primary.principal or left_behind.principal == primary.principal:
         return None
-    if left_behind.client_id == primary.client_id:
-        return None
-    published_at = max(state.current.acquired_at, changed_at)
+    # Since then consumers read the primary's token.
+    published_at = max(current.acquired_at, description.changed_at)
+    if previous is not None and previous.principal == primary.principal:
+        published_at = previous.acquired_at
     if state.now - published_at <= state.settings.consumer_cache_seconds:
         return None
-    return left_behind.client_id
+    if not description.is_in_sync:
+        return None
+    return left_behind.principal
 
 
-def _window_opens_at(token: Token | None, state: State) -> int:
-    if token is None:
-        return 0
-    return token.expires_at - state.settings.refresh_window_seconds
-
-
-def _words(decision: Decision) -> tuple[str, str]:
-    """Return the words `outcome` and `reason` for what a refresh would do now."""
+def _outcome(decision: Decision, snapshot: Snapshot) -> Outcome:
+    """Return how a refresh would end now, without asking or writing."""
     match decision:
         case Keep():
-            return "kept", "fresh"
-        case Wait(reason):
-            return "waiting", reason
+            return Outcome("kept", "fresh", snapshot)
+        case Wait(reason, not_before):
+            return Outcome("waiting", reason, snapshot, not_before)
         case WaitForLock():
-            return "waiting", "locked"
-        case Restore():
-            return "due", "previous"
-        case Publish():
-            return "due", "unsaved"
+            return Outcome("waiting", "locked", snapshot)
+        case Publish(reason):
+            return Outcome("due", reason, snapshot)
         case Acquire(reason):
-            return "due", reason
+            return Outcome("due", reason, snapshot)

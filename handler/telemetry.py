@@ -19,11 +19,14 @@ COUNTED_OUTCOMES = {"Kept", "Refreshed", "Recovered", "Waiting", "Failed"}
 COUNTED_HAPPENINGS = {
     "RateLimited",
     "CredentialsRefused",
+    "BackingOff",
     "OutcomeUnknown",
     "StandbyUsed",
     "OddLifetime",
 }
 COUNTED = COUNTED_OUTCOMES | COUNTED_HAPPENINGS
+# What a person should look at, in the log.
+WARNED = COUNTED | {"ProbeRefused"}
 EVENT_SOURCE = "token.refresh"
 
 Facts = dict[str, Any]
@@ -32,7 +35,7 @@ Facts = dict[str, Any]
 class RunTelemetry:
     """The log, the metrics and the event of one run.
 
-    Whatever is counted is logged as a warning. `event_bus_name` is empty if the bus is told nothing of
+    Whatever is counted is logged as a warning, and some more. `event_bus_name` is empty if the bus is told nothing of
     this run. `reader` knows how long the consumers' token lives; it is None if nothing was read.
     """
 
@@ -46,7 +49,7 @@ class RunTelemetry:
     def observe(self, happening: str, **facts: object) -> None:
         """Log something that happens in the run, and count it if it has a metric."""
         self._happened.add(happening)
-        if happening in COUNTED:
+        if happening in WARNED:
             logger.warning(happening, extra=facts)
         else:
             logger.info(happening, extra=facts)

@@ -12,7 +12,13 @@ from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from handler.errors import CredentialsRefused, RateLimited, RefreshError, VendorError
+from handler.errors import (
+    CredentialsRefused,
+    RateLimited,
+    RefreshError,
+    RequestRefused,
+    VendorError,
+)
 from handler.model import Client, Token, json_object
 from handler.settings import Settings
 
@@ -22,9 +28,14 @@ MAX_TOKEN_BYTES = 56_000
 MAX_METADATA_BYTES = 2_000
 # If a 429 does not say how long to wait.
 DEFAULT_RETRY_AFTER_SECONDS = 900
-CLIENT_ERROR_CODES = {"access_denied", "invalid_client", "unauthorized_client"}
-KNOWN_ERROR_CODES = CLIENT_ERROR_CODES | {
+CLIENT_ERROR_CODES = {
+    "access_denied",
+    "invalid_client",
+    "invalid_client_id",
     "invalid_grant",
+    "unauthorized_client",
+}
+KNOWN_ERROR_CODES = CLIENT_ERROR_CODES | {
     "invalid_request",
     "invalid_scope",
     "unsupported_grant_type",
@@ -102,6 +113,7 @@ def parse_token(
         acquired_at=int(arrived_at),
         client_id=client.client_id,
         audience=settings.audience,
+        requested_scope=settings.scope,
         token_url=settings.token_url,
     )
     oddities = [f"{one.name} is unusable, past or above the maximum" for one in stated if one.is_odd]
@@ -120,21 +132,28 @@ def error_of(response: HttpResponse, now: float) -> RefreshError:
         answered = f"{answered}, {error}"
 
     is_limit_message = "daily rate limit" in text and "exceeded" in text
-    if response.status in {400, 403} and is_limit_message:
+    if 400 <= response.status < 600 and is_limit_message:
         return RateLimited(f"{answered}: the client has had its token for this interval")
+
+    retry_after = _retry_after_seconds(response.retry_after.strip(), now)
+    if response.status == 429:
+        return RateLimited(
+            f"{answered}: too many requests",
+            retry_after=DEFAULT_RETRY_AFTER_SECONDS if retry_after is None else retry_after,
+        )
 
     is_client_error = response.status in {400, 403} and error in CLIENT_ERROR_CODES
     if response.status == 401 or is_client_error:
         return CredentialsRefused(f"{answered}: it does not accept the client's credentials")
 
-    if response.status == 429:
-        seconds = _retry_after_seconds(response.retry_after.strip(), now)
-        return VendorError(answered, retryable=True, retry_after=seconds)
+    if 300 <= response.status < 500:
+        return RequestRefused(f"{answered}: it does not accept what is asked for, or how")
 
     return VendorError(
         answered,
         retryable=500 <= response.status < 600,
-        possibly_granted=not 300 <= response.status < 500,
+        possibly_granted=True,
+        retry_after=retry_after,
     )
 
 
@@ -194,12 +213,15 @@ def _jwt_claims(access_token: str) -> dict[str, Any]:
     return json_object(payload)
 
 
-def _retry_after_seconds(value: str, now: float) -> int:
-    """Return the seconds of a Retry-After header, from either form of RFC 9110 section 10.2.3."""
+def _retry_after_seconds(value: str, now: float) -> int | None:
+    """Return the seconds of a Retry-After header, from either form of RFC 9110 section 10.2.3.
+
+    Returns None if there is no such header, or if it makes no sense.
+    """
     try:
         if value.isdigit():
             return int(value)
         seconds = parsedate_to_datetime(value).timestamp() - now
         return max(0, math.ceil(seconds))
     except (ValueError, OverflowError, TypeError):
-        return DEFAULT_RETRY_AFTER_SECONDS
+        return None
