@@ -15,7 +15,7 @@ SECRETS_PORT = 8702
 
 
 def serve(vendor_port: int, secrets_port: int) -> int:
-    """Return the exit code. If a port is taken, one line says so."""
+    """Return the exit code. If a port is taken, one line says so, and how to choose another."""
     stopped = threading.Event()
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, lambda *_: stopped.set())
@@ -25,7 +25,11 @@ def serve(vendor_port: int, secrets_port: int) -> int:
             print("# Both servers are up; Ctrl-C stops them.", file=sys.stderr, flush=True)
             stopped.wait()
     except OSError as error:
-        print(f"ports {vendor_port} and {secrets_port} on 127.0.0.1: {error}", file=sys.stderr)
+        print(
+            f"cannot use port {vendor_port} or {secrets_port} of 127.0.0.1: {error}. Choose others: "
+            ".venv/bin/python -m local serve --vendor-port PORT --secrets-port PORT",
+            file=sys.stderr,
+        )
         return 1
     print("# Stopped.", file=sys.stderr)
     return 0

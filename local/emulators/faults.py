@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import inspect
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -141,13 +142,26 @@ class Fault:
         name = arguments.pop("name", None)
         delay = arguments.pop("delay", None)
         require(name in FAULT_NAMES, f"a fault is an object whose name is one of {', '.join(FAULT_NAMES)}")
-        try:
-            fault: Fault = getattr(cls, name)(**arguments)
-        except TypeError as error:  # an argument is missing or unknown
-            raise ValueError(str(error)) from error
+        constructor = getattr(cls, name)
+        _require_arguments(name, constructor, arguments)
+        fault: Fault = constructor(**arguments)
         if delay is None:
             return fault
         return replace(fault, delay=delay)
+
+
+def _require_arguments(name: str, constructor: Callable[..., Fault], arguments: Mapping[str, object]) -> None:
+    """Raise ValueError if an argument is missing or unknown, with the names of all that the fault has."""
+    parameters = inspect.signature(constructor).parameters
+    needed = [key for key, parameter in parameters.items() if parameter.default is parameter.empty]
+    optional = [key for key in parameters if key not in needed]
+    needed_text = ", ".join(needed) or "nothing"
+    optional_text = ", ".join([*optional, "delay"])
+    usage = f"{name} needs {needed_text}, and may have {optional_text}"
+    for key in arguments:
+        require(key in parameters, f"unknown argument {key!r}: {usage}")
+    for key in needed:
+        require(key in arguments, f"{key} is missing: {usage}")
 
 
 NO_FAULT = Fault(name="")

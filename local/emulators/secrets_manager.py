@@ -13,8 +13,8 @@ import socket
 import threading
 import uuid
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack, closing, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self
 
@@ -37,11 +37,14 @@ MAX_BYTES = 65_536
 MAX_VERSIONS = 100  # AWS says "about"
 MIN_REMOVABLE_AGE_SECONDS = 86_400.0  # AWS removes no younger version
 REGION = "us-east-1"
+READS = {"GetSecretValue", "BatchGetSecretValue", "DescribeSecret", "ListSecretVersionIds"}
+_MAX_STATES = 64  # of the past that lagging reads can show
 _TARGET = "secretsmanager."  # how a request names its operation: X-Amz-Target: secretsmanager.GetSecretValue
 _CONTENT_TYPE = "application/x-amz-json-1.1"
 # moto's names of a version's value, and AWS's.
 _VALUES = {"secret_string": "SecretString", "secret_binary": "SecretBinary"}
 _Json = dict[str, Any]
+_Versions = dict[str, dict[str, _Json]]  # by the secret's name and the version's id
 _only_instance = threading.Lock()
 
 
@@ -83,6 +86,10 @@ class SecretsManager:
 
     `outage`: while it is set, every call meets it, and no script is used up.
 
+    `read_lag_seconds`: reads show every secret as it was so long ago. `stale_reads`: so many next reads show every
+    secret as it was before the last change. `is_first_version_current`: AWS gives the label AWSCURRENT to any first
+    version, as far as its documentation says; if False, it does not.
+
     `on_call(operation, "before" | "after", params)` runs in the server's thread. "before" comes before a fault and
     before the processing; "after" comes between the processing and the answer, if the call was processed. The hook may
     use `client()`: no lock is held then, and the hook is called for that call too.
@@ -95,9 +102,13 @@ class SecretsManager:
         self.calls: list[str] = []
         self.requests: list[Call] = []
         self.outage: AwsFault | None = None
+        self.read_lag_seconds = 0.0
+        self.stale_reads = 0
+        self.is_first_version_current = True
         self.on_call: Callable[[str, str, _Json], None] | None = None
         self._port = port
         self._scripts: defaultdict[str, deque[AwsFault | None]] = defaultdict(deque)
+        self._states: deque[tuple[float, _Versions]] = deque(maxlen=_MAX_STATES)  # after each change, with its time
         self._lock = threading.Lock()  # AWS serialises the changes of a secret, moto does not
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._stack = ExitStack()
@@ -144,6 +155,12 @@ class SecretsManager:
     def fail(self, operation: str, *faults: AwsFault | None) -> None:
         """Let the next calls of the operation meet these in turn, after what is scripted already. None: no fault."""
         self._scripts[operation].extend(faults)
+
+    def call(self, operation: str, params: _Json) -> tuple[int, _Json]:
+        """Process a call without HTTP, hooks and faults, which is faster; return the status and the answer."""
+        answer = self._process(operation, params, {})
+        document: _Json = json.loads(answer.get_data())
+        return answer.status_code, document
 
     def versions(self, secret_id: str) -> dict[str, Stored]:
         """Return the stored versions by id, oldest first, without a call. Raises KeyError for an unknown secret."""
@@ -196,19 +213,56 @@ class SecretsManager:
             if corrected is None:
                 return Response.from_app(self._moto, environ, buffered=True)
             store = secretsmanager_backends[DEFAULT_ACCOUNT_ID][_signed_region(environ)]
+            documented = Documented(
+                store,
+                self.clock.now(),
+                is_first_version_current=self.is_first_version_current,
+            )
             try:
-                answer = corrected(Documented(store, self.clock.now()), params)
+                with self._as_reads_show_it(operation, store):
+                    answer = corrected(documented, params)
+                    text = json.dumps(answer)
             except JsonRESTError as error:
                 return _error(error.error_type, error.message, error.code)
-            return Response(json.dumps(answer), content_type=_CONTENT_TYPE)
+            if operation not in READS:
+                self._states.append((self.clock.now(), _copy_of_versions(store)))
+            return Response(text, content_type=_CONTENT_TYPE)
+
+    @contextmanager
+    def _as_reads_show_it(self, operation: str, store: SecretsManagerBackend) -> Iterator[None]:
+        """Let a read that lags find an earlier state of all secrets. A write always finds the present one."""
+        past = self._state_of_the_past() if operation in READS else None
+        if past is None:
+            yield
+            return
+        present = {name: secret.versions for name, secret in _secrets_of(store).items()}
+        for name, secret in _secrets_of(store).items():
+            secret.versions = past.get(name, {})
+        try:
+            yield
+        finally:
+            for name, secret in _secrets_of(store).items():
+                secret.versions = present[name]
+
+    def _state_of_the_past(self) -> _Versions | None:
+        if self.stale_reads > 0:
+            self.stale_reads -= 1
+            states = list(self._states)[:-1]
+        elif self.read_lag_seconds:
+            latest = self.clock.now() - self.read_lag_seconds
+            states = [(at, state) for at, state in self._states if at <= latest]
+        else:
+            return None
+        return states[-1][1] if states else {}
 
 
 class Documented:
     """The corrected operations on moto's storage. Each takes and returns the JSON of AWS's operation of that name."""
 
-    def __init__(self, store: SecretsManagerBackend, now: float) -> None:
+    def __init__(self, store: SecretsManagerBackend, now: float, *, is_first_version_current: bool = True) -> None:
         self._store = store
         self._now = now
+        self._is_first_version_current = is_first_version_current
 
     def create_secret(self, params: _Json) -> _Json:
         name = params["Name"]
@@ -315,7 +369,7 @@ class Documented:
         if version is None:
             self._make_room(secret)
             labels = [*params.get("VersionStages", [CURRENT])]
-            if not secret.versions:
+            if not secret.versions and self._is_first_version_current:
                 labels.append(CURRENT)
             version = {
                 "version_id": version_id,
@@ -385,6 +439,21 @@ class Documented:
 _CORRECTED: dict[str, Callable[[Documented, _Json], _Json]] = {
     name.title().replace("_", ""): method for name, method in vars(Documented).items() if not name.startswith("_")
 }
+
+
+def _secrets_of(store: SecretsManagerBackend) -> dict[str, Any]:
+    """Return the secrets by name: moto's storage finds one by its ARN, too."""
+    return {secret.name: secret for secret in store.secrets.values()}
+
+
+def _copy_of_versions(store: SecretsManagerBackend) -> _Versions:
+    return {
+        name: {
+            version_id: {**version, "version_stages": [*version["version_stages"]]}
+            for version_id, version in secret.versions.items()
+        }
+        for name, secret in _secrets_of(store).items()
+    }
 
 
 def _stored(version: _Json) -> Stored:

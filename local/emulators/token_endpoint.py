@@ -33,7 +33,7 @@ TOKEN_PATH = "/oauth/token"
 API_PATH = "/raas/v2/customers"
 CONTROL_PATH = "/_emulator"
 ROUTES = {TOKEN_PATH: ("POST",), API_PATH: ("GET",), CONTROL_PATH: ("GET", "POST")}
-STEERING = ("advance", "fault", "outage", "deactivate", "reset_limit")
+STEERING = ("advance", "fault", "clear_faults", "outage", "deactivate", "reset_limit")
 MAX_ACTIVE_CLIENTS = 2
 MAX_STOP_SECONDS = 10.0  # real ones; only an `on_request` hook that does not return takes longer
 OMITTED = object()  # as a value in the JSON of a success: the key is left out
@@ -96,6 +96,7 @@ class Vendor:
         self.client_name = client_name
         self.report_expires_in: Any = lifetime
         self.outage: Fault | None = None
+        self.client_outages: dict[str, Fault] = {}  # by client id: what every request of this client meets
         self.on_request: Callable[[str], None] | None = None
         self.requests: list[TokenRequest] = []
         self.issued: list[Issued] = []
@@ -140,6 +141,11 @@ class Vendor:
         """Let the next token requests meet these faults, one each. They go before any `outage`."""
         with self._lock:
             self._script.extend(faults)
+
+    def clear_faults(self) -> None:
+        """Forget the faults that no token request has met yet. An `outage` goes on."""
+        with self._lock:
+            self._script.clear()
 
     def add_client(self, client_id: str, client_secret: str) -> None:
         with self._lock:
@@ -203,6 +209,9 @@ class Vendor:
             return partial(self.clock.advance, value)
         if key == "fault":
             return partial(self.script, Fault.parse(value))
+        if key == "clear_faults":
+            require(value is True, "clear_faults: true")
+            return self.clear_faults
         if key == "outage":
             outage = None if value is None else Fault.parse(value)
             return partial(setattr, self, "outage", outage)
@@ -229,7 +238,7 @@ class Vendor:
         request = _ParsedRequest.parse(headers, body)
         with self._lock:
             now = self.clock.now()
-            fault = self._next_fault()
+            fault = self._next_fault(request.client_id)
             verdict = self._verdict(now, request, fault)
             answer = fault.instead or verdict
             is_issued = verdict.status == 200
@@ -246,9 +255,11 @@ class Vendor:
             self._tell("issued")
         return answer, fault
 
-    def _next_fault(self) -> Fault:
+    def _next_fault(self, client_id: str | None) -> Fault:
         if self._script:
             return self._script.popleft()
+        if client_id in self.client_outages:
+            return self.client_outages[client_id]
         return self.outage or NO_FAULT
 
     def _verdict(self, now: float, request: _ParsedRequest, fault: Fault) -> HttpAnswer:
@@ -449,18 +460,25 @@ class _Handler(BaseHTTPRequestHandler):
         elif path == API_PATH:
             self._send(self.server.vendor.api_call(self.headers))
         else:
-            self._send(self._control(body))
+            answer = self._control(body)
+            self._send(replace(answer, body=answer.body + b"\n"))  # people read it in a terminal
 
     # For a method that is not allowed the path decides: 404 or 405. The library itself would answer 501.
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _route  # noqa: N815 - its names
 
     def _control(self, body: bytes) -> HttpAnswer:
-        if self.command == "POST":
-            try:
-                self.server.vendor.steer(json.loads(body))
-            except (ValueError, RecursionError) as error:
-                return refusal(400, "invalid_request", str(error))
-        return json_answer(200, self.server.vendor.describe())
+        vendor = self.server.vendor
+        if self.command == "GET":
+            return json_answer(200, vendor.describe())
+        try:
+            document = json.loads(body)
+        except (ValueError, RecursionError):  # not JSON, not Unicode, or nested too deeply
+            return refusal(400, "invalid_request", "the body is not JSON")
+        try:
+            vendor.steer(document)
+        except (ValueError, RecursionError) as error:
+            return refusal(400, "invalid_request", str(error))
+        return json_answer(200, vendor.describe())
 
     def _token(self, body: bytes) -> None:
         vendor = self.server.vendor
