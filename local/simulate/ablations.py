@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import uuid
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from handler import ledger, oauth2, policy, refresh, status
-from handler.errors import Busy
-from handler.ledger import Ledger, Slot
-from handler.policy import Decision, Restore, State, Wait
-from handler.reader import Reader, Snapshot
+from handler import ledger, oauth2, refresh, status
+from handler.errors import Busy, CredentialsRefused, StoreError
+from handler.ledger import PACE_MAX_LEVEL, Ledger, Pace, Slot, Terms
+from handler.policy import PREVIOUS as FROM_PREVIOUS
+from handler.policy import State
+from handler.reader import Reader
 from handler.refresh import Outcome, Refresh
 from handler.secrets_manager import CURRENT, LEDGER, NO_VERSION, PENDING, PREVIOUS, SecretStore, Version
 from local.simulate import runtime
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
+    from handler.model import Token
+    from handler.reader import Snapshot
     from handler.status import Result
     from local.simulate.figures import Figures
     from local.simulate.plan import Setup
@@ -61,22 +64,23 @@ def _no_previous(self: SecretStore, stage: str) -> Version:
     return _get_version(self, stage)
 
 
-def _always_won(self: SecretStore, document: str, *, version_id: str, expected_version_id: str) -> bool:
+def _always_won(*_: Any, **__: Any) -> bool:
     """Write no ledger, and say that it was written."""
-    del self, document, version_id, expected_version_id
     return True
 
 
-def _without_compare(self: SecretStore, document: str, *, version_id: str, expected_version_id: str) -> bool:
+def _without_compare(self: SecretStore, document: str, *, version_id: str, **_: Any) -> bool:
     """Write the ledger wherever its label is: no compare, only set."""
-    del expected_version_id
-    self.put_version(version_id, document, stages=[LEDGER])
+    # An id of its own, or the version of another run would stand in the way.
+    own_id = str(uuid.uuid5(uuid.UUID(version_id), document))
+    self.put_version(own_id, document, stages=[LEDGER])
     return True
 
 
-def _as_current(self: SecretStore, document: str, *, version_id: str, expected_version_id: str) -> bool:
-    self.put_version(version_id, document, stages=[CURRENT, PENDING])
-    return self.move_stage(LEDGER, to_version_id=version_id, expected_version_id=expected_version_id)
+def _as_current(self: SecretStore, document: str, *, version_id: str, **options: Any) -> bool:
+    with suppress(StoreError):
+        self.put_version(version_id, document, stages=[CURRENT, PENDING])
+    return _compare_and_set(self, document, version_id=version_id, **options)
 
 
 def _with_heartbeat(self: SecretStore) -> tuple[Version, Version]:
@@ -90,20 +94,37 @@ def _with_token(outcome: Outcome) -> Result:
     return _result_of(outcome) | {"access_token": shown}
 
 
-def _with_previous(self: Reader, *versions: Any, **options: Any) -> Snapshot:
+def _move_label(self: Refresh, reason: str, token: Token, snapshot: Snapshot) -> Any:
+    """Bring AWSPREVIOUS back by its label alone: no claim."""
+    if reason != FROM_PREVIOUS:
+        return _publish_at_hand(self, reason, token, snapshot)
     previous = self._store.get_version(PREVIOUS)
-    snapshot = _read_secrets(self, *versions, **options)
-    token = self.parse_token(previous, snapshot.state.now)
-    state = replace(snapshot.state, previous=token)
-    return replace(snapshot, state=state, previous_version_id=previous.version_id)
+    self._store.move_stage(
+        CURRENT,
+        to_version_id=previous.version_id,
+        expected_version_id=snapshot.token_version_id,
+    )
+    state = replace(snapshot.state, current=token)
+    moved = replace(snapshot, state=state, token_version_id=previous.version_id)
+    return Outcome("recovered", reason, moved)
 
 
-def _any_previous(state: State, *rest: Any) -> Decision:
-    decision = policy.decide(state, *rest)
-    is_dead = state.previous is not None and not state.seconds_remaining(state.current)
-    if is_dead and isinstance(decision, Wait):
-        return Restore()
-    return decision
+def _not_displaced(self: Reader, *versions: Any) -> State:
+    return replace(_with_ledger(self, *versions), displaced=None)
+
+
+def _any_token(self: State, token: Token) -> bool:
+    """Take any token that has not expired for a better one."""
+    is_current = self.current is not None and self.current.access_token == token.access_token
+    return token.expires_at > self.now and not is_current
+
+
+def _without_pause(self: Ledger, principal: str, *_: Any) -> Ledger:
+    return self.with_failure(CredentialsRefused.__name__, principal)
+
+
+def _own_claim_id(self: Refresh, *_: Any) -> str:
+    return self._process.new_id()
 
 
 def _forgotten(*_: Any) -> Ledger:
@@ -124,10 +145,12 @@ def _locked_for_ever(self: Ledger, now: float, own_runs: Any, *rest: Any) -> Led
 
 # What the handler itself does, before anything is taken out.
 _as_of = Ledger.as_of
+_compare_and_set = SecretStore.compare_and_set_ledger
 _get_both = SecretStore.get_both
 _get_version = SecretStore.get_version
-_read_secrets = Reader._read_secrets
+_publish_at_hand = Refresh._publish_at_hand
 _result_of = status.result_of
+_with_ledger = Reader._with_ledger
 
 ABLATIONS = {
     "no claim": _handler(
@@ -146,16 +169,39 @@ ABLATIONS = {
         (Ledger, "with_suspicion", lambda self, _: self),
     ),
     "no pause after refused credentials": _handler(
-        "refused credentials are tried at every run", (ledger, "CREDENTIALS_REFUSED_SECONDS", 0)
+        "refused credentials are tried at every run",
+        (Ledger, "after_refused_credentials", _without_pause),
     ),
     "no backing off": _handler(
-        "no pause after failures", (ledger, "BACK_OFF_SECONDS", 0), (ledger, "MAX_RETRY_AFTER_SECONDS", 0)
+        "no pause after failures",
+        (Terms, "back_off_seconds", lambda *_: 0),
+        (ledger, "MAX_VENDOR_DOWN_SECONDS", 0),
     ),
     "no own slot": _handler(
         "a token that was acquired does not close its client's slot",
         (Slot, "spent_by", lambda *_: Slot()),
     ),
     "no AWSPREVIOUS": _handler("the token before is never brought back", (SecretStore, "get_version", _no_previous)),
+    "no displaced token": _handler(
+        "the version under REFRESH_LEDGER is not looked at for a token",
+        (Reader, "_with_ledger", _not_displaced),
+    ),
+    "claims carry no token": _handler(
+        "a claim's version and a release's hold the ledger alone",
+        (State, "token_to_carry", lambda _: None),
+    ),
+    "no pace": _handler(
+        "as many claims as anybody asks for",
+        (Pace, "level_at", lambda *_: float(PACE_MAX_LEVEL)),
+    ),
+    "claim ids of their own": _handler(
+        "of many racers each leaves a version behind",
+        (Refresh, "_claim_id", _own_claim_id),
+    ),
+    "no asked_with": _handler(
+        "a pause holds although the credentials or the settings were corrected",
+        (Terms, "asked_with", None),
+    ),
     "forgets": Ablation(
         "the warm process forgets what it could not save", setup=lambda setup: replace(setup, forgets=True)
     ),
@@ -173,10 +219,14 @@ ABLATIONS = {
         (SecretStore, "compare_and_set_ledger", _as_current),
         is_studied=False,
     ),
-    "any AWSPREVIOUS": _handler(
-        "AWSPREVIOUS is brought back, whatever it is, if there is no slot",
-        (Reader, "_read_secrets", _with_previous),
-        (refresh, "decide", _any_previous),
+    "recovery by a moved label": _handler(
+        "AWSCURRENT is moved back to AWSPREVIOUS, without a claim",
+        (Refresh, "_publish_at_hand", _move_label),
+        is_studied=False,
+    ),
+    "any token at hand": _handler(
+        "a token at hand is published whosever it is and however old",
+        (State, "_is_better_than_current", _any_token),
         is_studied=False,
     ),
     "heartbeat": _handler(

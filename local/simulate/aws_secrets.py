@@ -6,6 +6,9 @@ itself instead.
 
 from __future__ import annotations
 
+from collections import deque
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
@@ -21,7 +24,7 @@ from local.simulate.rates import FaultSampler
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from local.simulate.engine import Engine
     from local.simulate.rates import Rates
@@ -29,7 +32,11 @@ if TYPE_CHECKING:
 CREDENTIALS_SECRET = "credentials"
 TOKEN_SECRET = "token"
 URL = "https://secretsmanager.us-east-1.amazonaws.com"
-MAX_STALE_SECONDS = 5.0  # a read does not see a write that is younger than this, if it meets the fault
+# A read that lags shows the secrets as they were some seconds ago, and rarely as they were longer ago.
+MIN_LAG_SECONDS = 0.5
+USUAL_LAG_SECONDS = 5.0
+MAX_LAG_SECONDS = 15.0
+LONG_LAG_CHANCE = 0.1
 READ_TIMEOUT_SECONDS = 4.0
 MIN_BURST_SECONDS = 20.0
 MAX_BURST_SECONDS = 300.0
@@ -39,9 +46,9 @@ RETRY_COST = 14
 THROTTLING_COST = 5
 SUCCESS_RETURNS = 1
 THROTTLING_CODES = {"ThrottlingException", "LimitExceededException"}
-READS = {"get_secret_value", "batch_get_secret_value"}
+VALUE_READS = {"get_secret_value", "batch_get_secret_value"}
 WRITES = {"put_secret_value", "update_secret_version_stage"}
-USES_KMS_KEY = READS | {"put_secret_value"}
+USES_KMS_KEY = VALUE_READS | {"put_secret_value"}
 _Json = dict[str, Any]
 
 
@@ -49,6 +56,15 @@ class Caller(Protocol):
     """Who makes a call, and for whom time passes meanwhile."""
 
     def wait(self, seconds: float) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Labels:
+    """A secret's labels by version, and its date, as they were until a write at this time."""
+
+    until: float
+    stages: dict[str, list[str]]
+    changed_at: float
 
 
 class AwsError(Exception):
@@ -61,22 +77,40 @@ class AwsError(Exception):
         self.status = status
 
 
+class SimulatorFailed(BaseException):
+    """The simulator itself failed. Not an Exception: the handler would take it for an error of AWS."""
+
+
 class SimulatedSecretsManager:
-    """Has both secrets. It calls `on_write` when a call that may have changed the token secret takes effect."""
+    """Has both secrets.
+
+    It calls `on_write` when a call that may have changed the token secret takes effect, and `on_lag`
+    when a read shows something else than what is stored.
+    """
 
     def __init__(
-        self, engine: Engine, rng: random.Random, rates: Rates, on_write: Callable[[str, _Json], None]
+        self,
+        engine: Engine,
+        rng: random.Random,
+        rates: Rates,
+        on_write: Callable[[str, _Json], None],
+        on_lag: Callable[[], None],
+        *,
+        labels_first_version: bool = True,
     ) -> None:
+        """`labels_first_version`: the first version of a secret gets AWSCURRENT, as AWS documents it."""
         self._engine = engine
         self._rng = rng
         self._on_write = on_write
+        self._on_lag = on_lag
+        self._labels_first_version = labels_first_version
         self._faults = FaultSampler(rng, rates, "aws_", "call")
         self._backend = SecretsManagerBackend(REGION, DEFAULT_ACCOUNT_ID)
         self.is_down = False
         self.is_key_denied = False
         self.is_read_only = False
-        self._labels_before: dict[str, list[str]] = {}  # by version, as they were before the last write
-        self._written_at = 0.0
+        # By secret, what it was like before each of its latest writes, oldest first.
+        self._history: dict[str, deque[_Labels]] = {}
         self._burst_ends_at = 0.0
         self.calls = 0
 
@@ -89,15 +123,35 @@ class SimulatedSecretsManager:
 
     def call(self, operation: str, **params: Any) -> _Json:
         """Do it at once and without faults, for people and for checks. Raises AwsError."""
+        if operation in WRITES:
+            labels = self._labels_until_now(params["SecretId"])
         try:
             answer: _Json = getattr(Documented(self._backend, self._engine.now), operation)(params)
         except SecretsManagerClientError as error:
             raise AwsError(error.error_type, error.message) from None
+        if operation in WRITES:
+            self._note_write(params, labels)
         return answer
 
     def versions(self, name: str) -> dict[str, _Json]:
         versions: dict[str, _Json] = self._backend.secrets[name].versions
         return versions
+
+    def _labels_until_now(self, name: str) -> _Labels:
+        secret: Any = self._backend.secrets[name]
+        stages = {version_id: list(version["version_stages"]) for version_id, version in secret.versions.items()}
+        return _Labels(self._engine.now, stages, secret.last_changed_date)
+
+    def _note_write(self, params: _Json, labels: _Labels) -> None:
+        name = params["SecretId"]
+        wanted = params.get("VersionStages")
+        if wanted is not None and not labels.stages and not self._labels_first_version:
+            [version] = self.versions(name).values()
+            version["version_stages"] = list(wanted)
+        history = self._history.setdefault(name, deque())
+        history.append(labels)
+        while history[0].until < self._engine.now - MAX_LAG_SECONDS:
+            history.popleft()
 
     def attempt(self, caller: Caller, operation: str, params: _Json) -> _Json:
         """Handle one HTTP request. Raises AwsError, ReadTimeoutError or ConnectionClosedError."""
@@ -105,7 +159,7 @@ class SimulatedSecretsManager:
         self._travel(caller)
         fault = self._draw_fault()
         self._fail_before_it_takes_effect(caller, operation, fault)
-        answer = self._process(operation, params, is_stale=fault == "aws_stale")
+        answer = self._process(operation, params, is_lagging=fault == "aws_lag")
         self._travel(caller)
         if fault == "aws_lost_answer":
             raise ConnectionClosedError(endpoint_url=URL)
@@ -137,31 +191,52 @@ class SimulatedSecretsManager:
         if self.is_read_only and operation in WRITES:
             raise AwsError("AccessDeniedException", "User is not authorized to perform this action")
 
-    def _process(self, operation: str, params: _Json, *, is_stale: bool) -> _Json:
-        if operation not in WRITES:
-            is_written_lately = self._engine.now - self._written_at <= MAX_STALE_SECONDS
-            if is_stale and is_written_lately and operation in READS and self._labels_before:
-                return self._read_stale(operation, params)
-            return self.call(operation, **params)
-        versions = self.versions(params["SecretId"])
-        labels = {version_id: list(version["version_stages"]) for version_id, version in versions.items()}
-        answer = self.call(operation, **params)
-        self._labels_before = labels
-        self._written_at = self._engine.now
-        self._on_write(operation, params)
-        return answer
+    def _process(self, operation: str, params: _Json, *, is_lagging: bool) -> _Json:
+        if operation in WRITES:
+            answer = self.call(operation, **params)
+            self._tell_of_write(operation, params)
+            return answer
+        if is_lagging:
+            return self._read_as_of(self._engine.now - self._draw_lag(), operation, params)
+        return self.call(operation, **params)
 
-    def _read_stale(self, operation: str, params: _Json) -> _Json:
-        """Answer a read as if the last write had not happened yet."""
-        versions = self.versions(TOKEN_SECRET)
-        labels_now = {version_id: version["version_stages"] for version_id, version in versions.items()}
-        for version_id, version in versions.items():
-            version["version_stages"] = self._labels_before.get(version_id, [])
+    def _tell_of_write(self, operation: str, params: _Json) -> None:
         try:
+            self._on_write(operation, params)
+        except Exception as error:
+            raise SimulatorFailed from error
+
+    def _draw_lag(self) -> float:
+        """Return by how many seconds a read lags. Each read has its own time."""
+        is_long = self._rng.random() < LONG_LAG_CHANCE
+        longest = MAX_LAG_SECONDS if is_long else USUAL_LAG_SECONDS
+        return self._rng.uniform(MIN_LAG_SECONDS, longest)
+
+    def _read_as_of(self, moment: float, operation: str, params: _Json) -> _Json:
+        """Answer a read as if no write after that moment had happened yet."""
+        with ExitStack() as stack:
+            for name, history in self._history.items():
+                labels = next((one for one in history if one.until > moment), None)
+                if labels is None:
+                    continue
+                stack.enter_context(self._with_labels(name, labels))
+                self._on_lag()
             return self.call(operation, **params)
+
+    @contextmanager
+    def _with_labels(self, name: str, labels: _Labels) -> Iterator[None]:
+        secret = self._backend.secrets[name]
+        now = self._labels_until_now(name)
+        self._set_labels(secret, labels)
+        try:
+            yield
         finally:
-            for version_id, labels in labels_now.items():
-                versions[version_id]["version_stages"] = labels
+            self._set_labels(secret, now)
+
+    def _set_labels(self, secret: Any, labels: _Labels) -> None:
+        for version_id, version in secret.versions.items():
+            version["version_stages"] = labels.stages.get(version_id, [])
+        secret.last_changed_date = labels.changed_at
 
 
 class RetryingClient:
@@ -203,7 +278,9 @@ class RetryingClient:
 
 
 def _client_error(error: AwsError, operation: str) -> ClientError:
-    return ClientError({"Error": {"Code": error.code, "Message": error.message}}, operation)
+    details = {"Code": error.code, "Message": error.message}
+    metadata = {"HTTPStatusCode": error.status}
+    return ClientError({"Error": details, "ResponseMetadata": metadata}, operation)
 
 
 def _with_parsed_date(answer: _Json) -> _Json:

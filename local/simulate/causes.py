@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+WRITTEN_BY_HAND = "token secret written by hand"
 CLIENT_DEACTIVATED = "client deactivated at once"
 SETTINGS_MISTYPED = "settings mistyped"
 SECOND_PARTY = "second party"
@@ -15,8 +16,10 @@ SCHEDULE_DOWN = "schedule down"
 CREDENTIALS_MISTYPED = "credentials mistyped"
 OTHERWISE = "otherwise"
 
-# An outage is put down to the first of these that happened since consumers' token was acquired.
+# An outage is put down to the first of these that happened since consumers' token was acquired. The first
+# one counts only while a document that a person wrote is current.
 CAUSES = (
+    WRITTEN_BY_HAND,
     CLIENT_DEACTIVATED,
     SETTINGS_MISTYPED,
     SECOND_PARTY,

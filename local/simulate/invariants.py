@@ -7,18 +7,28 @@ from collections import Counter, deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from handler.ledger import CREDENTIALS_REFUSED
+from handler.ledger import BACKING_OFF, CREDENTIALS_REFUSED, LIMITS
 from handler.model import json_object
-from handler.secrets_manager import CURRENT, LEDGER
+from handler.secrets_manager import CURRENT, LEDGER, PREVIOUS
 from local.durations import DAY
-from local.simulate.aws_secrets import TOKEN_SECRET
+from local.simulate.aws_secrets import MAX_LAG_SECONDS, TOKEN_SECRET
 from local.simulate.runtime import KILLED
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from local.simulate.aws_secrets import SimulatedSecretsManager
     from local.simulate.runtime import Process, RunEnd
 
-MAX_VERSIONS = 90  # in any 24 hours; AWS keeps about 100
+MAX_VERSIONS = 96  # in any 24 hours; AWS keeps about 100
+# Between two claims of a principal if the later one passes over a pause or the limit. The handler
+# counts 600 s from before a claim, which takes up to a minute; and clocks differ.
+MIN_SECONDS_BETWEEN_FORCED = 500.0
+# If a request is made with something else than before, these say nothing about it. `force` passes
+# over them too.
+OWN_PAUSES = {BACKING_OFF, CREDENTIALS_REFUSED}
+# A token is short if it lives for less than the setting says and for less than this part of its life.
+SHORT_PART_OF_LIFE = 4
 PUBLIC_KEYS = {
     "access_token",
     "token_type",
@@ -32,16 +42,20 @@ PUBLIC_KEYS = {
 # Each invariant in a sentence, as the report and a failing check show it.
 INVARIANTS = {
     "document": "AWSCURRENT is a token document or the seed",
-    "older": "AWSCURRENT never goes back to an older token of the same client and configuration",
-    "foreign": "AWSCURRENT never goes to a token of a client or a configuration that is not ours",
+    "older": "the keeper never publishes an older token of the same client and configuration",
+    "foreign": "the keeper never publishes a token of a client or a configuration that is not ours",
     "claim": "each request to the vendor has a durable claim: the run's own, for this client, long enough, used once",
     "flight": "two requests are never in flight at once",
-    "early": "no request is sent before the ledger's not_before or retry_at, nor within the interval of a published "
-    "token, except with the primary in a run that overrides the limit",
-    "publish": "a token is published under its run's own lock, in one version that releases it and closes the slot",
+    "early": "no request is sent while the ledger closes the slot, nor within the interval of a published token; but "
+    "another request than the one before, and `force`, pass over our own pauses, and the primary over all of it in a "
+    "run that overrides the limit; `force` and the override not within ten minutes of the last claim",
+    "standby": "no standby is asked if a good token of ours that is not short is in a labelled version or in the "
+    "process when the claim is made, unless a person wrote the token secret during the run",
+    "lock": "the keeper puts AWSCURRENT only under its run's own lock, and never moves it",
+    "publish": "a token is published in one version that releases the lock and closes the slot",
     "held": "a token whose answer arrived is published, or its process keeps it for as long as it is of use",
     "idle": "nothing is written if nothing is due, nor in a dry run or for a status",
-    "versions": f"fewer than {MAX_VERSIONS} versions are put in any 24 h",
+    "versions": f"the keeper puts at most {MAX_VERSIONS} versions in any 24 h, whoever invokes it",
     "secret": "no secret is in what a run returns, raises or reports",
     "heals": "after the faults, and the ledger's pause for them of at most two hours, it heals within one period of "
     "the schedule and one lock, unless the vendor has no slot for us or refused us one at most an interval ago",
@@ -49,27 +63,66 @@ INVARIANTS = {
 _Json = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _LedgerState:
-    """The ledger as one write left it."""
+    """The version under the ledger's label, as one write left it, and what it replaced.
+
+    `claimed_before` is when its principal's claim before this one was made.
+    """
 
     version_id: str = ""
     writer: Process | None = None
-    ledger: _Json = field(default_factory=dict)
+    document: _Json = field(default_factory=dict)
+    replaced: _Json = field(default_factory=dict)
+    claimed_before: float = 0.0
+
+    @property
+    def ledger(self) -> _Json:
+        return self.document.get("ledger") or {}
+
+    @property
+    def lock(self) -> _Json:
+        return self.ledger.get("lock") or {}
+
+    @property
+    def replaced_ledger(self) -> _Json:
+        return self.replaced.get("ledger") or {}
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """The version under a label and its document; both empty if no version has the label."""
+
+    version_id: str = ""
+    document: _Json = field(default_factory=dict)
 
 
 class Invariants:
-    """Checks them, and counts how often each was broken, with the first example."""
+    """Checks them, and counts how often each was broken, with the first example.
 
-    def __init__(self, secrets_manager: SimulatedSecretsManager) -> None:
+    `is_accepted` says whether the vendor's API takes a token now.
+    """
+
+    def __init__(
+        self,
+        secrets_manager: SimulatedSecretsManager,
+        is_accepted: Callable[[str], bool],
+    ) -> None:
         self._secrets_manager = secrets_manager
+        self._is_accepted = is_accepted
         self.broken: Counter[str] = Counter()
         self.examples: dict[str, str] = {}
-        self._current: _Json = {}
+        self._current = _Stored()
         self._ledger_state = _LedgerState()
         self._used_claims: set[str] = set()  # the versions under which a request was sent
         # When the newest published token of a client and configuration was acquired.
         self._newest: dict[tuple[str, ...], int] = {}
+        # By principal: until when the ledger has ever said that the vendor's limit closes its slot, and
+        # when its last claim was made.
+        self._limit_until: dict[str, int] = {}
+        self._claimed_at: dict[str, float] = {}
+        self._hand_wrote_at = 0.0
+        self._known_versions: set[str] = set()
         self._put_at: deque[float] = deque()  # in the last 24 hours
         self.max_versions_per_day = 0
 
@@ -80,61 +133,155 @@ class Invariants:
 
     def ledger(self) -> _Json:
         """Return the ledger as it is now; empty if there is none."""
-        _, document = self._read(LEDGER)
-        return document.get("ledger") or {}
+        return self._read(LEDGER).document.get("ledger") or {}
 
     @property
     def current_token(self) -> str:
-        return self._current.get("access_token") or ""
+        return self._current.document.get("access_token") or ""
 
     def newest(self, client_id: str) -> int:
         """Return when the newest published token of a client was acquired; 0 if none was published."""
         return max((at for (owner, *_), at in self._newest.items() if owner == client_id), default=0)
 
-    def check_write(self, now: float, operation: str, process: Process, clients: set[str]) -> _Json | None:
+    def note_hand_write(self, now: float) -> _Json:
+        """Note that a person wrote the token secret. Return the document that is current now."""
+        self._hand_wrote_at = now
+        self._known_versions = set(self._secrets_manager.versions(TOKEN_SECRET))
+        self._current = self._read(CURRENT)
+        return self._current.document
+
+    def check_write(
+        self,
+        now: float,
+        operation: str,
+        process: Process,
+        client_lists: list[list[str]],
+    ) -> _Json | None:
         """Check the token secret after a write. Return AWSCURRENT's document if that has changed.
 
-        `clients`: those that the credentials secret named at some time during the run.
+        `client_lists`: those that the credentials secret had at some time during the run, each with
+        the primary first.
         """
-        is_put = operation == "put_secret_value"
-        if is_put:
-            self._count_version(now)
+        self._count_versions(now)
         before = self._ledger_state
-        current_version, document = self._read(CURRENT)
-        self._ledger_state = self._read_ledger_state(process)
-        if document == self._current:
+        current_before = self._current
+        self._current = self._read(CURRENT)
+        self._read_ledger_state(now, process)
+        if self._ledger_state.version_id != before.version_id:
+            self._check_standby(now, process, client_lists, current_before)
+        if self._current.version_id == current_before.version_id:
             return None
-        self._current = document
+        document = self._current.document
         token = document.get("access_token", "")
         is_seed = token is None and document.get("expires_at") == 0 and not self._newest
-        is_token = document.keys() >= PUBLIC_KEYS and isinstance(token, str) and bool(token.strip())
-        self.expect("document", now, holds=is_seed or is_token, example=", ".join(document))
-        if is_token:
-            self._check_owner(now, process, document, clients)
+        self.expect("document", now, holds=is_seed or _is_token(document), example=", ".join(document))
+        if not is_seed:
+            self._check_lock(now, operation, process, before)
+        if _is_token(document):
+            self._check_owner(now, process, document, client_lists)
             self._check_age(now, document)
-            if is_put:
-                self._check_publish(now, process, document, current_version, before)
+            if operation == "put_secret_value":
+                self._check_publish(now, process, before)
         return document
 
-    def _count_version(self, now: float) -> None:
-        self._put_at.append(now)
-        while self._put_at[0] <= now - DAY:
+    def _count_versions(self, now: float) -> None:
+        """Count the versions that a write has added: a repeated put adds none."""
+        versions = set(self._secrets_manager.versions(TOKEN_SECRET))
+        self._put_at.extend([now] * len(versions - self._known_versions))
+        self._known_versions = versions
+        while self._put_at and self._put_at[0] <= now - DAY:
             self._put_at.popleft()
         number = len(self._put_at)
         self.max_versions_per_day = max(self.max_versions_per_day, number)
-        self.expect("versions", now, holds=number < MAX_VERSIONS, example=str(number))
+        self.expect("versions", now, holds=number <= MAX_VERSIONS, example=str(number))
 
-    def _read_ledger_state(self, writer: Process) -> _LedgerState:
-        version_id, document = self._read(LEDGER)
-        ledger = document.get("ledger") or {}
-        if version_id != self._ledger_state.version_id:
-            return _LedgerState(version_id, writer, ledger)
-        return replace(self._ledger_state, ledger=ledger)  # the label did not move, so its writer stays the same
+    def _read_ledger_state(self, now: float, writer: Process) -> None:
+        stored = self._read(LEDGER)
+        before = self._ledger_state
+        if stored.version_id == before.version_id:
+            return
+        state = _LedgerState(
+            version_id=stored.version_id,
+            writer=writer,
+            document=stored.document,
+            replaced=before.document,
+        )
+        principal = state.lock.get("principal")
+        if principal:
+            state = replace(state, claimed_before=self._claimed_at.get(principal, 0.0))
+            self._claimed_at[principal] = now
+        self._ledger_state = state
+        for owner, slot in (state.ledger.get("slots") or {}).items():
+            if slot["reason"] in LIMITS:
+                self._limit_until[owner] = max(self._limit_until.get(owner, 0), slot["not_before"])
 
-    def _check_owner(self, now: float, process: Process, document: _Json, clients: set[str]) -> None:
+    def _check_standby(
+        self,
+        now: float,
+        process: Process,
+        client_lists: list[list[str]],
+        current_before: _Stored,
+    ) -> None:
+        """Check a claim for a standby. `current_before`: what was current when it was made."""
+        state = self._ledger_state
+        principal = state.lock.get("principal")
+        was_disturbed = self._hand_wrote_at >= process.began_at - MAX_LAG_SECONDS
+        may_be_primary = any(clients[0] == principal for clients in client_lists)
+        if not principal or was_disturbed or may_be_primary:
+            return
+        at_hand = [
+            document
+            for document in self._documents_at_hand(process, current_before)
+            if self._would_do(now, process, document, client_lists)
+        ]
+        self.expect("standby", now, holds=not at_hand, example=", ".join(map(_about, at_hand)))
+
+    def _documents_at_hand(self, process: Process, current_before: _Stored) -> Iterator[_Json]:
+        yield current_before.document
+        yield self._read(PREVIOUS).document
+        yield self._ledger_state.replaced
+        for token in process.unsaved_tokens:
+            yield token.document()
+
+    def _would_do(
+        self,
+        now: float,
+        process: Process,
+        document: _Json,
+        client_lists: list[list[str]],
+    ) -> bool:
+        """Say whether it is a token of ours that the API takes, and that is not short."""
+        settings = process.settings
+        if not _is_token(document):
+            return False
+        if _configuration(document) != (settings.token_url, settings.audience):
+            return False
+        if not all(document["client_id"] in clients for clients in client_lists):
+            return False
+        if not self._is_accepted(document["access_token"]):
+            return False
+        remaining = document["expires_at"] - now - process.skew
+        life = document["expires_at"] - document["acquired_at"]
+        return bool(remaining >= settings.standby_below_seconds or remaining >= life / SHORT_PART_OF_LIFE)
+
+    def _check_lock(self, now: float, operation: str, process: Process, before: _LedgerState) -> None:
+        holds = (
+            operation == "put_secret_value"
+            and before.writer is process
+            and before.lock.get("until", 0) > now + process.skew
+        )
+        self.expect("lock", now, holds=holds, example=f"{operation} {json.dumps(before.ledger)}")
+
+    def _check_owner(
+        self,
+        now: float,
+        process: Process,
+        document: _Json,
+        client_lists: list[list[str]],
+    ) -> None:
         settings = process.settings
         is_our_configuration = _configuration(document) == (settings.token_url, settings.audience)
-        is_our_client = document["client_id"] in clients
+        is_our_client = any(document["client_id"] in clients for clients in client_lists)
         self.expect("foreign", now, holds=is_our_configuration and is_our_client, example=_about(document))
 
     def _check_age(self, now: float, document: _Json) -> None:
@@ -144,20 +291,18 @@ class Invariants:
         self.expect("older", now, holds=acquired_at >= newest, example=_about(document))
         self._newest[owner] = max(acquired_at, newest)
 
-    def _check_publish(
-        self, now: float, process: Process, document: _Json, version_id: str, before: _LedgerState
-    ) -> None:
+    def _check_publish(self, now: float, process: Process, before: _LedgerState) -> None:
         after = self._ledger_state
-        lock = before.ledger.get("lock") or {}
+        document = self._current.document
         slot = _slot(after.ledger, document["client_id"])
         closed_until = document["acquired_at"] + process.settings.slot_seconds
-        is_own_lock = before.writer is process and lock.get("until", 0) > now + process.skew
-        is_released = after.version_id == version_id and after.ledger.get("lock") is None
+        is_for_principal = before.lock.get("principal") in {None, document["client_id"]}
+        is_released = after.version_id == self._current.version_id and not after.lock
         is_closed = slot.get("not_before", 0) >= closed_until and not slot.get("suspicions")
         self.expect(
             "publish",
             now,
-            holds=is_own_lock and is_released and is_closed,
+            holds=is_for_principal and is_released and is_closed,
             example=json.dumps([before.ledger, after.ledger]),
         )
 
@@ -168,34 +313,38 @@ class Invariants:
         client_id: str,
         *,
         in_flight: int,
-        credentials_version: str,
         may_override: bool,
     ) -> None:
         """Check the ledger when a request is sent. `in_flight`: how many others are under way."""
         self._check_claim(now, process, client_id)
         self.expect("flight", now, holds=not in_flight, example=str(in_flight))
-        is_late_enough = self._is_late_enough(now, process, client_id, credentials_version)
-        ledger = self._ledger_state.ledger
-        self.expect("early", now, holds=is_late_enough or may_override, example=json.dumps(ledger))
+        is_late_enough = self._is_late_enough(now, process, client_id, may_override=may_override)
+        state = self._ledger_state
+        example = json.dumps([state.replaced_ledger, state.ledger])
+        self.expect("early", now, holds=is_late_enough, example=example)
 
     def _check_claim(self, now: float, process: Process, client_id: str) -> None:
         state = self._ledger_state
-        lock = state.ledger.get("lock") or {}
         is_new = state.version_id not in self._used_claims
         self._used_claims.add(state.version_id)
-        is_own_claim = state.writer is process and lock.get("client_id") == client_id
-        holds = is_own_claim and is_new and _is_long_enough(lock, now, process)
-        self.expect("claim", now, holds=holds, example=json.dumps(lock))
+        is_own_claim = state.writer is process and state.lock.get("principal") == client_id
+        holds = is_own_claim and is_new and _is_long_enough(state.lock, now, process)
+        self.expect("claim", now, holds=holds, example=json.dumps(state.lock))
 
-    def _is_late_enough(self, now: float, process: Process, client_id: str, credentials_version: str) -> bool:
-        ledger = self._ledger_state.ledger
-        slot = _slot(ledger, client_id)
-        was_refused = slot.get("reason") == CREDENTIALS_REFUSED
-        is_corrected = was_refused and slot["credentials_version"] != credentials_version
-        not_before = 0 if is_corrected else slot.get("not_before", 0)
+    def _is_late_enough(self, now: float, process: Process, client_id: str, *, may_override: bool) -> bool:
+        state = self._ledger_state
         interval_ends_at = self.newest(client_id) + process.settings.slot_seconds
-        earliest = max(not_before, ledger.get("retry_at", 0), interval_ends_at)
-        return bool(earliest <= now + process.skew)
+        limit_until = max(interval_ends_at, self._limit_until.get(client_id, 0))
+        before = _slot(state.replaced_ledger, client_id)
+        # What a lapsed lock adds is in the claim alone.
+        claimed = _slot(state.ledger, client_id)
+        latest = now + process.skew
+        if limit_until <= latest and not _is_paused(before, claimed, latest):
+            return True
+        if now - state.claimed_before < MIN_SECONDS_BETWEEN_FORCED:
+            return False
+        is_passable = claimed.get("not_before", 0) <= latest or claimed.get("reason") in OWN_PAUSES
+        return may_override or (process.is_forced and limit_until <= latest and is_passable)
 
     def check_end(self, now: float, process: Process, end: RunEnd, *, owed: set[str], secrets: set[str]) -> None:
         """Check a run that ended.
@@ -205,18 +354,36 @@ class Invariants:
         if end.outcome != KILLED:
             lost = owed - process.unsaved
             self.expect("held", now, holds=not lost, example=f"{len(lost)} tokens, {end.outcome}")
-        is_fresh = end.outcome == "kept" and end.reason == "fresh" and process.is_alone
+        is_undisturbed = process.is_alone and not process.has_lagged
+        is_fresh = end.outcome == "kept" and end.reason == "fresh" and is_undisturbed
         if is_fresh or process.only_looks:
             self.expect("idle", now, holds=not process.writes, example=f"{process.writes} writes")
         for secret in secrets:
             self.expect("secret", now, holds=secret not in end.output, example=end.outcome)
 
-    def _read(self, stage: str) -> tuple[str, _Json]:
-        """Return the version of the token secret that has the label, and its document; both empty if none has it."""
+    def _read(self, stage: str) -> _Stored:
         for version_id, version in self._secrets_manager.versions(TOKEN_SECRET).items():
             if stage in version["version_stages"]:
-                return version_id, json_object(version["secret_string"])
-        return "", {}
+                return _Stored(version_id, json_object(version["secret_string"]))
+        return _Stored()
+
+
+def _is_paused(before: _Json, claimed: _Json, now: float) -> bool:
+    """Say whether the ledger closed the slot when the claim was made.
+
+    `before` and `claimed` are the slot in the version that the claim replaced, and in the claim's own.
+    """
+    if claimed.get("not_before", 0) > now:
+        return True
+    is_other_request = before.get("asked_with") not in {None, claimed.get("asked_with")}
+    if is_other_request and before.get("reason") in OWN_PAUSES:
+        return False
+    return bool(before.get("not_before", 0) > now)
+
+
+def _is_token(document: _Json) -> bool:
+    token = document.get("access_token")
+    return document.keys() >= PUBLIC_KEYS and isinstance(token, str) and bool(token.strip())
 
 
 def _is_long_enough(lock: _Json, now: float, process: Process) -> bool:

@@ -7,9 +7,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from handler.policy import Request
+from handler.secrets_manager import CURRENT, PREVIOUS
 from handler.status import Inspection
 from local.durations import DAY, HOUR, MINUTE
-from local.simulate.aws_secrets import CREDENTIALS_SECRET
+from local.simulate.aws_secrets import CREDENTIALS_SECRET, TOKEN_SECRET, AwsError
 
 if TYPE_CHECKING:
     import random
@@ -24,12 +25,81 @@ if TYPE_CHECKING:
     from local.simulate.runtime import Lambda, RunEnd
 
 
+# How many documents of older tokens a backup has.
+MAX_BACKUPS = 3
+
+
+def _ignore(happening: str, **facts: object) -> None:
+    """Nobody reads the log of a run that only looks."""
+
+
 def _status(process: WarmProcess, _: Refresh) -> Result:
-    return Inspection(process, Request()).status()
+    return Inspection(process, Request(), _ignore).status()
 
 
 def _dry_run(process: WarmProcess, _: Refresh) -> Result:
-    return Inspection(process, Request(force=True)).dry_run()
+    return Inspection(process, Request(force=True), _ignore).dry_run()
+
+
+class TokenWriter:
+    """Writes the token secret by hand, which only the function should do.
+
+    It calls `on_write` after each change.
+    """
+
+    def __init__(self, secrets_manager: SimulatedSecretsManager, on_write: Callable[[], None]) -> None:
+        self._secrets_manager = secrets_manager
+        self._on_write = on_write
+        self._backups: list[str] = []  # the documents that were current, the latest last
+        self._notes = 0
+
+    def back_up(self, document: str) -> None:
+        self._backups = [*self._backups[-MAX_BACKUPS:], document]
+
+    def put_placeholder(self) -> bool:
+        """Put something that is not a token. Return False if AWS refuses it."""
+        document = {"access_token": "CHANGE_ME", "note": self._notes}
+        self._notes += 1
+        return self._put(json.dumps(document))
+
+    def restore(self, choice: float) -> bool:
+        """Put the document of an older token back. Return False if there is none, or if AWS refuses it."""
+        older = self._backups[:-1]
+        if not older:
+            return False
+        return self._put(older[int(choice * len(older))])
+
+    def move_label_back(self) -> bool:
+        """Move AWSCURRENT to the version before. Return False if there is none."""
+        holders = {
+            label: version_id
+            for version_id, version in self._secrets_manager.versions(TOKEN_SECRET).items()
+            for label in version["version_stages"]
+        }
+        if not holders.keys() >= {CURRENT, PREVIOUS}:
+            return False
+        self._secrets_manager.call(
+            "update_secret_version_stage",
+            SecretId=TOKEN_SECRET,
+            VersionStage=CURRENT,
+            MoveToVersionId=holders[PREVIOUS],
+            RemoveFromVersionId=holders[CURRENT],
+        )
+        self._on_write()
+        return True
+
+    def _put(self, document: str) -> bool:
+        try:
+            self._secrets_manager.call(
+                "put_secret_value",
+                SecretId=TOKEN_SECRET,
+                SecretString=document,
+                VersionStages=[CURRENT],
+            )
+        except AwsError:  # there are too many versions
+            return False
+        self._on_write()
+        return True
 
 
 class Operator:
@@ -121,7 +191,7 @@ class Operator:
 
     def client_lists_since(self, moment: float) -> list[list[str]]:
         """Return the client lists that the credentials secret had at some time since then."""
-        if self.changed_at > moment:
+        if self.former_clients and self.changed_at > moment:
             return [self.clients, self.former_clients]
         return [self.clients]
 

@@ -57,6 +57,34 @@ class PlannedOverride:
     is_reset: bool  # the vendor has reset the limit
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedStorm:
+    """Somebody invokes the function many times."""
+
+    at: float
+    delays: list[float]  # after `at`, one per invocation
+    is_forced: bool
+    overrides_limit: bool
+
+
+HandWriteKind = Literal["placeholder", "backup", "label"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedHandWrite:
+    """A person writes the token secret, or moves its label AWSCURRENT."""
+
+    at: float
+    kind: HandWriteKind
+    choice: float  # of several documents, from 0 to 1
+    repeated_after: float  # seconds until the same is done once more; 0 if it is done once
+
+
+MAX_STORM_RUNS = 500
+MIN_STORM_RUNS = 20
+STORM_SECONDS = (0.0, 5.0, 10 * MINUTE, DAY)  # from the first to the last
+
+
 class Plan:
     """All of it, from one seed.
 
@@ -82,6 +110,10 @@ class Plan:
         self.rotations = list(self._rotations())
         self.forced_at = list(self._arrivals(rates.forced))
         self.overrides = list(self._overrides())
+        self.storms = list(self._storms())
+        self.hand_writes = list(self._hand_writes())
+        # AWS documents that it does. The handler must also work if it does not.
+        self.labels_first_version = self._rng.random() < 0.8
 
     def tick(self, number: int) -> list[float]:
         """Return when the schedule's tick of this number invokes the function: usually once.
@@ -142,3 +174,31 @@ class Plan:
     def _overrides(self) -> Iterator[PlannedOverride]:
         for at in self._arrivals(self._rates.overridden):
             yield PlannedOverride(at=at, is_reset=self._rng.random() < 0.5)
+
+    def _storms(self) -> Iterator[PlannedStorm]:
+        for at in list(self._arrivals(self._rates.stormed)):
+            runs = self._rng.randint(MIN_STORM_RUNS, MAX_STORM_RUNS)
+            seconds = self._rng.choice(STORM_SECONDS)
+            is_forced = self._rng.random() < 0.7
+            yield PlannedStorm(
+                at=at,
+                delays=sorted(self._rng.uniform(0, seconds) for _ in range(runs)),
+                is_forced=is_forced,
+                overrides_limit=is_forced and self._rng.random() < 0.5,
+            )
+
+    def _hand_writes(self) -> Iterator[PlannedHandWrite]:
+        kinds: list[tuple[HandWriteKind, float]] = [
+            ("placeholder", self._rates.overwritten),
+            ("backup", self._rates.restored),
+            ("label", self._rates.label_moved),
+        ]
+        for kind, per_year in kinds:
+            for at in list(self._arrivals(per_year)):
+                is_repeated = kind == "placeholder" and self._rng.random() < 0.5
+                yield PlannedHandWrite(
+                    at=at,
+                    kind=kind,
+                    choice=self._rng.random(),
+                    repeated_after=self._rng.uniform(1, 300) if is_repeated else 0.0,
+                )

@@ -87,10 +87,10 @@ class Rates:
         "call",
         "the connection ends after the call took effect; puts and moves too",
     )
-    aws_stale: float = _rate(
+    aws_lag: float = _rate(
         2e-4,
         "call",
-        "a read of the token does not yet see the last write, if that is at most 5 s old",
+        "a read shows the secrets as they were up to 5 s ago, and every tenth time up to 15 s ago",
     )
     aws_burst: float = _rate(
         1e-5,
@@ -147,6 +147,18 @@ class Rates:
         "year",
         "someone overrides the limit; half of the times the vendor has not reset it",
     )
+    stormed: float = _rate(
+        0.05,
+        "year",
+        "a script in a loop invokes it 20 to 500 times: at once, within minutes, or in a day",
+    )
+    overwritten: float = _rate(
+        0.05,
+        "year",
+        "someone tries out the console: a placeholder as the token, half of the times twice in a row",
+    )
+    restored: float = _rate(0.05, "year", "someone puts the document of an older token back, from a backup")
+    label_moved: float = _rate(0.05, "year", "someone moves AWSCURRENT back to the version before, to undo a change")
 
     def scaled(self, factor: float) -> Rates:
         """Multiply all of them by the factor; no chance gets above one half."""
@@ -187,13 +199,17 @@ HARSH = replace(
     settings_mistyped=6,
     forced=12,
     overridden=4,
+    stormed=2,
+    overwritten=4,
+    restored=4,
+    label_moved=4,
 )
 # For the invariants alone: so much goes wrong at once that availability means nothing.
 TORTURE = replace(
     HARSH.scaled(5),
     run_doubled=0.5,
     run_killed=2e-3,
-    aws_stale=0.05,
+    aws_lag=0.15,
     aws_burst=0.01,
     vendor_slow=0.1,
     vendor_5xx=0.1,
@@ -206,6 +222,10 @@ TORTURE = replace(
     rolled_back=0.3,
     forced=50,
     overridden=50,
+    stormed=20,
+    overwritten=50,
+    restored=50,
+    label_moved=50,
 )
 
 

@@ -26,6 +26,7 @@ from local.simulate.aws_secrets import CREDENTIALS_SECRET, TOKEN_SECRET
 if TYPE_CHECKING:
     import random
 
+    from handler.model import Token
     from handler.settings import Settings
     from local.simulate.engine import Engine
 
@@ -93,6 +94,9 @@ class Process:
         self.is_alone = True
         self.only_looks = False
         self.may_override = False  # the limit, with the next request
+        self.is_forced = False
+        self.began_at = 0.0
+        self.has_lagged = False  # a read showed something else than what was stored
         self.issued: list[str] = []  # tokens that the vendor issued, whether their answer arrived or not
         self.writes = 0
         self._deadline = 0.0
@@ -103,6 +107,9 @@ class Process:
         self.is_busy = True
         self.only_looks = inspection is not None
         self.may_override = request.override_limit
+        self.is_forced = request.force
+        self.began_at = self._engine.now
+        self.has_lagged = False
         self.issued = []
         self.writes = 0
         self._deadline = self._engine.now + TIMEOUT_SECONDS
@@ -140,7 +147,11 @@ class Process:
     @property
     def unsaved(self) -> set[str]:
         """The tokens that it keeps in memory because it could not save them."""
-        return {token.access_token for token in self._warm_process.unsaved_tokens()}
+        return {token.access_token for token in self.unsaved_tokens}
+
+    @property
+    def unsaved_tokens(self) -> tuple[Token, ...]:
+        return self._warm_process.unsaved_tokens()
 
     def forget_unsaved(self) -> None:
         self._warm_process.unsaved.clear()

@@ -75,7 +75,8 @@ def _sections(tables: dict[str, list[Row]]) -> Iterable[str]:
     yield "\n![Years by their hours without a token](reliability-years.svg)\n"
     yield (
         "Hours without a token in 100 years, by cause. "
-        "An outage counts for the first cause in this order that happened since the last token was acquired.\n"
+        "An outage counts for the first cause in this order that happened since the last token was acquired; "
+        "for the first of all only while what a person wrote is current.\n"
     )
     yield _causes(headline)
     yield "\nTokens that were issued and lost, per 1,000 refreshes; `vendor_…` is the fault that the answer met.\n"

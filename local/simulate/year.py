@@ -7,7 +7,13 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from handler.ledger import CREDENTIALS_REFUSED, RATE_LIMITED
+from handler.ledger import (
+    BACKING_OFF,
+    CREDENTIALS_REFUSED,
+    PACE_MAX_LEVEL,
+    PACE_SECONDS_PER_CLAIM,
+    RATE_LIMITED,
+)
 from handler.policy import Request
 from handler.settings import Settings
 from local.aws_lambda import TIMEOUT_SECONDS
@@ -16,6 +22,7 @@ from local.emulators.token_endpoint import Vendor
 from local.simulate import causes
 from local.simulate.aws_secrets import (
     CREDENTIALS_SECRET,
+    MAX_LAG_SECONDS,
     TOKEN_SECRET,
     RetryingClient,
     SimulatedSecretsManager,
@@ -35,17 +42,27 @@ from local.simulate.network import (
     VendorClock,
     replace_exchange,
 )
-from local.simulate.people import Operator
-from local.simulate.plan import START, Plan, PlannedOutage, PlannedOverride, PlannedRotation, Setup
+from local.simulate.people import Operator, TokenWriter
+from local.simulate.plan import (
+    START,
+    Plan,
+    PlannedHandWrite,
+    PlannedOutage,
+    PlannedOverride,
+    PlannedRotation,
+    PlannedStorm,
+    Setup,
+)
 from local.simulate.runtime import KILLED, Lambda, Process, RunEnd
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
-# For these reasons the ledger pauses a client, and asks again after at most so long.
-PAUSING_REASONS = {CREDENTIALS_REFUSED, RATE_LIMITED}
+# For these reasons the ledger pauses a client. The pauses that count end after at most so long.
+PAUSING_REASONS = {BACKING_OFF, CREDENTIALS_REFUSED, RATE_LIMITED}
 MAX_PAUSE_SECONDS = 2 * HOUR
+NO_TOKEN = "null"  # what consumers take from a document whose token is null
 
 
 class Wiring(NamedTuple):
@@ -91,6 +108,7 @@ class Year:
         self._causes = causes.Causes()
         self._outage_ends_at: dict[str, float] = {}  # by kind, of the outages that have begun
         self._tokens = TokenRecords()
+        self._is_written_by_hand = False  # what is current
         self._acquired_at = START  # when the newest published token was acquired
         self._figures = Figures(seed=seed, days=setup.days)
 
@@ -106,10 +124,17 @@ class Year:
         self.network = Network(self.engine, self._rng, self.setup.rates, vendor)
         self.network.on_request = self._on_request
         self.network.on_issue = self._on_issue
-        self.secrets_manager = SimulatedSecretsManager(self.engine, self._rng, self.setup.rates, self._on_write)
+        self.secrets_manager = SimulatedSecretsManager(
+            self.engine,
+            self._rng,
+            self.setup.rates,
+            self._on_write,
+            self._on_lag,
+            labels_first_version=plan.labels_first_version,
+        )
         self.secrets_manager.call("create_secret", Name=CREDENTIALS_SECRET)
         self.secrets_manager.call("create_secret", Name=TOKEN_SECRET)
-        self.invariants = Invariants(self.secrets_manager)
+        self.invariants = Invariants(self.secrets_manager, self.network.is_accepted)
         self.function = Lambda(self.engine, self._new_process, self._on_end)
 
     def _build_people(self) -> None:
@@ -121,6 +146,7 @@ class Year:
             self.function,
             with_standby=self.setup.standby,
         )
+        self.token_writer = TokenWriter(self.secrets_manager, self._on_hand_write)
         self.consumers = Consumers(self.engine, self.network.good_until, self._cause)
         self.operator.on_deactivate = self.consumers.update
 
@@ -151,6 +177,12 @@ class Year:
             self.engine.at(at, self.operator.force)
         for override in plan.overrides:
             self.engine.at(override.at, partial(self._override, override))
+        for storm in plan.storms:
+            self.engine.at(storm.at, partial(self._storm, storm))
+        for write in plan.hand_writes:
+            self.engine.at(write.at, partial(self._write_by_hand, write))
+            if write.repeated_after:
+                self.engine.at(write.at + write.repeated_after, partial(self._write_by_hand, write))
 
     def _start(self) -> None:
         self._tick(0)
@@ -185,6 +217,29 @@ class Year:
     def _override(self, override: PlannedOverride) -> None:
         self._note_cause(causes.LIMIT_OVERRIDDEN)
         self.operator.override_limit(is_reset=override.is_reset)
+
+    def _storm(self, storm: PlannedStorm) -> None:
+        self._note("storm")
+        if storm.overrides_limit:
+            self._note_cause(causes.LIMIT_OVERRIDDEN)
+        request = Request(force=storm.is_forced, override_limit=storm.overrides_limit)
+        for delay in storm.delays:
+            at = self.engine.now + delay
+            if at < self._plan.end:
+                self.engine.at(at, partial(self.function.invoke_by_hand, request))
+
+    def _write_by_hand(self, write: PlannedHandWrite) -> None:
+        has_written = False
+        if self.engine.now >= self._plan.end or not self._tokens.published:
+            return
+        if write.kind == "placeholder":
+            has_written = self.token_writer.put_placeholder()
+        elif write.kind == "backup":
+            has_written = self.token_writer.restore(write.choice)
+        else:
+            has_written = self.token_writer.move_label_back()
+        if has_written:
+            self._note(f"{write.kind} by hand")
 
     # Outages
 
@@ -268,7 +323,6 @@ class Year:
             process,
             client_id,
             in_flight=self.network.in_flight,
-            credentials_version=self.operator.version_id,
             may_override=may_override,
         )
         self._note(f"asks as {client_id}")
@@ -281,8 +335,12 @@ class Year:
     def _on_write(self, operation: str, params: dict[str, Any]) -> None:
         process: Process = self.engine.current_worker
         process.writes += 1
-        clients = {client for clients in self._client_lists_of_runs() for client in clients}
-        document = self.invariants.check_write(self.engine.now, operation, process, clients)
+        document = self.invariants.check_write(
+            self.engine.now,
+            operation,
+            process,
+            self._client_lists_of_runs(),
+        )
         self._note(f"{operation} {params.get('VersionStages') or params.get('VersionStage')}")
         if not document:
             return
@@ -291,7 +349,18 @@ class Year:
             return
         self._tokens.published.add(token)
         self.consumers.publish(token)
+        self._is_written_by_hand = False
+        if operation == "put_secret_value":
+            self.token_writer.back_up(params["SecretString"])
         self._acquired_at = max(self._acquired_at, self.network.grants[token].at)
+
+    def _on_hand_write(self) -> None:
+        document = self.invariants.note_hand_write(self.engine.now)
+        self.consumers.publish(document.get("access_token") or NO_TOKEN)
+        self._is_written_by_hand = True
+
+    def _on_lag(self) -> None:
+        self.engine.current_worker.has_lagged = True
 
     def _may_be_primary(self, client_id: str) -> bool:
         """Say whether any run that is under way now may have read that this client is the primary."""
@@ -299,7 +368,7 @@ class Year:
 
     def _client_lists_of_runs(self) -> list[list[str]]:
         """Return the client lists, primary first, that any run that is under way now may have read."""
-        return self.operator.client_lists_since(self.engine.now - TIMEOUT_SECONDS)
+        return self.operator.client_lists_since(self.engine.now - TIMEOUT_SECONDS - MAX_LAG_SECONDS)
 
     def _on_end(self, process: Process, end: RunEnd, began_at: float) -> None:
         if self.setup.forgets:
@@ -341,6 +410,8 @@ class Year:
 
     def _cause(self) -> str:
         """Return why consumers have no good token, as far as the year knows."""
+        if self._is_written_by_hand:
+            return causes.WRITTEN_BY_HAND
         if self.network.outage:
             self._causes.note(causes.VENDOR_DOWN, self.engine.now)
         return self._causes.first_since(self._acquired_at)
@@ -390,7 +461,9 @@ class Year:
         """Return for how many seconds after the end the ledger lets nobody ask because of the faults."""
         slots = ledger.get("slots", {}).values()
         paused_until = [slot["not_before"] for slot in slots if slot["reason"] in PAUSING_REASONS]
-        last: float = max([ledger.get("retry_at", 0), *paused_until])
+        pace = ledger.get("pace") or {"level": PACE_MAX_LEVEL, "at": 0}
+        missing = 1 - pace["level"]
+        last: float = max([pace["at"] + missing * PACE_SECONDS_PER_CLAIM, *paused_until])
         return max(0.0, min(last - self._plan.end, MAX_PAUSE_SECONDS))
 
     def _has_no_slot(self, client_id: str) -> bool:

@@ -4,33 +4,39 @@ import shlex
 import subprocess
 import sys
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
 
+from handler.policy import Request
+from local.durations import HOUR, MINUTE
 from local.simulate import study, study_report
 from local.simulate.ablations import ABLATIONS
+from local.simulate.causes import WRITTEN_BY_HAND
 from local.simulate.engine import Engine
-from local.simulate.figures import describe_broken
-from local.simulate.invariants import INVARIANTS
-from local.simulate.plan import Setup
+from local.simulate.figures import Figures, describe_broken
+from local.simulate.invariants import INVARIANTS, MAX_VERSIONS
+from local.simulate.plan import START, Setup
 from local.simulate.rates import NONE, REALISTIC, TORTURE
 from local.simulate.real_clients import REAL_CLIENTS
 from local.simulate.study import HARD, REAL, TORTURED, Case, Row, replay_command
 from local.simulate.year import Year
 from scripts import ROOT
 
-# What breaks each invariant. Each fails within these days of seed 2.
+# What breaks each invariant. Each fails within these days of this seed.
+BREAKING_SEED = 2
 BREAKERS = {
     "document": ("claims are current", 3),
-    "older": ("any AWSPREVIOUS", 60),
-    "foreign": ("any AWSPREVIOUS", 60),
+    "older": ("any token at hand", 120),
+    "foreign": ("any token at hand", 120),
     "claim": ("no claim", 3),
     "flight": ("no claim", 10),
     "early": ("no slots", 20),
+    "standby": ("no displaced token", 60),
+    "lock": ("recovery by a moved label", 60),
     "publish": ("no own slot", 10),
-    "held": ("forgets", 60),
+    "held": ("forgets", 180),
     "idle": ("heartbeat", 3),
     "versions": ("no ledger", 20),
     "secret": ("token in the result", 3),
@@ -65,7 +71,7 @@ def test_nothing_that_must_hold_is_broken_when_everything_fails_at_once(seed: in
 def test_each_invariant_fails_if_its_mechanism_is_taken_out(name: str) -> None:
     """An invariant that nothing breaks would show nothing."""
     ablation, days = BREAKERS[name]
-    assert ABLATIONS[ablation].play_year(2, replace(TORTURED, days=days)).broken[name]
+    assert ABLATIONS[ablation].play_year(BREAKING_SEED, replace(TORTURED, days=days)).broken[name]
 
 
 def test_a_broken_invariant_is_told_in_its_sentence_with_the_command_that_plays_it_again() -> None:
@@ -122,6 +128,82 @@ def test_a_month_without_faults_never_lacks_a_token(standby: bool) -> None:
     assert (figures.careful, figures.plain, figures.lost.total(), figures.refusals) == (1, 1, 0, 0)
     assert figures.requests <= 30 * 24 / 20 + 1
     assert figures.runs.keys() <= {"kept", "refreshed", "waiting"}
+
+
+def test_reads_that_lag_cost_no_token_and_no_request() -> None:
+    """If half of all reads show what was there before, all goes on as if none did."""
+    setup = Setup(rates=replace(NONE, aws_lag=0.5, run_doubled=0.5), days=60)
+    figures = Year(0, setup).play()
+    assert figures.careful == 1
+    assert not figures.broken
+    assert figures.refusals == 0
+    assert figures.requests <= 60 * 24 / 20 + 1
+
+
+@pytest.mark.parametrize("standby", [True, False])
+def test_what_a_person_writes_over_the_token_costs_no_request(standby: bool) -> None:
+    """The keeper brings the good token back within an hour, and that time has its own cause."""
+    by_hand = dict.fromkeys(["overwritten", "restored", "label_moved"], 40)
+    setup = Setup(rates=replace(NONE, **by_hand), days=60, standby=standby)
+    figures = Year(0, setup).play()
+    assert not figures.broken
+    assert {outage.cause for outage in figures.outages} == {WRITTEN_BY_HAND}
+    assert max(outage.seconds for outage in figures.outages) < HOUR + MINUTE
+    assert figures.runs["recovered"] > 10
+    assert figures.requests <= 60 * 24 / 20 + 1
+    assert figures.lost.total() == 0
+
+
+def crowd(runs: int) -> Figures:
+    """Let so many runs start at the same moment while there is no token yet."""
+    year = Year(0, Setup(rates=NONE, days=2))
+    for _ in range(runs):
+        year.engine.at(START, partial(year.function.invoke_by_hand, Request()))
+    return year.play()
+
+
+def test_a_crowd_of_runs_leaves_few_versions_behind() -> None:
+    """Of many racers one puts the claim. With ids of their own they use up all of AWS's versions."""
+    figures = crowd(300)
+    assert figures.max_versions_per_day < 10
+    assert figures.careful == 1
+    assert not figures.broken
+    with ABLATIONS["claim ids of their own"].handler():
+        assert crowd(300).broken["versions"]
+
+
+def loop_of_overrides(number: int) -> Figures:
+    """Override the limit so many times, two minutes apart, while a vendor without a slot refuses."""
+    year = Year(0, Setup(rates=NONE, days=3))
+    request = Request(force=True, override_limit=True)
+    for count in range(number):
+        at = START + HOUR + 2 * MINUTE * count
+        year.engine.at(at, partial(year.function.invoke_by_hand, request))
+    return year.play()
+
+
+def test_whoever_invokes_it_leaves_versions_for_the_next_refresh() -> None:
+    """The pace bounds what 500 overrides use up. Without it AWS refuses the versions of the next refresh."""
+    figures = loop_of_overrides(500)
+    assert figures.max_versions_per_day <= MAX_VERSIONS
+    assert figures.careful == 1
+    assert not figures.broken
+    with ABLATIONS["no pace"].handler():
+        assert loop_of_overrides(500).broken["versions"]
+
+
+def test_overrides_leave_claims_for_the_standby() -> None:
+    """Somebody overrides the limit in a loop while there is no token: the free standby is asked all the same."""
+    year = Year(0, Setup(rates=NONE, days=2))
+    year.network.outage = "vendor_5xx"
+    year.engine.at(START, year.operator.use_elsewhere)  # spends the primary's slot
+    year.engine.at(START + 6 * HOUR, lambda: setattr(year.network, "outage", ""))
+    request = Request(force=True, override_limit=True)
+    for minute in range(0, 47 * 60, 2):
+        at = START + minute * MINUTE
+        year.engine.at(at, partial(year.function.invoke_by_hand, request))
+    year.play()
+    assert min(grant.at for grant in year.network.grants.values()) < START + 9 * HOUR
 
 
 @pytest.mark.parametrize("standby", [True, False])
