@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 STANDBY ?= yes
 EXAMPLES ?= 10000
+SECONDS ?= 60
 ROUNDS ?= 15
 ENV ?= sandbox
 MUTANTS ?=
@@ -16,7 +17,7 @@ MUTATION := .venv-mutation/bin
 
 .DEFAULT_GOAL := help
 # Every target that has a line in `make help`, and the one that SAM runs: some folders have the same names.
-.PHONY: help run serve test lint bench format fuzz study mutation lock clean \
+.PHONY: help run serve test lint bench format fuzz study explore mutation lock clean \
 	build build-RefreshFunction validate deploy deploy-local
 
 help:  ## list these commands
@@ -43,7 +44,7 @@ $(READY): requirements-dev.txt requirements.txt
 run: $(READY)  ## play two days of the schedule through the real handler, with faults (STANDBY=no: without a standby)
 	$(BIN)/python -m local --standby $(STANDBY)
 
-serve: $(READY)  ## run the emulated vendor and Secrets Manager on loopback, for `python -m handler` and the AWS CLI
+serve: $(READY)  ## run the emulated vendor and Secrets Manager on loopback, for `.venv/bin/python -m handler` and the AWS CLI
 	$(BIN)/python -m local serve
 
 test: $(READY)  ## lint, check the types, and run every test
@@ -65,6 +66,9 @@ format: $(READY)  ## let ruff rewrite what it can
 fuzz: $(READY)  ## run the property tests with many more examples (some minutes; EXAMPLES=10000)
 	FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest tests/unit -m hypothesis -n auto
 
+explore: $(READY)  ## every interleaving of two or three runs with faults, within printed bounds (SECONDS=60 a search; at most 15 min)
+	$(BIN)/python -m local.explore --seconds $(SECONDS)
+
 study: $(READY)  ## simulate years of faults with the real handler, and write docs/RELIABILITY.md (25 min on 2 cores)
 	$(BIN)/python -m local.simulate
 
@@ -78,7 +82,8 @@ lock: $(READY)  ## write requirements.lock again, after a change of requirements
 
 clean:  ## delete everything that these commands made
 	rm -rf .venv* build .aws-sam out mutants .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	rm -rf consumers/python/build consumers/python/*.egg-info
+	rm -rf consumers/python/build consumers/python/*.egg-info consumers/examples/node_modules
+	rm -f tango_token-*.whl
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The deployment. SAM builds with the first Python on the PATH, and must not report anything to AWS.

@@ -1,0 +1,101 @@
+"""Which searches there are: the bounds of each, and how it is played and told."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from dataclasses import dataclass
+
+from handler import refresh
+from local.explore.faults_of_ours import put_back
+from local.explore.replay import replaying
+from local.explore.search import Found, explore, shortest
+from local.explore.starts import forget_runs, starts
+from local.simulate.stand_in import stand_in
+
+# A run that waits for a lock reads again so seldom, so that there are not ninety states for one wait.
+POLL_SECONDS = 60
+# What a person may do by hand in the midst of the runs.
+ACTS = ("overwrite", "restore", "move", "rotate")
+
+# From here two runs have so many states that they are only in the whole exploration.
+_LARGE = {"expired, and the slot is spent"}
+
+
+@dataclass(frozen=True)
+class Search:
+    """The bounds of one search. `acts` is what people do, each at any moment."""
+
+    start: str
+    runs: int = 2
+    faults: int = 0
+    acts: tuple[str, ...] = ()
+    standby: bool = True
+    refusals_extend: bool = False
+    without: str = ""
+
+    @property
+    def command(self) -> str:
+        """What plays this search again."""
+        words = ["python -m local.explore", f"--start {shlex.quote(self.start)}"]
+        words += [f"--runs {self.runs}", f"--faults {self.faults}"]
+        if self.acts:
+            words.append(f"--acts {','.join(self.acts)}")
+        words.append(f"--standby {'yes' if self.standby else 'no'}")
+        if self.refusals_extend:
+            words.append("--refusals-extend")
+        if self.without:
+            words.append(f"--without {shlex.quote(self.without)}")
+        return " ".join(words)
+
+    def play(self, max_seconds: float, *, shortens: bool = True) -> Found:
+        """Go through all its states, and if something is broken, find the shortest way to it."""
+        [start] = [one for one in starts() if one.name == self.start]
+        forget_runs()
+        deadline = time.monotonic() + max_seconds
+        poll = (refresh, "POLL_SECONDS", POLL_SECONDS)
+        with put_back(self.without), stand_in(poll), replaying():
+            world = start.world(
+                runs=self.runs,
+                faults=self.faults,
+                acts=self.acts,
+                standby=self.standby,
+                refusals_extend=self.refusals_extend,
+            )
+            found = explore(world, deadline=deadline)
+            if found.violation and shortens:
+                name = found.violation.partition(":")[0]
+                better = shortest(world, name=name, deadline=deadline)
+                if better.trace:
+                    found.violation = better.violation
+                    found.trace = better.trace
+        forget_runs()
+        return found
+
+
+def whole() -> list[Search]:
+    """Return every search of `make explore`, the largest first."""
+    searches = []
+    for start in starts():
+        name = start.name
+        searches += [
+            Search(name, faults=2),
+            Search(name, faults=1, standby=False),
+            Search(name, faults=1, refusals_extend=True),
+            Search(name, runs=3),
+            Search(name, faults=1, acts=("rotate",)),
+            Search(name, acts=("overwrite", "overwrite")),
+        ]
+        searches += [Search(name, acts=(act,)) for act in ACTS]
+    return sorted(searches, key=lambda search: (search.faults, search.runs), reverse=True)
+
+
+def short() -> list[Search]:
+    """Return the searches that are played in the test suite."""
+    searches = []
+    for start in starts():
+        if start.name not in _LARGE:
+            searches.append(Search(start.name))
+        searches.append(Search(start.name, faults=1, runs=1))
+        searches += [Search(start.name, runs=1, acts=(act,)) for act in ACTS]
+    return searches
