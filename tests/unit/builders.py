@@ -12,7 +12,7 @@ import pytest
 from hypothesis import settings as hypothesis_settings
 
 from handler.errors import RefreshError, VendorError
-from handler.ledger import Ledger, Lock, Slot
+from handler.ledger import Ledger, Lock, Pace, Slot, Terms
 from handler.model import Client, Credentials, Token
 from handler.policy import Decision, Request, State, decide
 from handler.settings import Settings
@@ -86,6 +86,7 @@ def make_token(
         acquired_at=NOW - age,
         client_id=client.client_id,
         audience=AUDIENCE,
+        requested_scope="raas.all",
         token_url=URL,
     )
     return replace(token, **changes)
@@ -93,12 +94,12 @@ def make_token(
 
 def make_lock(*, client: Client | None = PRIMARY, age: int = 60, until: int = 60) -> Lock:
     """Return another run's lock: claimed `age` seconds ago, valid until `until` seconds ahead."""
-    client_id = None
+    principal = None
     if client is not None:
-        client_id = client.client_id
+        principal = client.principal
     return Lock(
         run_id="another-run",
-        client_id=client_id,
+        principal=principal,
         claimed_at=NOW - age,
         until=NOW + until,
     )
@@ -112,7 +113,26 @@ def make_slot(*, ahead: int = 60, reason: str | None = "rate_limited", **changes
 
 def make_closed_ledger(client: Client = PRIMARY, *, ahead: int = HOUR, **changes: Any) -> Ledger:
     """Return a ledger in which this client's slot is closed until `ahead` seconds from now."""
-    return Ledger(slots={client.client_id: make_slot(ahead=ahead, **changes)})
+    return Ledger(slots={client.principal: make_slot(ahead=ahead, **changes)})
+
+
+def make_backing_off_ledger(*clients: Client, ahead: int = 60) -> Ledger:
+    """Return a ledger in which these clients back off until `ahead` seconds from now."""
+    slot = make_slot(ahead=ahead, reason="backing_off", failures=3, error="VendorError")
+    return Ledger(slots={client.principal: slot for client in clients})
+
+
+def make_terms(
+    credentials: Credentials | None = None,
+    *,
+    token_life: int = DAY,
+    **settings: Any,
+) -> Terms:
+    return Terms(
+        credentials=credentials or make_credentials(),
+        settings=make_settings(**settings),
+        token_life_seconds=token_life,
+    )
 
 
 BOTH = make_credentials(STANDBY)
@@ -120,18 +140,22 @@ FRESH = make_token()
 # Its client may ask again from this second on.
 EXPIRING = make_token(age=INTERVAL, remaining=WINDOW)
 STANDBY_TOKEN = make_token(STANDBY)
-BACKING_OFF = Ledger(failures=3, retry_at=NOW + 60)
+ASKED_WITH = make_terms().asked_with
+ASKED_WITH_BEFORE = make_terms(make_credentials(version_id="version-0")).asked_with
+BACKING_OFF = make_backing_off_ledger(PRIMARY)
 FULL_LEDGER = Ledger(
     lock=make_lock(),
-    failures=2,
-    retry_at=NOW + 60,
     slots={
-        PRIMARY.client_id: make_slot(
+        PRIMARY.principal: make_slot(
             ahead=5,
             suspicions=1,
-            credentials_version="version-1",
+            failures=2,
+            asked_at=NOW - 60,
+            asked_with="0123456789abcdef",
+            error="VendorError",
         ),
     },
+    pace=Pace(level=3.5, at=NOW - 60),
 )
 DEFAULT = Request()
 FORCE = Request(force=True)

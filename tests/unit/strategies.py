@@ -1,5 +1,7 @@
 """Everything that a run may meet, for the tests of what always holds."""
 
+from dataclasses import replace
+
 from hypothesis import strategies as st
 
 from handler.errors import (
@@ -7,12 +9,14 @@ from handler.errors import (
     OutcomeUnknown,
     VendorUnreachable,
 )
-from handler.ledger import Ledger, Lock, Slot
+from handler.ledger import PACE_MAX_LEVEL, PACE_MIN_LEVEL, Ledger, Lock, Pace, Slot, Terms
 from handler.model import Credentials, Token
 from handler.policy import Request, State
 from handler.token_response import HttpResponse, error_of
 
 from .builders import (
+    ASKED_WITH,
+    ASKED_WITH_BEFORE,
     AUDIENCE,
     DAY,
     FORMER,
@@ -56,7 +60,7 @@ json_values = st.recursive(
     max_leaves=12,
 )
 clients = st.sampled_from([PRIMARY, STANDBY, FORMER])
-client_ids = clients.map(lambda client: client.client_id)
+principals = clients.map(lambda client: client.principal)
 seconds_ahead = st.sampled_from(NEAR_TIMES) | st.integers(-100_000, 100_000)
 times = seconds_ahead.map(lambda ahead: NOW + ahead)
 tokens = st.builds(
@@ -66,31 +70,40 @@ tokens = st.builds(
     scope=st.just("raas.all"),
     expires_at=times,
     acquired_at=times,
-    client_id=client_ids,
+    client_id=clients.map(lambda client: client.client_id),
     audience=st.sampled_from([AUDIENCE, AUDIENCE, OTHER_AUDIENCE]),
+    requested_scope=st.sampled_from(["raas.all", "raas.all", "raas.none"]),
     token_url=st.sampled_from([URL, URL, OTHER_URL]),
 )
-reasons = st.sampled_from([None, "limit_interval", "rate_limited", "credentials_refused"])
+reasons = st.sampled_from([None, "limit_interval", "rate_limited", "credentials_refused", "backing_off", "same_token"])
+errors_of_slots = st.sampled_from([None, "RateLimited", "CredentialsRefused", "VendorError", "OutcomeUnknown"])
 slots = st.builds(
     Slot,
     not_before=times,
     reason=reasons,
     suspicions=st.integers(0, 3),
-    credentials_version=st.sampled_from([None, "version-1", "version-2"]),
+    failures=st.integers(0, 5),
+    asked_at=st.just(0) | times,
+    asked_with=st.sampled_from([None, ASKED_WITH, ASKED_WITH_BEFORE]),
+    error=errors_of_slots,
+)
+paces = st.builds(
+    Pace,
+    level=st.sampled_from([PACE_MIN_LEVEL, -1, 0, 0.9, 1, 3.9, 4, PACE_MAX_LEVEL]),
+    at=st.just(0) | times,
 )
 locks = st.builds(
     Lock,
     run_id=st.sampled_from(["another-run", "this-run"]),
-    client_id=st.none() | client_ids,
+    principal=st.none() | principals,
     claimed_at=times,
     until=times,
 )
 ledgers = st.builds(
     Ledger,
     lock=st.none() | locks,
-    failures=st.integers(0, 5),
-    retry_at=st.just(0) | times,
-    slots=st.dictionaries(client_ids, slots, max_size=3),
+    slots=st.dictionaries(principals, slots, max_size=3),
+    pace=st.just(Pace()) | paces,
 )
 credentials = st.builds(
     Credentials,
@@ -100,8 +113,14 @@ credentials = st.builds(
 )
 settings = st.sampled_from([make_settings(), make_settings(limit_interval_seconds=60, standby_below_seconds=0)])
 requests = st.builds(Request, force=st.booleans()) | st.just(OVERRIDE)
-# The ids of the clients that were asked in the run.
-tried_ids = st.frozensets(client_ids, max_size=2)
+all_terms = st.builds(
+    Terms,
+    credentials=credentials,
+    settings=settings,
+    token_life_seconds=st.sampled_from([0, 900, 3_600, DAY]),
+)
+# The principals that were asked in the run.
+tried_principals = st.frozensets(principals, max_size=2)
 responses = st.builds(
     HttpResponse,
     status=st.sampled_from([302, 400, 401, 403, 404, 429, 500]),
@@ -121,19 +140,21 @@ errors = st.builds(error_of, responses, times) | st.sampled_from(
 
 @st.composite
 def states(draw: st.DrawFn, ledgers: st.SearchStrategy[Ledger] = ledgers) -> State:
-    """Draw a state as a run reads it: the ledger as of now, and one unsaved token per client."""
+    """Draw a state as a run reads it: the ledger as of now, and one unsaved token per principal."""
     now = NOW + draw(st.just(0.0) | st.floats(0, 1))
     known = draw(credentials)
     chosen = draw(settings)
-    ledger = draw(ledgers).as_of(now, {"this-run"}, known, chosen)
-    unsaved = draw(st.lists(tokens, max_size=2, unique_by=lambda token: token.client_id))
-    return State(
+    unsaved = draw(st.lists(tokens, max_size=2, unique_by=lambda token: token.principal))
+    state = State(
         now=now,
         current=draw(st.none() | tokens),
         previous=draw(st.none() | tokens),
+        displaced=draw(st.none() | tokens),
         unsaved=tuple(unsaved),
-        ledger=ledger,
+        revoked=tuple(draw(st.lists(tokens, max_size=1))),
+        ledger=Ledger(),
         credentials=known,
         settings=chosen,
-        is_revoked=draw(st.booleans()),
     )
+    ledger = draw(ledgers).as_of(now, {"this-run"}, state.terms)
+    return replace(state, ledger=ledger)

@@ -5,31 +5,36 @@ from typing import Any
 
 import pytest
 
-from handler.ledger import Ledger, Lock
+from handler.ledger import Ledger, Lock, Pace
 from handler.policy import Acquire, Decision, Keep, Request, Wait, WaitForLock
 
 from .builders import (
+    BACKING_OFF,
     BOTH,
     DAY,
     EXPIRING,
     FORCE,
     FORMER,
     FRESH,
+    HOUR,
     INTERVAL,
     NOW,
     OTHER_AUDIENCE,
     OTHER_URL,
     OVERRIDE,
     PRIMARY,
+    STANDBY,
     STANDBY_TOKEN,
     WINDOW,
     decision_on,
     make_closed_ledger,
-    make_credentials,
     make_lock,
     make_settings,
+    make_terms,
     make_token,
 )
+
+NO_LIMIT = make_settings(limit_interval_seconds=0)
 
 # Why a refresh is due
 
@@ -64,17 +69,33 @@ from .builders import (
             id="another audience",
         ),
         pytest.param(
-            {"current": replace(EXPIRING, audience=""), "is_revoked": True},
+            {"current": replace(EXPIRING, requested_scope="raas.none")},
+            "config_changed",
+            id="another scope was requested",
+        ),
+        pytest.param(
+            {"current": make_token(age=INTERVAL, remaining=DAY), "revoked": (make_token(age=HOUR),)},
+            "revoked",
+            id="older than a revoked one of its principal",
+        ),
+        pytest.param(
+            {"current": replace(EXPIRING, audience=""), "revoked": (replace(EXPIRING, audience=""),)},
             "config_changed",
             id="config, then revoked",
         ),
         pytest.param(
-            {"current": make_token(age=INTERVAL, remaining=DAY), "is_revoked": True},
+            {
+                "current": make_token(age=INTERVAL, remaining=DAY),
+                "revoked": (make_token(age=INTERVAL, remaining=DAY),),
+            },
             "revoked",
             id="revoked",
         ),
         pytest.param(
-            {"current": make_token(age=DAY, remaining=-1), "is_revoked": True},
+            {
+                "current": make_token(age=DAY, remaining=-1),
+                "revoked": (make_token(age=DAY, remaining=-1),),
+            },
             "revoked",
             id="revoked, then expired",
         ),
@@ -100,6 +121,14 @@ from .builders import (
             "forced",
             id="forced",
         ),
+        pytest.param(
+            {
+                "current": make_token(age=2 * HOUR, remaining=HOUR),
+                "settings": NO_LIMIT,
+            },
+            "expiring",
+            id="the last third of a short life",
+        ),
     ],
 )
 def test_refresh_is_due(changes: dict[str, Any], reason: str) -> None:
@@ -114,7 +143,15 @@ def test_refresh_is_due(changes: dict[str, Any], reason: str) -> None:
         pytest.param({"current": make_token(remaining=WINDOW + 1)}, id="a second before the window"),
         pytest.param({"credentials": BOTH}, id="with a standby"),
         pytest.param({"ledger": Ledger(lock=make_lock())}, id="under another run's lock"),
-        pytest.param({"ledger": Ledger(failures=9, retry_at=NOW + 60)}, id="while backing off"),
+        pytest.param({"ledger": BACKING_OFF}, id="while backing off"),
+        pytest.param({"ledger": Ledger(pace=Pace(level=-2, at=NOW))}, id="after too many claims"),
+        pytest.param({"current": replace(FRESH, scope="raas.none")}, id="with another scope than requested"),
+        pytest.param({"revoked": (make_token(STANDBY),)}, id="while another principal's is revoked"),
+        pytest.param({"revoked": (make_token(age=HOUR + 1),)}, id="while an older one is revoked"),
+        pytest.param(
+            {"current": make_token(age=2 * HOUR, remaining=HOUR + 1)},
+            id="a second before the last third of a short life",
+        ),
         pytest.param({"ledger": make_closed_ledger()}, id="with a closed slot"),
         pytest.param(
             {"previous": make_token(age=DAY, remaining=WINDOW)},
@@ -147,7 +184,7 @@ def test_forced_is_satisfied_within_ten_minutes(request_: Request, age: int, is_
 
 def test_forced_still_keeps_the_slot_rules() -> None:
     """Force opens the window, but not the slot."""
-    assert decision_on(request=FORCE) == Wait("limit_interval")
+    assert decision_on(request=FORCE) == Wait("limit_interval", NOW - HOUR + INTERVAL)
 
 
 # The lock of another run
@@ -163,6 +200,7 @@ def test_forced_still_keeps_the_slot_rules() -> None:
             {"current": make_token(FORMER), "previous": FRESH},
             id="a previous token to bring back",
         ),
+        pytest.param({"current": EXPIRING, "displaced": FRESH}, id="a displaced token to bring back"),
         pytest.param({"current": EXPIRING, "request": OVERRIDE}, id="the limit overridden"),
         pytest.param({"current": None, "credentials": BOTH}, id="with a standby"),
     ],
@@ -206,5 +244,5 @@ def test_another_run_that_holds_the_lock_is_waited_for(changes: dict[str, Any]) 
 )
 def test_lock_keeps_others_out_until_it_lapses(lock: Lock, own_runs: tuple[str, ...], expected: Decision) -> None:
     """A lock holds from its claim until it lapses. It never locks out the process that holds it."""
-    ledger = Ledger(lock=lock).as_of(NOW, own_runs, make_credentials(), make_settings())
+    ledger = Ledger(lock=lock).as_of(NOW, own_runs, make_terms())
     assert decision_on(current=EXPIRING, ledger=ledger) == expected

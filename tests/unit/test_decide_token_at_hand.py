@@ -1,12 +1,12 @@
-"""A good token at hand costs no slot: the previous one, or one that this process could not save."""
+"""A good token at hand costs no slot: an unsaved, the previous or a displaced one."""
 
 from typing import Any
 
 import pytest
 
-from handler.ledger import Ledger
+from handler.ledger import Ledger, Pace
 from handler.model import Token
-from handler.policy import Acquire, Keep, Publish, Restore, Wait
+from handler.policy import Acquire, Keep, Publish, Wait
 
 from .builders import (
     BACKING_OFF,
@@ -30,13 +30,14 @@ from .builders import (
     decision_on,
     make_closed_ledger,
     make_slot,
+    make_state,
     make_token,
 )
 
 
 def ledger_with_both_slots_closed(*, ahead: int) -> Ledger:
     slot = make_slot(ahead=ahead)
-    return Ledger(slots={PRIMARY.client_id: slot, STANDBY.client_id: slot})
+    return Ledger(slots={PRIMARY.principal: slot, STANDBY.principal: slot})
 
 
 # The previous token
@@ -49,6 +50,7 @@ def ledger_with_both_slots_closed(*, ahead: int) -> Ledger:
         pytest.param(make_token(FORMER), id="of a client that is not configured"),
         pytest.param(make_token(token_url=OTHER_URL), id="from another token_url"),
         pytest.param(make_token(audience=OTHER_AUDIENCE), id="for another audience"),
+        pytest.param(make_token(requested_scope="raas.none"), id="for another scope"),
     ],
 )
 @pytest.mark.parametrize(
@@ -61,19 +63,27 @@ def ledger_with_both_slots_closed(*, ahead: int) -> Ledger:
     ids=["open", "backing off", "closed", "override"],
 )
 def test_good_previous_token_is_brought_back(current: Token | None, previous: Token, changes: dict[str, Any]) -> None:
-    """If the current token is not ours, a good previous one comes back first, without a claim."""
+    """If the current token is not ours, a good previous one is published first. It costs no slot."""
     decision = decision_on(current=current, previous=previous, credentials=BOTH, **changes)
-    assert decision == Restore()
+    assert decision == Publish("previous", previous)
 
 
-def test_previous_token_comes_before_an_unsaved_one() -> None:
-    """The previous token is brought back first. The unsaved one is for the next decision."""
-    decision = decision_on(
-        current=None,
-        previous=make_token(age=DAY, remaining=60),
-        unsaved=(FRESH,),
-    )
-    assert decision == Restore()
+@pytest.mark.parametrize("reason", ["unsaved", "previous", "displaced"])
+def test_best_token_at_hand_is_published(reason: str) -> None:
+    """Wherever it is: the primary's first, then the one that lives longest."""
+    shorter = make_token(age=2 * HOUR)
+    at_hand: dict[str, Any] = {"unsaved": (shorter,), "previous": shorter, "displaced": shorter}
+    at_hand[reason] = (FRESH,) if reason == "unsaved" else FRESH
+    assert decision_on(current=None, **at_hand) == Publish(reason, FRESH)
+
+
+@pytest.mark.parametrize("reason", ["unsaved", "previous", "displaced"])
+def test_primarys_token_at_hand_comes_first(reason: str) -> None:
+    """The primary's token is what will stay, although the standby's lives longer."""
+    primarys = make_token(age=20 * HOUR, remaining=60)
+    at_hand: dict[str, Any] = {"unsaved": (STANDBY_TOKEN,), "previous": STANDBY_TOKEN, "displaced": STANDBY_TOKEN}
+    at_hand[reason] = (primarys,) if reason == "unsaved" else primarys
+    assert decision_on(current=None, credentials=BOTH, **at_hand) == Publish(reason, primarys)
 
 
 @pytest.mark.parametrize(
@@ -91,27 +101,152 @@ def test_previous_token_comes_before_an_unsaved_one() -> None:
         ),
         pytest.param(make_token(FORMER), None, id="there is none"),
         pytest.param(
-            make_token(age=INTERVAL, remaining=-1),
-            make_token(),
-            id="the current one is ours, expired",
+            EXPIRING,
+            make_token(age=INTERVAL + 1),
+            id="the current one is ours, and newer",
         ),
-        pytest.param(EXPIRING, make_token(), id="the current one is ours, expiring"),
+        pytest.param(
+            make_token(age=INTERVAL, remaining=-1),
+            make_token(age=DAY, remaining=-2),
+            id="both have expired",
+        ),
     ],
 )
 def test_previous_token_stays_where_it_is(current: Token, previous: Token | None) -> None:
-    """A previous token is not brought back if it is not good, or if our own token replaced it."""
+    """A previous token is not brought back if it is not good, or not better than our own."""
     assert isinstance(decision_on(current=current, previous=previous), Acquire)
 
 
-def test_expired_token_of_ours_waits_although_the_previous_one_is_good() -> None:
-    """The previous token only helps against mistyped settings or credentials."""
+@pytest.mark.parametrize("previous", [FRESH, STANDBY_TOKEN])
+def test_expired_token_of_ours_gives_way_to_a_good_previous_one(previous: Token) -> None:
+    """Somebody moved the label back to a token that has expired by now."""
     decision = decision_on(
         current=make_token(age=DAY + 60, remaining=0),
-        previous=STANDBY_TOKEN,
+        previous=previous,
         credentials=BOTH,
         ledger=ledger_with_both_slots_closed(ahead=HOUR),
     )
-    assert isinstance(decision, Wait)
+    assert decision == Publish("previous", previous)
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        pytest.param({"current": FRESH}, FRESH, id="the current one"),
+        pytest.param({"current": EXPIRING, "displaced": FRESH}, FRESH, id="a better one at hand"),
+        pytest.param({"current": FRESH, "displaced": make_token(age=2 * HOUR)}, FRESH, id="a worse one at hand"),
+        pytest.param({"current": None, "unsaved": (FRESH,)}, FRESH, id="an unsaved one"),
+        pytest.param({"current": make_token(age=DAY, remaining=0)}, None, id="expired"),
+        pytest.param({"current": None}, None, id="none"),
+        pytest.param(
+            {"current": make_token(audience=OTHER_AUDIENCE)},
+            make_token(audience=OTHER_AUDIENCE),
+            id="of another config, for when that is put right",
+        ),
+        pytest.param(
+            {"current": make_token(FORMER, remaining=60), "displaced": make_token(FORMER)},
+            make_token(FORMER),
+            id="of a client that is not configured, the longer life",
+        ),
+        pytest.param(
+            {"current": make_token(FORMER), "previous": make_token(age=DAY, remaining=60)},
+            make_token(age=DAY, remaining=60),
+            id="a good one first",
+        ),
+    ],
+)
+def test_token_that_a_claim_carries(state: dict[str, Any], expected: Token | None) -> None:
+    """The best good token that is known, or the unexpired one that lives longest."""
+    assert make_state(**state).token_to_carry() == expected
+
+
+# A displaced token
+
+
+@pytest.mark.parametrize(
+    ("current", "displaced"),
+    [
+        pytest.param(None, FRESH, id="written over by hand"),
+        pytest.param(make_token(FORMER), FRESH, id="another client's put there"),
+        pytest.param(make_token(age=DAY, remaining=0), FRESH, id="an old one put back, expired"),
+        pytest.param(EXPIRING, FRESH, id="an old one put back, still good"),
+        pytest.param(EXPIRING, make_token(remaining=600), id="an old one put back, lives longer"),
+        pytest.param(STANDBY_TOKEN, FRESH, id="the standby's put back"),
+    ],
+)
+@pytest.mark.parametrize(
+    "ledger",
+    [Ledger(), BACKING_OFF, make_closed_ledger()],
+    ids=["open", "backing off", "closed"],
+)
+def test_displaced_token_comes_back(current: Token | None, displaced: Token, ledger: Ledger) -> None:
+    """A good token under REFRESH_LEDGER that is better than the current one is published."""
+    decision = decision_on(
+        current=current,
+        displaced=displaced,
+        credentials=BOTH,
+        ledger=ledger,
+    )
+    assert decision == Publish("displaced", displaced)
+
+
+@pytest.mark.parametrize("reason", ["previous", "displaced"])
+def test_token_in_a_version_is_not_looked_at_while_the_current_one_is_fresh(reason: str) -> None:
+    """An older token that is fresh is kept: a run that has nothing to do reads no other version."""
+    state: dict[str, Any] = {reason: FRESH}
+    assert decision_on(current=make_token(age=2 * HOUR), **state) == Keep()
+
+
+@pytest.mark.parametrize(
+    "displaced",
+    [
+        pytest.param(make_token(age=2 * HOUR), id="older"),
+        pytest.param(FRESH, id="the current one itself, carried by a claim"),
+        pytest.param(STANDBY_TOKEN, id="the standby's"),
+        pytest.param(make_token(age=0, remaining=0), id="expired"),
+        pytest.param(make_token(FORMER, age=0), id="of a client that is not configured"),
+        pytest.param(make_token(age=0, token_url=OTHER_URL), id="from another token_url"),
+    ],
+)
+def test_displaced_token_that_is_not_better_stays_where_it_is(displaced: Token) -> None:
+    """What the ledger carries is no reason to write if the current token is as good."""
+    assert decision_on(displaced=displaced, credentials=BOTH) == Keep()
+
+
+@pytest.mark.parametrize("reason", ["unsaved", "previous", "displaced"])
+def test_revoked_token_does_not_come_back(reason: str) -> None:
+    """A probe's verdict is about a token, wherever it lies, and about older ones of its principal."""
+    for token in (FRESH, make_token(age=2 * HOUR)):
+        at_hand: dict[str, Any] = {reason: token}
+        if reason == "unsaved":
+            at_hand = {"unsaved": (token,)}
+        decision = decision_on(current=None, revoked=(FRESH,), **at_hand)
+        assert decision == Acquire("missing", PRIMARY)
+
+
+@pytest.mark.parametrize(
+    "revoked",
+    [make_token(age=2 * HOUR), make_token(STANDBY, age=0)],
+    ids=["an older one", "another principal's"],
+)
+def test_verdict_on_another_token_does_not_count(revoked: Token) -> None:
+    """A token that is newer than the revoked one, or another principal's, is good."""
+    decision = decision_on(current=None, displaced=FRESH, credentials=BOTH, revoked=(revoked,))
+    assert decision == Publish("displaced", FRESH)
+
+
+@pytest.mark.parametrize(
+    ("level", "expected"),
+    [
+        (-1, Publish("displaced", FRESH)),
+        (-1.5, Wait("too_many_claims", NOW + 1_200)),
+        (-2, Wait("too_many_claims", NOW + 2_400)),
+    ],
+)
+def test_recovery_needs_no_level_of_its_own(level: float, expected: object) -> None:
+    """A recovery goes below what an acquire needs, but never below the lowest level."""
+    ledger = Ledger(pace=Pace(level=level, at=NOW))
+    assert decision_on(current=None, displaced=FRESH, ledger=ledger) == expected
 
 
 # An unsaved token
@@ -155,7 +290,7 @@ def test_expired_token_of_ours_waits_although_the_previous_one_is_good() -> None
             id="the primary's, lives a bit longer",
         ),
         pytest.param(
-            make_token(remaining=STANDBY_BELOW - 1),
+            make_token(age=18 * HOUR, remaining=STANDBY_BELOW - 1),
             STANDBY_TOKEN,
             id="the primary's is nearly over",
         ),
@@ -169,14 +304,14 @@ def test_expired_token_of_ours_waits_although_the_previous_one_is_good() -> None
 def test_better_unsaved_token_is_published(current: Token | None, unsaved: Token) -> None:
     """An unsaved token is published if the current one is not good, is older, or helps less."""
     decision = decision_on(current=current, unsaved=(unsaved,), credentials=BOTH)
-    assert decision == Publish(unsaved)
+    assert decision == Publish("unsaved", unsaved)
 
 
-@pytest.mark.parametrize("unsaved", [make_token(age=2 * HOUR), STANDBY_TOKEN])
-def test_revoked_token_is_replaced_by_any_unsaved_one(unsaved: Token) -> None:
-    """A revoked token is not good, so even an older one of the same client is better."""
-    decision = decision_on(unsaved=(unsaved,), credentials=BOTH, is_revoked=True)
-    assert decision == Publish(unsaved)
+@pytest.mark.parametrize("unsaved", [make_token(age=0), make_token(STANDBY, age=2 * HOUR)])
+def test_revoked_token_is_replaced_by_any_good_unsaved_one(unsaved: Token) -> None:
+    """A revoked token is not good, so one that lives for a shorter time is better."""
+    decision = decision_on(unsaved=(unsaved,), credentials=BOTH, revoked=(FRESH,))
+    assert decision == Publish("unsaved", unsaved)
 
 
 @pytest.mark.parametrize(
@@ -200,7 +335,7 @@ def test_fresh_token_is_kept_if_the_unsaved_one_is_not_better(unsaved: Token) ->
     ("current", "unsaved"),
     [
         pytest.param(
-            make_token(remaining=STANDBY_BELOW),
+            make_token(age=18 * HOUR, remaining=STANDBY_BELOW),
             STANDBY_TOKEN,
             id="the primary's lives long enough",
         ),
@@ -244,7 +379,7 @@ def test_unsaved_token_that_is_not_better_costs_no_write(current: Token | None, 
 )
 def test_better_one_of_two_unsaved_tokens_is_published(unsaved: tuple[Token, Token]) -> None:
     """The process keeps a token per client. A useless one does not hide a useful one."""
-    assert decision_on(current=None, unsaved=unsaved, credentials=BOTH) == Publish(FRESH)
+    assert decision_on(current=None, unsaved=unsaved, credentials=BOTH) == Publish("unsaved", FRESH)
 
 
 def test_unsaved_token_satisfies_a_forced_refresh() -> None:
@@ -255,16 +390,10 @@ def test_unsaved_token_satisfies_a_forced_refresh() -> None:
         unsaved=(unsaved,),
         request=FORCE,
     )
-    assert decision == Publish(unsaved)
+    assert decision == Publish("unsaved", unsaved)
 
 
-def test_unsaved_token_waits_while_backing_off() -> None:
-    """`retry_at` holds for every claim, so also for one that publishes a token at hand."""
-    backs_off = Ledger(failures=3, retry_at=NOW + 1)
-    assert decision_on(current=None, unsaved=(FRESH,), ledger=backs_off) == Wait("backing_off")
-
-
-def test_fresh_token_is_kept_while_a_better_one_waits() -> None:
-    """A run that must back off has no reason to fail while the current token is fresh."""
-    backs_off = Ledger(failures=3, retry_at=NOW + 1)
-    assert decision_on(unsaved=(make_token(age=0),), ledger=backs_off) == Keep()
+def test_unsaved_token_is_published_while_its_principal_backs_off() -> None:
+    """A publish asks nobody, so no pause of a principal holds it back."""
+    decision = decision_on(current=None, unsaved=(FRESH,), ledger=BACKING_OFF)
+    assert decision == Publish("unsaved", FRESH)

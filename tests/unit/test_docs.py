@@ -1,5 +1,8 @@
 """The documents say what the code, the template and the repository really have."""
 
+import ast
+import importlib
+import inspect
 import json
 import re
 from dataclasses import fields
@@ -11,6 +14,9 @@ from handler.app import parse_event
 from handler.errors import ConfigurationError, RefreshError
 from handler.settings import Settings, service_name
 from handler.telemetry import COUNTED
+from local.emulators.faults import FAULT_NAMES, Fault
+from local.emulators.token_endpoint import STEERING
+from local.explore.invariants import SENTENCES
 from tests.deployment.stack import ROOT, TEMPLATE
 
 Row = list[str]
@@ -20,6 +26,9 @@ FENCE = re.compile(r"^ *```.*?^ *```", re.MULTILINE | re.DOTALL)
 CODE_SPAN = re.compile(r"`[^`\n]*`")
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#{1,6} +(.+?) *$", re.MULTILINE)
+# A name of the code that links to its file, and a Python file that is only named.
+NAME_IN_A_FILE = re.compile(r"\[`([^`]+)`\]\(([^)\s]+\.py)\)")
+NAMED_FILE = re.compile(r"`([\w./]+\.py)`")
 
 # The libraries read these two themselves; `Settings` does not have them.
 READ_BY_LIBRARIES = {
@@ -138,6 +147,21 @@ def test_template_and_code_have_the_same_default() -> None:
     assert_same({row[0]: row[1] for row in rows}, {row[0]: row[3] for row in rows})
 
 
+def test_tables_of_faults_are_what_the_emulated_vendor_takes() -> None:
+    """A new key or fault of the emulated vendor, or another argument, shows in docs/LOCAL.md."""
+    steering = section("docs/LOCAL.md", "## Make something fail")
+    keys, faults = re.split(r"^A fault has ", steering, flags=re.MULTILINE)
+    assert {key for key, _ in first_table(keys)} == set(STEERING)
+    actual = {}
+    for name in FAULT_NAMES:
+        parameters = inspect.signature(getattr(Fault, name)).parameters.values()
+        needs = [parameter.name for parameter in parameters if parameter.default is parameter.empty]
+        may_have = [parameter.name for parameter in parameters if parameter.name not in needs]
+        actual[name] = f"{', '.join(needs)}; {', '.join(may_have)}"
+    documented = {name: f"{needs}; {may_have}" for name, needs, may_have, _ in first_table(faults)}
+    assert_same(documented, actual)
+
+
 def test_each_error_of_the_table_is_one_of_the_code_s() -> None:
     """A new error, or another `retryable`, shows in docs/REFERENCE.md."""
     table = first_table(section("docs/REFERENCE.md", "## Errors"))
@@ -168,6 +192,110 @@ def test_each_event_key_of_the_table_is_one_that_the_code_reads() -> None:
     documented = {key: default for key, default, _ in table}
     actual = {key: json.dumps(default) for key, default in parse_event({}).items()}
     assert_same(documented, actual)
+
+
+def constant_in(node: ast.stmt) -> str:
+    """Return the public constant to which a statement gives its value; empty if it is something else."""
+    if not isinstance(node, ast.Assign):
+        return ""
+    name = ast.unparse(node.targets[0])
+    if not re.fullmatch("[A-Z][A-Z0-9_]*", name):
+        return ""
+    return name
+
+
+def figures_in(path: Path) -> dict[str, str]:
+    """Return the public constants of a file that are numbers, or several numbers, as documents write them."""
+    module = importlib.import_module(f"handler.{path.stem}")
+    found = {}
+    for name in filter(None, map(constant_in, ast.parse(path.read_text()).body)):
+        value = getattr(module, name)
+        numbers = value if isinstance(value, tuple) else (value,)
+        if all(isinstance(number, int | float) for number in numbers):
+            found[name] = ", ".join(map(str, numbers))
+    return found
+
+
+def test_each_constant_of_the_table_is_the_code_s_with_its_value() -> None:
+    """A new figure in the code, or another value, shows in docs/PROTOCOL.md."""
+    table = first_table(section("docs/PROTOCOL.md", "## Constants"))
+    documented = {f"{file} {name}": value for name, value, file, *_ in table}
+    actual = {}
+    for path in (ROOT / "handler").glob("*.py"):
+        for name, value in figures_in(path).items():
+            actual[f"handler/{path.name} {name}"] = value
+    assert len(table) == len(documented)
+    assert_same(documented, actual)
+
+
+def names_in(path: Path) -> set[str]:
+    """Return the classes, functions and constants of a file, and the keys of its dictionaries."""
+    found: set[str] = set()
+    for node in ast.parse(path.read_text()).body:
+        found |= names_of(node)
+        if isinstance(node, ast.ClassDef):
+            for member in node.body:
+                found |= {f"{node.name}.{name}" for name in names_of(member)}
+    return found
+
+
+def names_of(node: ast.stmt) -> set[str]:
+    """Return what a statement defines."""
+    if isinstance(node, ast.ClassDef | ast.FunctionDef):
+        return {node.name}
+    if isinstance(node, ast.AnnAssign):
+        return {ast.unparse(node.target)}
+    if not isinstance(node, ast.Assign):
+        return set()
+    found = {ast.unparse(target) for target in node.targets}
+    if isinstance(node.value, ast.Dict):
+        found |= {str(key.value) for key in node.value.keys if isinstance(key, ast.Constant)}
+    return found
+
+
+def unknown_names(path: Path) -> list[str]:
+    """Return the names that a document links to a Python file which does not define them."""
+    unknown = []
+    for name, link in NAME_IN_A_FILE.findall(path.read_text()):
+        file = (path.parent / link).resolve()
+        if name.endswith(".py"):
+            continue
+        if not file.exists() or name not in names_in(file):
+            unknown.append(f"{name} in {link}")
+    return unknown
+
+
+@pytest.mark.parametrize("path", markdown_files(), ids=str)
+def test_each_name_that_links_to_a_file_is_defined_there(path: Path) -> None:
+    """What a document says of a function or a class can be looked up."""
+    assert unknown_names(ROOT / path) == []
+
+
+def test_a_name_that_no_file_defines_is_found(tmp_path: Path) -> None:
+    """The check itself can fail: for a function, a method, a key, and a file."""
+    (tmp_path / "code.py").write_text('A = {"key": 1}\nclass B:\n    c: int\n    def d(self): pass\ndef e(): pass\n')
+    document = tmp_path / "page.md"
+    document.write_text(
+        "[`A`](code.py) [`key`](code.py) [`B`](code.py) [`B.c`](code.py) [`B.d`](code.py) [`e`](code.py)\n"
+        "[`f`](code.py) [`B.f`](code.py) [`d`](code.py) [`other`](code.py) [`e`](no.py)\n"
+    )
+    unknown = ["f in code.py", "B.f in code.py", "d in code.py", "other in code.py", "e in no.py"]
+    assert unknown_names(document) == unknown
+
+
+def test_each_file_that_the_protocol_names_exists() -> None:
+    """A file is named by its path, or by its name in handler/."""
+    named = set(NAMED_FILE.findall((ROOT / "docs/PROTOCOL.md").read_text()))
+    assert named
+    missing = [name for name in named if not (ROOT / name).exists() and not (ROOT / "handler" / name).exists()]
+    assert missing == []
+
+
+def test_the_invariants_of_the_protocol_are_those_that_are_checked() -> None:
+    """Each sentence that the explorer checks is in the table of docs/PROTOCOL.md."""
+    text = section("docs/PROTOCOL.md", "## What always holds")
+    documented = set(re.findall(r"explorer \[`(\w+)`\]", text))
+    assert documented == set(SENTENCES)
 
 
 def test_each_sample_event_is_in_the_reference() -> None:

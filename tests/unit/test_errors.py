@@ -15,6 +15,7 @@ FLAGS = {
     errors.Busy: (True, False),
     errors.RateLimited: (False, False),
     errors.CredentialsRefused: (False, False),
+    errors.RequestRefused: (False, False),
     errors.VendorError: (False, False),
     errors.VendorUnreachable: (True, False),
     errors.OutcomeUnknown: (True, True),
@@ -26,6 +27,12 @@ def test_every_error_is_in_the_table() -> None:
     assert {*FLAGS} == {value for value in vars(errors).values() if isinstance(value, type)}
 
 
+def test_ledger_names_the_classes_of_errors() -> None:
+    """A slot's `error` is the name of a leaf, and the class can be found again by it."""
+    leaves = {error_class.__name__: error_class for error_class in FLAGS if error_class is not RefreshError}
+    assert leaves == errors.ERROR_CLASSES
+
+
 @pytest.mark.parametrize("error_class", FLAGS)
 def test_error_with_a_message_alone(error_class: type[RefreshError]) -> None:
     """The class says whether a repetition can help, and whether a token may have been issued."""
@@ -34,6 +41,7 @@ def test_error_with_a_message_alone(error_class: type[RefreshError]) -> None:
     assert (error.retryable, error.possibly_granted) == FLAGS[error_class]
     assert error.retry_after is None
     assert error.code == ""
+    assert not error.is_refusal
 
 
 @pytest.mark.parametrize("error_class", FLAGS)
@@ -46,10 +54,12 @@ def test_error_with_facts_of_its_own(error_class: type[RefreshError], flag: bool
         possibly_granted=not flag,
         retry_after=0,
         code="TheCode",
+        is_refusal=flag,
     )
     assert (error.retryable, error.possibly_granted) == (flag, not flag)
     assert error.retry_after == 0
     assert error.code == "TheCode"
+    assert error.is_refusal is flag
     assert (error_class.retryable, error_class.possibly_granted) == FLAGS[error_class]
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handler.ledger import Ledger, Lock, Slot
+from handler.ledger import REASONS, Ledger, Lock, Pace, Slot
 from handler.model import SEED
 
 from .builders import (
@@ -28,6 +28,8 @@ from .strategies import json_values
 
 NOT_TEXTS: list[Any] = [None, True, 5, [], {}]
 NOT_TIMES: list[Any] = [None, True, -1, 1.5, "5", [], {}, math.nan]
+NOT_LEVELS: list[Any] = [None, True, "5", [], {}, math.nan, math.inf, -math.inf, -2.1, 8.1, -(10**12), 10**12]
+NOT_PRINTABLE = ["\ud800", "line\nbreak", "\x00"]
 NONSENSE: list[Any] = [
     None,
     True,
@@ -45,38 +47,47 @@ NONSENSE: list[Any] = [
 ]
 
 
-def test_ledger_document_of_a_claim_holds_no_token() -> None:
-    """A claim holds `schema` and `ledger` alone, with the documented keys of the ledger."""
+def test_ledger_document_without_a_token() -> None:
+    """If no good token is known, a claim holds `schema` and `ledger` alone, with the documented keys."""
     assert json.loads(FULL_LEDGER.to_json()) == {
         "schema": 1,
         "ledger": {
             "lock": {
                 "run_id": "another-run",
-                "client_id": "client-primary",
+                "principal": "client-primary",
                 "claimed_at": NOW - 60,
                 "until": NOW + 60,
             },
-            "failures": 2,
-            "retry_at": NOW + 60,
             "slots": {
                 "client-primary": {
                     "not_before": NOW + 5,
-                    "reason": "rate_limited",
                     "suspicions": 1,
-                    "credentials_version": "version-1",
+                    "failures": 2,
+                    "asked_at": NOW - 60,
+                    "asked_with": "0123456789abcdef",
+                    "error": "VendorError",
+                    "reason": "rate_limited",
                 }
             },
+            "pace": {"level": 3.5, "at": NOW - 60},
         },
     }
+
+
+def test_ledger_document_carries_a_token() -> None:
+    """A claim, a release and a publish hold the ledger next to the public keys of a token."""
+    token = make_token()
+    carried = json.loads(FULL_LEDGER.to_json(token))
+    assert carried.pop("ledger") == json.loads(FULL_LEDGER.to_json())["ledger"]
+    assert carried == token.document()
 
 
 def test_empty_ledger_reads_back() -> None:
     """An empty ledger is written with all its keys."""
     assert json.loads(Ledger().to_json())["ledger"] == {
         "lock": None,
-        "failures": 0,
-        "retry_at": 0,
         "slots": {},
+        "pace": {"level": 8, "at": 0},
     }
     assert Ledger.parse(Ledger().to_json()) == Ledger()
 
@@ -108,11 +119,29 @@ def ledger_with(**changes: Any) -> Ledger:
     return Ledger.parse(json.dumps({"schema": 1, "ledger": asdict(FULL_LEDGER) | changes}))
 
 
-@pytest.mark.parametrize("key", ["failures", "retry_at"])
 @pytest.mark.parametrize("value", NONSENSE)
-def test_ledger_whose_numbers_make_no_sense_is_empty(key: str, value: Any) -> None:
-    """If a count or a time is not a whole number from 0 on, the whole ledger counts as empty."""
-    assert ledger_with(**{key: value}) == Ledger()
+def test_pace_that_makes_no_sense_is_a_new_one(value: Any) -> None:
+    """A pace that makes no sense keeps nobody out, and the rest of the ledger counts."""
+    assert ledger_with(pace=value) == replace(FULL_LEDGER, pace=Pace())
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *[("level", value) for value in NOT_LEVELS],
+        *[("at", value) for value in NOT_TIMES],
+    ],
+)
+def test_pace_with_nonsense_in_a_field_is_a_new_one(key: str, value: Any) -> None:
+    """A level that can't be true is not believed either."""
+    document = asdict(FULL_LEDGER.pace) | {key: value}
+    assert ledger_with(pace=document).pace == Pace()
+
+
+@pytest.mark.parametrize("level", [-2, -1.5, 0, 1, 8])
+def test_any_level_that_can_be_true_is_believed(level: float) -> None:
+    """A level need not be whole, and may be below 0."""
+    assert ledger_with(pace={"level": level, "at": NOW}).pace == Pace(level, NOW)
 
 
 @pytest.mark.parametrize("value", NONSENSE)
@@ -125,7 +154,8 @@ def test_lock_that_makes_no_sense_is_absent(value: Any) -> None:
     ("key", "value"),
     [
         *[("run_id", value) for value in NOT_TEXTS],
-        *[("client_id", value) for value in NOT_TEXTS if value is not None],
+        *[("principal", value) for value in NOT_TEXTS if value is not None],
+        *[(key, value) for key in ("run_id", "principal") for value in NOT_PRINTABLE],
         *[(key, value) for key in ("claimed_at", "until") for value in NOT_TIMES],
     ],
 )
@@ -134,8 +164,8 @@ def test_lock_with_nonsense_in_a_field_is_absent(key: str, value: Any) -> None:
     assert ledger_with(lock=asdict(make_lock()) | {key: value}).lock is None
 
 
-def test_lock_without_a_client_is_a_lock() -> None:
-    """A claim to publish a token at hand asks with no client, and locks all the same."""
+def test_lock_without_a_principal_is_a_lock() -> None:
+    """A claim to publish a token at hand asks as nobody, and locks all the same."""
     assert ledger_with(lock=asdict(make_lock(client=None))).lock == make_lock(client=None)
 
 
@@ -148,48 +178,65 @@ def test_slots_that_make_no_sense_are_absent(value: Any) -> None:
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        *[(key, value) for key in ("not_before", "suspicions") for value in NOT_TIMES],
-        *[(key, value) for key in ("reason", "credentials_version") for value in NOT_TEXTS if value is not None],
+        *[(key, value) for key in ("not_before", "suspicions", "failures", "asked_at") for value in NOT_TIMES],
+        *[(key, value) for key in ("reason", "asked_with", "error") for value in NOT_TEXTS if value is not None],
+        *[(key, value) for key in ("reason", "asked_with", "error") for value in NOT_PRINTABLE],
+        *[("reason", value) for value in ("", "other_reason", "Rate_Limited")],
     ],
 )
 def test_slot_with_nonsense_in_a_field_is_absent(key: str, value: Any) -> None:
-    """If one field has another type, that slot is left out. Another client's slot still counts."""
+    """If one field has another type, or is not printable, that slot is left out. Others still count."""
     good = make_slot(ahead=5, suspicions=1)
     bad = asdict(Slot(not_before=NOW + 9)) | {key: value}
     assert ledger_with(slots={"bad": bad, "good": asdict(good)}).slots == {"good": good}
 
 
-def test_unknown_client_has_an_open_slot() -> None:
-    """A client that the ledger does not know may ask at once."""
-    assert FULL_LEDGER.slot(FORMER.client_id) == Slot(
+@pytest.mark.parametrize("principal", NOT_PRINTABLE)
+def test_slot_of_a_principal_that_is_not_printable_is_absent(principal: str) -> None:
+    """A result that shows half a surrogate pair would end Lambda's runtime."""
+    good = make_slot(ahead=5)
+    slots = {principal: asdict(good), "good": asdict(good)}
+    assert ledger_with(slots=slots).slots == {"good": good}
+
+
+def test_unknown_principal_has_an_open_slot() -> None:
+    """A principal that the ledger does not know may ask at once."""
+    assert FULL_LEDGER.slot(FORMER.principal) == Slot(
         not_before=0,
-        reason=None,
         suspicions=0,
-        credentials_version=None,
+        failures=0,
+        asked_at=0,
+        asked_with=None,
+        error=None,
+        reason=None,
     )
 
 
 counts = st.integers(0, 10**12)
+printable = st.text().filter(str.isprintable)
 locks = st.builds(
     Lock,
-    run_id=st.text(),
-    client_id=st.none() | st.text(),
+    run_id=printable,
+    principal=st.none() | printable,
     claimed_at=counts,
     until=counts,
 )
 slots = st.builds(
     Slot,
     not_before=counts,
-    reason=st.none() | st.text(),
     suspicions=counts,
-    credentials_version=st.none() | st.text(),
+    failures=counts,
+    asked_at=counts,
+    asked_with=st.none() | printable,
+    error=st.none() | printable,
+    reason=st.none() | st.sampled_from(sorted(REASONS)),
 )
+paces = st.builds(Pace, level=st.floats(-2, 8) | st.integers(-2, 8), at=counts)
 ledgers = st.builds(
     Ledger,
     lock=st.none() | locks,
-    failures=counts,
-    retry_at=counts,
-    slots=st.dictionaries(st.text(), slots, max_size=3),
+    slots=st.dictionaries(printable, slots, max_size=3),
+    pace=paces,
 )
 
 

@@ -59,6 +59,7 @@ def test_token_document_has_the_keys_that_consumers_rely_on() -> None:
         "acquired_at": NOW,
         "client_id": "client-primary",
         "audience": "https://api.tangocard.com/",
+        "requested_scope": "raas.all",
         "token_url": "https://auth.example/oauth/token",
         "expires_at_utc": "2027-01-16T08:00:00Z",
         "schema": 1,
@@ -109,6 +110,7 @@ def test_token_acquired_ahead_of_now_is_not_a_token(ahead: int, is_token: bool) 
         "acquired_at",
         "client_id",
         "audience",
+        "requested_scope",
         "token_url",
     ],
 )
@@ -118,7 +120,10 @@ def test_document_with_a_key_of_another_type_is_not_a_token(key: str, value: Any
     assert read(document_of(make_token(), **{key: value})) is None
 
 
-@pytest.mark.parametrize("key", ["access_token", "expires_at", "acquired_at", "client_id", "audience", "token_url"])
+@pytest.mark.parametrize(
+    "key",
+    ["access_token", "expires_at", "acquired_at", "client_id", "audience", "requested_scope", "token_url"],
+)
 def test_document_without_a_key_is_not_a_token(key: str) -> None:
     """A document that lacks a key that the keeper needs is not a token."""
     assert read(json.dumps(without(json.loads(document_of(make_token())), key))) is None
@@ -199,10 +204,10 @@ def test_credentials_are_read_with_and_without_a_standby() -> None:
     assert Credentials.parse(json.dumps(PAIR | {"standby": OTHER_PAIR}), "v") == both
 
 
-def test_client_ids_are_those_of_both_clients() -> None:
+def test_principals_are_those_of_both_clients() -> None:
     """The configured clients are the primary and, if there is one, the standby."""
-    assert Credentials(PRIMARY, None, "v").client_ids == {PRIMARY.client_id}
-    assert Credentials(PRIMARY, STANDBY, "v").client_ids == {PRIMARY.client_id, STANDBY.client_id}
+    assert Credentials(PRIMARY, None, "v").principals == {PRIMARY.principal}
+    assert Credentials(PRIMARY, STANDBY, "v").principals == {PRIMARY.principal, STANDBY.principal}
 
 
 BAD_TEXTS: list[Any] = [

@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handler.ledger import Ledger
+from handler.ledger import Ledger, Pace
 from handler.model import Token
 from handler.policy import Acquire, Request, State, decide
 from handler.reader import Snapshot
 from handler.refresh import Outcome
+from handler.secrets_manager import NO_VERSION, SecretDescription
 from handler.status import next_due_at, result_now, result_of, safe_to_deactivate
 
 from .builders import (
@@ -39,6 +40,10 @@ from .builders import (
     make_token,
 )
 from .strategies import states, times, tokens
+
+
+def snapshot_of(state: State, version_id: str = "version-of-the-token") -> Snapshot:
+    return Snapshot(state=state, token_version_id=version_id, ledger_version=NO_VERSION)
 
 
 @pytest.mark.parametrize(
@@ -70,6 +75,20 @@ from .strategies import states, times, tokens
             id="another run's lock",
         ),
         pytest.param(
+            {"current": None, "ledger": Ledger(pace=Pace(level=0, at=NOW))},
+            DEFAULT,
+            "waiting",
+            "too_many_claims",
+            id="too many claims",
+        ),
+        pytest.param(
+            {"current": EXPIRING, "displaced": FRESH},
+            DEFAULT,
+            "due",
+            "displaced",
+            id="a displaced token to bring back",
+        ),
+        pytest.param(
             {"current": make_token(FORMER), "previous": FRESH},
             DEFAULT,
             "due",
@@ -88,15 +107,14 @@ from .strategies import states, times, tokens
 def test_outcome_and_reason(changes: dict[str, Any], request_: Request, outcome: str, reason: str) -> None:
     """Each decision has its own words in the answer."""
     state = make_state(**changes)
-    snapshot = Snapshot(state=state, token_version_id="version-of-the-token")
-    result = result_now(snapshot, request_)
+    result = result_now(snapshot_of(state), request_)
     assert result["outcome"] == outcome
     assert result["reason"] == reason
 
 
 def test_result_with_a_token() -> None:
     """The result tells whose token it is, when it ends and when the primary may ask next."""
-    snapshot = Snapshot(state=make_state(), token_version_id="version-of-the-token")
+    snapshot = snapshot_of(make_state())
     assert result_of(Outcome("kept", "fresh", snapshot)) == {
         "outcome": "kept",
         "reason": "fresh",
@@ -112,7 +130,7 @@ def test_result_with_a_token() -> None:
 
 def test_result_without_a_token() -> None:
     """A fact that is not known is null, and nothing forbids to ask."""
-    snapshot = Snapshot(state=make_state(current=None), token_version_id="")
+    snapshot = snapshot_of(make_state(current=None), version_id="")
     assert result_of(Outcome("due", "missing", snapshot)) == {
         "outcome": "due",
         "reason": "missing",
@@ -189,7 +207,25 @@ def test_result_without_a_token() -> None:
         pytest.param(
             {"current": None, "unsaved": (FRESH,), "ledger": BACKING_OFF},
             INTERVAL - HOUR,
-            id="the unsaved one will be current after backing off",
+            id="the unsaved one will be current, whoever backs off",
+        ),
+        pytest.param(
+            {"current": EXPIRING, "displaced": FRESH},
+            INTERVAL - HOUR,
+            id="the displaced one will be current",
+        ),
+        pytest.param(
+            {"current": EXPIRING, "ledger": Ledger(pace=Pace(level=0.5, at=NOW))},
+            1_200,
+            id="too many claims",
+        ),
+        pytest.param(
+            {
+                "current": make_token(age=HOUR, remaining=3 * HOUR),
+                "settings": make_settings(limit_interval_seconds=0),
+            },
+            3 * HOUR - 4 * HOUR // 3,
+            id="short-lived: the last third of its life",
         ),
     ],
 )
@@ -208,24 +244,38 @@ LONG_AGO = NOW - 3_601  # longer ago than consumers keep a token in their cache
             {"credentials": BOTH},
             None,
             LONG_AGO,
-            STANDBY.client_id,
+            STANDBY.principal,
             id="the standby's",
         ),
         pytest.param(
             {},
             make_token(FORMER),
             LONG_AGO,
-            FORMER.client_id,
+            FORMER.principal,
             id="without a standby the previous one's",
         ),
         pytest.param(
             {"credentials": BOTH},
             make_token(FORMER),
             LONG_AGO,
-            STANDBY.client_id,
+            STANDBY.principal,
             id="the standby's first",
         ),
         pytest.param({}, make_token(age=DAY), LONG_AGO, None, id="never the primary's"),
+        pytest.param(
+            {"credentials": BOTH},
+            make_token(age=3_601),
+            NOW,
+            STANDBY.principal,
+            id="the previous one was the primary's for long enough, too",
+        ),
+        pytest.param(
+            {"credentials": BOTH},
+            make_token(age=3_600),
+            LONG_AGO,
+            None,
+            id="the previous one was the primary's, but not for long enough",
+        ),
         pytest.param({}, None, LONG_AGO, None, id="there is no other client"),
         pytest.param(
             {"credentials": BOTH},
@@ -273,7 +323,7 @@ LONG_AGO = NOW - 3_601  # longer ago than consumers keep a token in their cache
             {"credentials": BOTH, "settings": make_settings(consumer_cache_seconds=60)},
             None,
             NOW - 61,
-            STANDBY.client_id,
+            STANDBY.principal,
             id="as long as is set",
         ),
     ],
@@ -281,9 +331,15 @@ LONG_AGO = NOW - 3_601  # longer ago than consumers keep a token in their cache
 def test_safe_to_deactivate(
     changes: dict[str, Any], previous: Token | None, changed_at: float, expected: str | None
 ) -> None:
-    """A client is named once no consumer's cache can hold a token of it any more."""
+    """A principal is named once no consumer's cache can hold a token of it any more.
+
+    While a replica of the secret is behind, that can't be said.
+    """
     state = make_state(**{"current": make_token(age=3_601)} | changes)
-    assert safe_to_deactivate(state, previous, changed_at) == expected
+    description = SecretDescription(changed_at=changed_at, is_in_sync=True)
+    assert safe_to_deactivate(state, previous, description) == expected
+    behind = SecretDescription(changed_at=changed_at, is_in_sync=False)
+    assert safe_to_deactivate(state, previous, behind) is None
 
 
 # What always holds
@@ -293,14 +349,16 @@ def test_safe_to_deactivate(
 @given(states())
 def test_next_due_at_is_when_the_primary_is_asked(state: State) -> None:
     """With no token at hand and no other run, the primary is asked at that second and not before."""
+    pace = state.ledger.pace
     alone = replace(
         state,
         now=NOW,
         previous=None,
+        displaced=None,
         unsaved=(),
         credentials=make_credentials(),
-        ledger=replace(state.ledger, lock=None),
-        is_revoked=False,
+        ledger=replace(state.ledger, lock=None, pace=replace(pace, at=min(pace.at, NOW))),
+        revoked=(),
     )
     due_at = next_due_at(alone, DEFAULT)
     assert due_at >= NOW
@@ -316,8 +374,9 @@ def test_next_due_at_is_when_the_primary_is_asked(state: State) -> None:
 @given(states(), st.none() | tokens, times)
 def test_no_client_in_use_is_safe_to_deactivate(state: State, previous: Token | None, changed_at: int) -> None:
     """Neither the primary nor the client of the current token is ever named."""
-    named = safe_to_deactivate(state, previous, changed_at)
-    assert named != PRIMARY.client_id
+    description = SecretDescription(changed_at=changed_at, is_in_sync=True)
+    named = safe_to_deactivate(state, previous, description)
+    assert named != PRIMARY.principal
     if named is not None:
         assert state.current
         assert state.current.client_id == PRIMARY.client_id

@@ -51,6 +51,7 @@ def usual_token(*, expires_at: int) -> Token:
         acquired_at=NOW + 2,
         client_id=PRIMARY.client_id,
         audience=AUDIENCE,
+        requested_scope="raas.all",
         token_url=URL,
     )
 

@@ -7,13 +7,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handler.errors import CredentialsRefused, RateLimited, RefreshError, VendorError
+from handler.errors import (
+    CredentialsRefused,
+    RateLimited,
+    RefreshError,
+    RequestRefused,
+    VendorError,
+)
 
 from .builders import BOUNDED, LIMIT_TEXT, NOW, PRIMARY, make_error
 
 TOKEN = "canary.opaque~token_0-9"
 STATUSES = [status for status in range(100, 600) if not 200 <= status < 300]
-CLIENT_ERRORS = ["invalid_client", "unauthorized_client", "access_denied"]
+CLIENT_ERRORS = [
+    "invalid_client",
+    "invalid_client_id",
+    "unauthorized_client",
+    "access_denied",
+    "invalid_grant",
+]
 OTHER_CODES = ["invalid_request", "invalid_scope", "unsupported_grant_type", "x"]
 NOT_CODES = [None, 5, ["invalid_client"], {"invalid_client": 1}, ""]
 UNREADABLE_RETRY_AFTER = [
@@ -32,7 +44,7 @@ def as_json(**fields: object) -> bytes:
     return json.dumps(fields).encode()
 
 
-@pytest.mark.parametrize("status", [400, 403])
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 429, 499, 500, 503, 599])
 @pytest.mark.parametrize(
     "body",
     [
@@ -52,19 +64,18 @@ def as_json(**fields: object) -> bytes:
     ],
 )
 def test_exceeded_daily_rate_limit_is_a_rate_limit(status: int, body: bytes) -> None:
-    """The vendor says so with 400 or 403, in a body of any type."""
+    """The vendor says so with any 4xx or 5xx, in a body of any type."""
     error = make_error(status, body)
     assert type(error) is RateLimited
     assert (error.retryable, error.possibly_granted) == (False, False)
+    assert error.retry_after is None
 
 
 @pytest.mark.parametrize(
     ("status", "body"),
     [
-        pytest.param(429, LIMIT_TEXT, id="429"),
-        pytest.param(404, LIMIT_TEXT, id="404"),
-        pytest.param(503, LIMIT_TEXT, id="503"),
         pytest.param(302, LIMIT_TEXT, id="a redirect"),
+        pytest.param(404, b"<html>no such page</html>", id="404"),
         pytest.param(400, b"the daily rate limit is one token", id="a limit that is not exceeded"),
         pytest.param(400, b"the length was exceeded", id="something else exceeded"),
         pytest.param(403, b"rate limit exceeded", id="another limit"),
@@ -72,7 +83,9 @@ def test_exceeded_daily_rate_limit_is_a_rate_limit(status: int, body: bytes) -> 
 )
 def test_other_answer_is_not_a_rate_limit(status: int, body: bytes) -> None:
     """No other status and no other text closes a slot for the limit."""
-    assert type(make_error(status, body)) is VendorError
+    error = make_error(status, body)
+    assert type(error) is RequestRefused
+    assert (error.retryable, error.possibly_granted) == (False, False)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +95,6 @@ def test_other_answer_is_not_a_rate_limit(status: int, body: bytes) -> None:
         (401, b""),
         (401, b"<html>Unauthorized</html>"),
         (401, as_json(error="something_else")),
-        (401, LIMIT_TEXT),
     ],
 )
 def test_refused_credentials(status: int, body: bytes) -> None:
@@ -102,26 +114,43 @@ def test_refused_credentials(status: int, body: bytes) -> None:
         *[(403, as_json(error=value)) for value in NOT_CODES],
         (400, as_json(message="invalid_client")),
         (404, as_json(error="invalid_client")),
-        (500, as_json(error="invalid_client")),
-        (429, as_json(error="access_denied")),
+        (302, as_json(error="invalid_client")),
     ],
 )
 def test_other_refusals_are_not_about_the_credentials(status: int, body: bytes) -> None:
     """Only a code that is about the client speaks against its credentials."""
-    assert type(make_error(status, body)) is VendorError
+    assert type(make_error(status, body)) is RequestRefused
+
+
+@pytest.mark.parametrize(
+    ("status", "error_class"),
+    [(500, VendorError), (503, VendorError), (429, RateLimited)],
+)
+@pytest.mark.parametrize("code", CLIENT_ERRORS)
+def test_code_of_a_server_error_or_of_a_429_is_not_about_the_credentials(
+    status: int, error_class: type[RefreshError], code: str
+) -> None:
+    """The status says that it may pass, whatever the body says."""
+    assert type(make_error(status, as_json(error=code))) is error_class
 
 
 @pytest.mark.parametrize("status", STATUSES)
 def test_every_status_has_a_meaning(status: int) -> None:
-    """429 and 5xx may pass. 5xx and an interim answer may hide a token."""
+    """5xx may pass. 5xx and an interim answer may hide a token."""
     error = make_error(status)
     expected_class: type[RefreshError] = VendorError
     message = f"the vendor answered HTTP {status}"
     if status == 401:
         expected_class = CredentialsRefused
         message += ": it does not accept the client's credentials"
+    elif status == 429:
+        expected_class = RateLimited
+        message += ": too many requests"
+    elif 300 <= status < 500:
+        expected_class = RequestRefused
+        message += ": it does not accept what is asked for, or how"
     assert type(error) is expected_class
-    assert error.retryable is (status == 429 or status >= 500)
+    assert error.retryable is (status >= 500)
     assert error.possibly_granted is (status >= 500 or status < 200)
     assert (error.retry_after is None) is (status != 429)
     assert str(error) == message
@@ -143,6 +172,21 @@ def test_retry_after(header: str, seconds: int) -> None:
     assert make_error(429, b"", header).retry_after == seconds
 
 
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        pytest.param("120", 120, id="seconds"),
+        pytest.param("0", 0, id="at once"),
+        pytest.param(formatdate(NOW + 600, usegmt=True), 600, id="a date"),
+        *[pytest.param(text, None, id=text[:12] or "absent") for text in UNREADABLE_RETRY_AFTER],
+    ],
+)
+def test_retry_after_of_a_server_error(status: int, header: str, seconds: int | None) -> None:
+    """A server error may say when to come back. If it does not, no time counts."""
+    assert make_error(status, b"", header).retry_after == seconds
+
+
 @pytest.mark.parametrize("status", [400, 401, 403, 500])
 @pytest.mark.parametrize("code", ["canary_code", TOKEN, ["canary"], {"canary": 1}])
 def test_unknown_code_is_not_repeated(status: int, code: object) -> None:
@@ -152,7 +196,7 @@ def test_unknown_code_is_not_repeated(status: int, code: object) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 500])
-@pytest.mark.parametrize("code", ["invalid_client", "invalid_scope"])
+@pytest.mark.parametrize("code", ["invalid_client", "invalid_client_id", "invalid_scope"])
 def test_known_code_is_repeated(status: int, code: str) -> None:
     """The vendor's `error` code helps a reader of the log. Its description is left out."""
     body = as_json(error=code, error_description="canary")
