@@ -93,8 +93,12 @@ def test_every_price_and_assumption_says_where_it_is_from() -> None:
     prices = BOOK.document["prices"].values()
     assert all(price["source"] and price["unit"] and price["price"] > 0 for price in prices)
     assert all(re.fullmatch(r"20\d\d(-(0[1-9]|1[0-2]))?", price["read"]) for price in prices)
-    read_dates = [price["read"] for price in prices]
-    assert BOOK.read_between() == (min(read_dates), max(read_dates))
+    assert BOOK.months_of_reading() == sorted(
+        {price["read"] for price in prices if len(price["read"]) == len("2026-09")}
+    )
+    assert BOOK.years_of_guides() == sorted({price["read"] for price in prices if len(price["read"]) == len("2026")})
+    assert BOOK.months_of_reading(), "the page's sentence names a month"
+    assert BOOK.years_of_guides(), "the page's sentence names a year"
     assert all(assumption["why"] for assumption in BOOK.document["assumptions"].values())
     quotas = [*BOOK.document["quotas"].values(), *BOOK.document["rates"].values()]
     assert all(quota["source"] and quota["what"] for quota in quotas)
@@ -196,7 +200,8 @@ def test_the_page_says_which_package_and_when_its_prices_were_read(figures: perf
     text = figures.text(performance_page.facts("3.13.0", 2, package), "| read |")
     assert "2 rounds on" in text
     assert "sha256 is `5ba1d0`" in text
-    assert "between {} and {}".format(*BOOK.read_between()) in text
+    assert f"pages in {' and '.join(BOOK.months_of_reading())}, " in text
+    assert f"guides of {' and '.join(BOOK.years_of_guides())} cite" in text
     assert "8,760 calls a month, 0.0438 USD" in text
     assert "```" not in text
 

@@ -151,8 +151,8 @@ def restore(world: World, run: Callable[..., str]) -> None:
 def wait_for_a_lock(world: World, run: Callable[..., str]) -> None:
     world.clock.advance(DUE)
     now = int(world.clock.now())
-    lock = {"run_id": "another-run", "client_id": "client-blue", "claimed_at": now, "until": now + MINUTE}
-    ledger = {"schema": 1, "ledger": {"lock": lock, "failures": 0, "retry_at": 0, "slots": {}}}
+    lock = {"run_id": "another-run", "principal": "client-blue", "claimed_at": now, "until": now + MINUTE}
+    ledger = {"schema": 1, "ledger": {"lock": lock, "slots": {}, "pace": {"level": 8, "at": 0}}}
     world.secrets.client().put_secret_value(
         SecretId=TOKEN_SECRET, SecretString=json.dumps(ledger), VersionStages=["REFRESH_LEDGER"]
     )

@@ -23,7 +23,8 @@ from tests.integration.helpers import (
     acquire_token,
     another_runs_lock,
     another_runs_token,
-    credentials_version,
+    asked_with,
+    backing_off_slot,
     now,
     slot,
     write,
@@ -82,6 +83,16 @@ def previous(world: World) -> None:
     write(world, "oops", CURRENT)
 
 
+def displaced(world: World) -> None:
+    acquire_token(world)
+    write(world, "oops", CURRENT)
+    write(world, "oops again", CURRENT)
+
+
+def paced(world: World) -> None:
+    write_ledger(world, pace={"level": 0, "at": now(world)})
+
+
 def corrupt(world: World) -> None:
     write(world, "{", CURRENT)
     write(world, "}", LEDGER)
@@ -108,13 +119,15 @@ def refused(world: World) -> None:
     closed = slot(
         not_before=now(world) + HOUR,
         reason="credentials_refused",
-        credentials_version=credentials_version(world),
+        failures=1,
+        asked_with=asked_with(world),
+        error="CredentialsRefused",
     )
     write_ledger(world, slots={BLUE: closed})
 
 
 def backing_off(world: World) -> None:
-    write_ledger(world, failures=3, retry_at=now(world) + MINUTE)
+    write_ledger(world, slots={BLUE: backing_off_slot(world, seconds=MINUTE)})
 
 
 def spent(world: World) -> None:

@@ -6,9 +6,13 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 
+import handler.ledger as ledger_module
+from handler.errors import RefreshError
+from handler.model import Credentials
 from local.emulators.clock import Clock
 from local.emulators.faults import Fault
 from local.emulators.secrets_manager import AwsFault
@@ -30,6 +34,8 @@ PREVIOUS = "AWSPREVIOUS"
 LEDGER = "REFRESH_LEDGER"
 PENDING = "REFRESH_PENDING"
 PUBLISHED_LABELS = {CURRENT, LEDGER}
+NEW_PACE = {"level": 8, "at": 0}
+EMPTY_LEDGER: Json = {"lock": None, "slots": {}, "pace": NEW_PACE}
 SEED = {"access_token": None, "expires_at": 0, "schema": 1}
 
 FORCE = {"action": "refresh", "force": True}
@@ -102,6 +108,11 @@ def document(world: World, label: str = CURRENT) -> Json:
     return parsed
 
 
+def public(token_document: Json) -> Json:
+    """Return what consumers rely on: all but the ledger."""
+    return {key: value for key, value in token_document.items() if key != "ledger"}
+
+
 def ledger(world: World) -> Json:
     content: Json = document(world, LEDGER)["ledger"]
     return content
@@ -133,26 +144,56 @@ def write_ledger(world: World, **changes: object) -> str:
     """Write a ledger as another run would; if the secret is empty, write the seed first."""
     if not world.secrets.versions(TOKEN_SECRET):
         write(world, SEED, CURRENT)
-    content = {"lock": None, "failures": 0, "retry_at": 0, "slots": {}} | changes
+    content = EMPTY_LEDGER | changes
     return write(world, {"schema": 1, "ledger": content}, LEDGER)
 
 
-def slot(
-    not_before: int = 0, reason: str | None = None, suspicions: int = 0, credentials_version: str | None = None
-) -> Json:
+def slot(not_before: int = 0, reason: str | None = None, suspicions: int = 0, **changes: Any) -> Json:
     return {
         "not_before": not_before,
-        "reason": reason,
         "suspicions": suspicions,
-        "credentials_version": credentials_version,
-    }
+        "failures": 0,
+        "asked_at": 0,
+        "asked_with": None,
+        "error": None,
+        "reason": reason,
+    } | changes
 
 
-def another_runs_lock(world: World, *, age: int = 60, remaining: int = 60, client_id: str | None = BLUE) -> Json:
+def asked_slot(not_before: int = 0, reason: str | None = None, suspicions: int = 0, **changes: Any) -> Json:
+    """Return an expected slot after a claim: when and with what it was asked may be anything."""
+    asked = {"asked_at": ANY, "asked_with": ANY}
+    return slot(not_before, reason, suspicions, **asked | changes)
+
+
+def backing_off_slot(world: World, *, seconds: int = 10 * MINUTE, **changes: Any) -> Json:
+    """Return the slot of a principal that has failed three times, and pauses for so long."""
+    paused: Json = {"failures": 3, "error": "VendorError"}
+    return slot(now(world) + seconds, "backing_off", **paused | changes)
+
+
+def asked_with(world: World, **overrides: str) -> str:
+    """Return what the ledger notes of a request with the present credentials and these settings."""
+    process = world.process(**overrides)
+    terms = ledger_module.Terms(
+        credentials=Credentials.parse(*credentials_document(world)),
+        settings=process.settings,
+        token_life_seconds=DAY,
+    )
+    return terms.asked_with
+
+
+def credentials_document(world: World) -> tuple[str, str]:
+    """Return the text and the version of the credentials secret."""
+    version_id = credentials_version(world)
+    return world.secrets.versions(CREDENTIALS_SECRET)[version_id].document, version_id
+
+
+def another_runs_lock(world: World, *, age: int = 60, remaining: int = 60, principal: str | None = BLUE) -> Json:
     """Return the lock of another run that claimed `age` seconds ago; it lapses in `remaining` seconds."""
     return {
         "run_id": "another-run",
-        "client_id": client_id,
+        "principal": principal,
         "claimed_at": now(world) - age,
         "until": now(world) + remaining,
     }
@@ -169,8 +210,36 @@ def another_runs_token(world: World, client_id: str = BLUE, **changes: object) -
         "acquired_at": at,
         "client_id": client_id,
         "audience": "https://api.tangocard.com/",
+        "requested_scope": "raas.all",
         "token_url": world.vendor.token_url,
         "expires_at_utc": "",
         "schema": 1,
-        "ledger": {"lock": None, "failures": 0, "retry_at": 0, "slots": {client_id: slot(at + INTERVAL)}},
+        "ledger": EMPTY_LEDGER | {"slots": {client_id: slot(at + INTERVAL)}},
     } | changes
+
+
+def run(world: World, event: object = None, **options: Any) -> str:
+    """Invoke the function; return the outcome, or the name of the error."""
+    try:
+        outcome: str = world.invoke(event, **options)["outcome"]
+    except RefreshError as error:
+        return type(error).__name__
+    return outcome
+
+
+def run_as_lambda(world: World, event: object = None) -> list[str]:
+    """Invoke the function as Lambda does: twice more, after one and two minutes, if it fails. Returns what came."""
+    began = now(world)
+    outcomes = []
+    for after in (0, MINUTE, 3 * MINUTE):
+        world.clock.advance(max(0, began + after - now(world)))
+        outcomes.append(run(world, event))
+        if outcomes[-1][0].islower():  # an outcome; the names of errors begin with a capital letter
+            break
+    return outcomes
+
+
+def has_good_token(world: World) -> bool:
+    """Say whether consumers can use the current token, by its own document."""
+    document = world.token()
+    return document.get("access_token") is not None and document.get("expires_at", 0) > now(world)

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from handler.errors import StoreError, VendorUnreachable
+from handler.errors import Busy, RefreshError, StoreError, VendorUnreachable
 from local.emulators.secrets_manager import CUT, LOST_ANSWER, AwsFault
 from local.emulators.world import TOKEN_SECRET, World
 from tests.integration.helpers import (
@@ -18,6 +18,7 @@ from tests.integration.helpers import (
     MINUTE,
     NOT_SAVED,
     acquire_token,
+    asked_slot,
     labels,
     ledger,
     now,
@@ -115,13 +116,12 @@ def test_publication_that_comes_too_late_is_not_made(world: World) -> None:
 
 def test_publication_closes_the_slot_and_clears_failures(world: World) -> None:
     """A token ends every suspicion and every back-off."""
-    write_ledger(world, failures=4, slots={BLUE: slot(0, None, 3)})
+    write_ledger(world, slots={BLUE: slot(0, None, 3, failures=4, error="VendorError")})
     world.invoke()
     assert ledger(world) == {
         "lock": None,
-        "failures": 0,
-        "retry_at": 0,
-        "slots": {BLUE: slot(now(world) + INTERVAL, "limit_interval")},
+        "slots": {BLUE: asked_slot(now(world) + INTERVAL, "limit_interval")},
+        "pace": {"level": 7, "at": now(world)},
     }
 
 
@@ -154,12 +154,18 @@ def test_publication_whose_answers_are_all_lost_is_found_to_have_succeeded(world
     assert len(world.secrets.versions(TOKEN_SECRET)) == 3
 
 
-@pytest.mark.parametrize("operation", ["PutSecretValue", "UpdateSecretVersionStage"])
-def test_store_that_can_not_be_written_costs_no_slot(world: World, operation: str) -> None:
-    """The claim proves that the store can be written before the vendor is asked."""
-    acquire_token(world, INTERVAL)
-    world.secrets.fail(operation, NOT_SAVED)
-    with record_traffic(world) as traffic, pytest.raises(StoreError):
+@pytest.mark.parametrize(
+    ("operation", "error"),
+    [("PutSecretValue", StoreError), ("UpdateSecretVersionStage", Busy)],
+)
+def test_store_that_can_not_be_written_costs_no_slot(world: World, operation: str, error: type[RefreshError]) -> None:
+    """The claim proves that the store can be written before the vendor is asked.
+
+    A refused move looks like a lost race, since AWS does not document how it refuses.
+    """
+    token = acquire_token(world, INTERVAL)
+    world.secrets.fail(operation, *[NOT_SAVED] * 5)
+    with record_traffic(world) as traffic, pytest.raises(error):
         world.invoke()
     assert traffic.vendor == []
-    assert metrics(world) == {"TokenSecondsRemaining": DAY - INTERVAL, "Failed": 1}
+    assert metrics(world) == {"TokenSecondsRemaining": token["expires_at"] - now(world), "Failed": 1}

@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from handler.errors import (
     OutcomeUnknown,
     RateLimited,
     RefreshError,
+    RequestRefused,
     VendorError,
     VendorUnreachable,
 )
@@ -33,9 +35,9 @@ from tests.integration.helpers import (
     LIMITED,
     MINUTE,
     REFUSED,
-    Json,
     acquire_token,
-    credentials_version,
+    asked_slot,
+    asked_with,
     ledger,
     now,
     slot,
@@ -62,10 +64,13 @@ def assert_run_fails(
     assert caught.value.retryable == retryable
 
 
-def assert_ledger(world: World, *, failures: int, retry_at: int = 0, blue: Json | None = None) -> None:
-    """Assert that the ledger has no lock, these values, and no other slot than this one of client-blue."""
-    slots = {} if blue is None else {BLUE: blue}
-    assert ledger(world) == {"lock": None, "failures": failures, "retry_at": retry_at, "slots": slots}
+def assert_failed(world: World, error: str, *, pause: int = 0, reason: str | None = None, **slot: Any) -> None:
+    """Assert that the ledger has no lock, and one slot, of client-blue, which says that its last acquire failed."""
+    not_before = now(world) + pause if reason else 0
+    failed: dict[str, Any] = {"failures": 1, "error": error} | slot
+    expected = asked_slot(not_before, reason, **failed)
+    assert ledger(world)["lock"] is None
+    assert ledger(world)["slots"] == {BLUE: expected}
 
 
 def answer(status: int, body: object = b"", **headers: str | None) -> Fault:
@@ -74,7 +79,7 @@ def answer(status: int, body: object = b"", **headers: str | None) -> Fault:
     return Fault.answer(status, body, headers=named_headers)
 
 
-# 400 or 403: the rate limit
+# The rate limit
 
 LIMIT_BODIES: list[object] = [
     {"error": "access_denied", "error_description": LIMIT_MESSAGE},
@@ -90,20 +95,16 @@ LIMIT_BODIES: list[object] = [
 @pytest.mark.parametrize("status", [400, 403])
 @pytest.mark.parametrize("body", LIMIT_BODIES, ids=repr)
 def test_rate_limit_is_recognised_in_any_body(world: World, status: int, body: object) -> None:
-    """The vendor's message means the rate limit in any form; the vendor answered, so earlier failures are cleared."""
-    write_ledger(world, failures=1)
+    """The vendor's message means the rate limit in any form. It is a failure of this client."""
+    write_ledger(world, slots={BLUE: slot(failures=1)})
     assert_run_fails(world, RateLimited, Fault.answer(status, body))
-    assert_ledger(world, failures=0, blue=slot(now(world) + 15 * MINUTE, "rate_limited", 1))
+    assert_failed(world, "RateLimited", pause=15 * MINUTE, reason="rate_limited", suspicions=1, failures=2)
     assert metrics(world) == {"TokenSecondsRemaining": 0, "Failed": 1, "RateLimited": 1}
 
 
 def test_rate_limit_of_the_vendor_itself_is_recognised(world: World) -> None:
     """The emulated vendor refuses a second token with the words of the real vendor's guide."""
     acquire_token(world)
-    write_ledger(world)
-    world.put_credentials("client-green")
-    world.invoke()
-    world.put_credentials(BLUE)
     with record_traffic(world) as traffic:
         world.invoke({"action": "refresh", "force": True, "override_limit": True})
     assert [request.error for request in traffic.vendor] == ["rate_limited"]
@@ -114,7 +115,7 @@ def test_rate_limit_after_a_suspicion_closes_the_slot_for_the_whole_interval(wor
     """The refusal is explained if a token may have been granted in a lost answer."""
     write_ledger(world, slots={BLUE: slot(suspicions=1)})
     assert_run_fails(world, RateLimited, LIMITED)
-    assert_ledger(world, failures=0, blue=slot(now(world) + INTERVAL, "rate_limited", 2))
+    assert_failed(world, "RateLimited", pause=INTERVAL, reason="rate_limited", suspicions=2)
 
 
 def test_second_unexplained_rate_limit_counts_as_explained(world: World) -> None:
@@ -122,30 +123,27 @@ def test_second_unexplained_rate_limit_counts_as_explained(world: World) -> None
     assert_run_fails(world, RateLimited, LIMITED)
     world.clock.advance(15 * MINUTE)
     assert_run_fails(world, RateLimited, LIMITED)
-    assert_ledger(world, failures=0, blue=slot(now(world) + INTERVAL, "rate_limited", 2))
+    assert_failed(world, "RateLimited", pause=INTERVAL, reason="rate_limited", suspicions=2, failures=2)
 
 
 @pytest.mark.parametrize("body", [b"rate limit", {"error": "access_denied", "error_description": "daily rate limit"}])
 def test_other_words_of_limits_are_no_rate_limit(world: World, body: object) -> None:
     """A slot is closed as rate limited only if the message says that the daily limit is exceeded."""
     world.vendor.script(Fault.answer(400, body))
-    with pytest.raises((VendorError, CredentialsRefused)):
+    with pytest.raises((RequestRefused, CredentialsRefused)):
         world.invoke()
 
 
-@pytest.mark.parametrize(
-    ("status", "error"),
-    [
-        (401, CredentialsRefused),
-        (404, VendorError),
-        (422, VendorError),
-    ],
-)
-def test_rate_limit_is_said_with_400_or_403_only(world: World, status: int, error: type[RefreshError]) -> None:
-    """With another status the same words mean what that status means."""
-    world.vendor.script(Fault.answer(status, LIMIT_MESSAGE))
-    with pytest.raises(error):
-        world.invoke()
+@pytest.mark.parametrize("status", [401, 404, 422, 429, 500, 503])
+def test_rate_limit_is_said_with_any_4xx_or_5xx(world: World, status: int) -> None:
+    """The same words mean the same with each of them."""
+    assert_run_fails(world, RateLimited, Fault.answer(status, LIMIT_MESSAGE))
+    assert_failed(world, "RateLimited", pause=15 * MINUTE, reason="rate_limited", suspicions=1)
+
+
+def test_rate_limit_is_not_said_with_a_redirect(world: World) -> None:
+    """A redirect is a mistake in TOKEN_URL, whatever it says."""
+    assert_run_fails(world, RequestRefused, Fault.answer(302, LIMIT_MESSAGE))
 
 
 # 401, and 400 and 403 with the codes of RFC 6749
@@ -160,16 +158,22 @@ def test_rate_limit_is_said_with_400_or_403_only(world: World, status: int, erro
         *(
             answer(status, {"error": error})
             for status in (400, 403)
-            for error in ("invalid_client", "unauthorized_client", "access_denied")
+            for error in (
+                "invalid_client",
+                "invalid_client_id",
+                "unauthorized_client",
+                "access_denied",
+                "invalid_grant",
+            )
         ),
     ],
 )
 def test_refused_credentials_close_the_slot_for_an_hour(world: World, refusal: Fault) -> None:
-    """The ledger notes which version of the credentials was refused; this does not count as a vendor's failure."""
-    write_ledger(world, failures=1)
+    """The ledger notes with what was asked. This is a failure, but nobody backs off for it."""
+    write_ledger(world, slots={BLUE: slot(failures=2)})
     assert_run_fails(world, CredentialsRefused, refusal)
-    refused = slot(now(world) + HOUR, "credentials_refused", 0, credentials_version(world))
-    assert_ledger(world, failures=1, blue=refused)
+    asked = {"asked_at": now(world), "asked_with": asked_with(world)}
+    assert_failed(world, "CredentialsRefused", pause=HOUR, reason="credentials_refused", failures=3, **asked)
     assert metrics(world) == {"TokenSecondsRemaining": 0, "Failed": 1, "CredentialsRefused": 1}
 
 
@@ -198,24 +202,26 @@ def test_wrong_credentials_are_refused_by_the_vendor_itself(world: World, change
         ("120", 120),
         ("0", 0),
         ("3600", HOUR),
-        ("7200", HOUR),
-        ("9" * 99, HOUR),
+        ("7200", 2 * HOUR),
+        ("86400", DAY),
+        ("86401", DAY),
+        ("9" * 99, DAY),
     ],
 )
 def test_too_many_requests_waits_as_long_as_the_vendor_says(
     world: World, retry_after: str | None, seconds: int
 ) -> None:
-    """Retry-After counts up to an hour; without a readable one the run waits for a quarter of an hour."""
-    assert_run_fails(world, VendorError, answer(429, Retry_After=retry_after), retryable=True)
-    assert_ledger(world, failures=1, retry_at=now(world) + seconds)
+    """Retry-After counts up to a day; without a readable one the run waits for a quarter of an hour."""
+    assert_run_fails(world, RateLimited, answer(429, Retry_After=retry_after))
+    assert_failed(world, "RateLimited", pause=seconds, reason="rate_limited")
 
 
 def test_nobody_asks_before_retry_after_is_over(world: World) -> None:
     """Until then a run fails without a request. After that a run refreshes."""
-    assert_run_fails(world, VendorError, answer(429, Retry_After="120"), retryable=True)
+    assert_run_fails(world, RateLimited, answer(429, Retry_After="120"))
     world.clock.advance(119)
     with record_traffic(world) as traffic:
-        assert_run_fails(world, VendorError, retryable=True)
+        assert_run_fails(world, RateLimited)
     assert traffic.vendor == []
     world.clock.advance(1)
     assert world.invoke()["outcome"] == "refreshed"
@@ -230,7 +236,7 @@ def test_nobody_asks_before_retry_after_is_over(world: World) -> None:
         answer(400),
         *(
             answer(400, {"error": error})
-            for error in ("invalid_request", "invalid_scope", "unsupported_grant_type", "invalid_grant", "?", 5, None)
+            for error in ("invalid_request", "invalid_scope", "unsupported_grant_type", "?", 5, None)
         ),
         answer(400, "[" * 100_000),
         answer(403, "<html>Forbidden", Content_Type="text/html"),
@@ -241,8 +247,8 @@ def test_nobody_asks_before_retry_after_is_over(world: World) -> None:
 )
 def test_other_refusals_are_failures_that_a_retry_does_not_mend(world: World, refusal: Fault) -> None:
     """Any other 4xx and a redirect mean a wrong configuration, and that no token was issued."""
-    assert_run_fails(world, VendorError, refusal)
-    assert_ledger(world, failures=1)
+    assert_run_fails(world, RequestRefused, refusal)
+    assert_failed(world, "RequestRefused")
     assert metrics(world) == {"TokenSecondsRemaining": 0, "Failed": 1}
 
 
@@ -250,7 +256,15 @@ def test_other_refusals_are_failures_that_a_retry_does_not_mend(world: World, re
 def test_server_errors_are_failures_and_suspicions(world: World, status: int) -> None:
     """A gateway may fail after the vendor behind it has issued a token."""
     assert_run_fails(world, VendorError, answer(status, "<html>", **HTML), retryable=True)
-    assert_ledger(world, failures=1, blue=slot(suspicions=1))
+    assert_failed(world, "VendorError", suspicions=1)
+
+
+@pytest.mark.parametrize(("retry_after", "seconds"), [("120", 120), ("3600", HOUR), ("3601", HOUR), ("9" * 99, HOUR)])
+@pytest.mark.parametrize("status", [500, 503])
+def test_server_error_may_say_when_to_come_back(world: World, status: int, retry_after: str, seconds: int) -> None:
+    """Retry-After of a server error counts up to an hour (RFC 9110 section 10.2.3)."""
+    assert_run_fails(world, VendorError, answer(status, Retry_After=retry_after), retryable=True)
+    assert_failed(world, "VendorError", pause=seconds, reason="backing_off", suspicions=1)
 
 
 def token_json(access_token: object, **more: object) -> str:
@@ -286,7 +300,7 @@ NO_TOKEN = {
 def test_success_without_a_usable_token_is_a_failure_and_a_suspicion(world: World, success: Fault) -> None:
     """The vendor believes that it issued a token. A retry would meet the same, so the error is not retryable."""
     assert_run_fails(world, VendorError, success)
-    assert_ledger(world, failures=1, blue=slot(suspicions=1))
+    assert_failed(world, "VendorError", suspicions=1)
 
 
 @pytest.mark.parametrize("status", [200, 201])
@@ -328,7 +342,7 @@ def test_cut_answer_is_an_unknown_outcome(world: World, fault: Fault) -> None:
     with record_traffic(world) as traffic:
         assert_run_fails(world, OutcomeUnknown, fault, retryable=True)
     assert len(traffic.vendor) == 1
-    assert_ledger(world, failures=1, blue=slot(suspicions=1))
+    assert_failed(world, "OutcomeUnknown", suspicions=1)
     assert metrics(world) == {"TokenSecondsRemaining": 0, "Failed": 1, "OutcomeUnknown": 1}
 
 
@@ -338,7 +352,7 @@ def test_slow_answer_is_an_unknown_outcome_when_the_time_is_over(world: World, f
     began = time.monotonic()
     assert_run_fails(world, OutcomeUnknown, fault, retryable=True, settings=IMPATIENT)
     assert 0.9 < time.monotonic() - began < 3
-    assert_ledger(world, failures=1, blue=slot(suspicions=1))
+    assert_failed(world, "OutcomeUnknown", suspicions=1)
 
 
 def test_late_answer_within_the_time_is_a_token(world: World) -> None:
@@ -370,7 +384,7 @@ def test_request_that_was_never_sent_spends_no_slot(world: World, url_of: Callab
     began = now(world)
     assert_run_fails(world, VendorUnreachable, retryable=True, settings={"TOKEN_URL": url_of(world)})
     assert now(world) - began == 1 + 2 + 4
-    assert_ledger(world, failures=1)
+    assert_failed(world, "VendorUnreachable")
     assert world.vendor.requests == []
     world.vendor.start()
     assert world.invoke()["outcome"] == "refreshed"
@@ -398,11 +412,12 @@ def test_vendor_that_comes_back_between_two_attempts_is_asked_once() -> None:
 def test_third_failure_backs_off_for_three_quarters_of_an_hour(world: World) -> None:
     """After two failures the vendor is asked as usual; from the third on it is asked every 45 minutes."""
     assert_run_fails(world, VendorError, DOWN, retryable=True)
-    assert_ledger(world, failures=1, blue=slot(suspicions=1))
+    assert_failed(world, "VendorError", suspicions=1)
     assert_run_fails(world, VendorError, DOWN, retryable=True)
-    assert_ledger(world, failures=2, blue=slot(suspicions=2))
+    assert_failed(world, "VendorError", suspicions=2, failures=2)
     assert_run_fails(world, VendorError, DOWN, retryable=True)
-    assert_ledger(world, failures=3, retry_at=now(world) + 45 * MINUTE, blue=slot(suspicions=3))
+    paused: dict[str, Any] = {"pause": 45 * MINUTE, "reason": "backing_off"}
+    assert_failed(world, "VendorError", suspicions=3, failures=3, **paused)
     world.clock.advance(45 * MINUTE - 1)
     with record_traffic(world) as traffic:
         assert_run_fails(world, VendorError, retryable=True)
@@ -410,27 +425,25 @@ def test_third_failure_backs_off_for_three_quarters_of_an_hour(world: World) -> 
     assert traffic.vendor == []
     world.clock.advance(1)
     assert_run_fails(world, OutcomeUnknown, Fault.cut(issues=False), retryable=True)
-    assert_ledger(world, failures=4, retry_at=now(world) + 45 * MINUTE, blue=slot(suspicions=4))
+    assert_failed(world, "OutcomeUnknown", suspicions=4, failures=4, **paused)
     world.clock.advance(45 * MINUTE)
     assert world.invoke()["outcome"] == "refreshed"
-    assert ledger(world)["failures"] == 0
-    assert ledger(world)["retry_at"] == 0
-    assert slot_of(world)["suspicions"] == 0
+    assert slot_of(world) == asked_slot(now(world) + INTERVAL, "limit_interval")
 
 
 @pytest.mark.parametrize(("retry_after", "seconds"), [("60", 45 * MINUTE), ("3000", 3_000)])
 def test_third_failure_with_retry_after_waits_for_the_longer(world: World, retry_after: str, seconds: int) -> None:
     """The later of the two moments counts: the end of the back-off, or of the vendor's Retry-After."""
-    write_ledger(world, failures=2)
-    assert_run_fails(world, VendorError, answer(429, Retry_After=retry_after), retryable=True)
-    assert_ledger(world, failures=3, retry_at=now(world) + seconds)
+    write_ledger(world, slots={BLUE: slot(failures=2)})
+    assert_run_fails(world, RateLimited, answer(429, Retry_After=retry_after))
+    assert_failed(world, "RateLimited", pause=seconds, reason="rate_limited", failures=3)
 
 
 def test_unreachable_vendor_backs_off_too(world: World) -> None:
     """The third failure starts the back-off, whatever kind of failure it is."""
-    write_ledger(world, failures=2)
+    write_ledger(world, slots={BLUE: slot(failures=2)})
     assert_run_fails(world, VendorUnreachable, retryable=True, settings={"TOKEN_URL": nowhere(world)})
-    assert ledger(world)["retry_at"] == now(world) + 45 * MINUTE
+    assert_failed(world, "VendorUnreachable", pause=45 * MINUTE, reason="backing_off", failures=3)
 
 
 def test_day_of_failures_stays_within_the_versions_that_aws_keeps(world: World) -> None:
@@ -453,8 +466,7 @@ def test_day_of_failures_stays_within_the_versions_that_aws_keeps(world: World) 
     ("fault", "error", "counted"),
     [
         (REFUSED, CredentialsRefused, {"CredentialsRefused": 1}),
-        (answer(404), VendorError, {}),
-        (answer(429), VendorError, {}),
+        (answer(404), RequestRefused, {}),
         (DOWN, VendorError, {}),
         (answer(200), VendorError, {}),
         (Fault.cut(issues=True), OutcomeUnknown, {"OutcomeUnknown": 1}),
@@ -585,9 +597,11 @@ def test_longest_lifetime_is_a_setting(world: World) -> None:
 
 
 def test_short_lived_token_does_not_open_the_slot(world: World) -> None:
-    """A token of five minutes is due at the next run, but its client still waits for its interval."""
+    """A token of five minutes is due in the last third of its life. Its client still waits for its interval."""
     world.vendor.script(Fault.edited({"expires_in": 300}))
     world.invoke()
+    assert world.invoke()["outcome"] == "kept"
+    world.clock.advance(200)
     result = world.invoke()
     assert result["outcome"] == "waiting"
     assert result["reason"] == "limit_interval"

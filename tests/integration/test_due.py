@@ -6,8 +6,10 @@ import pytest
 
 from handler.errors import RateLimited
 from local.emulators.clock import Clock
+from local.emulators.faults import Fault
 from local.emulators.world import World
 from tests.integration.helpers import (
+    DRY_RUN,
     FORCE,
     GREEN,
     HOUR,
@@ -74,10 +76,25 @@ def test_other_settings_do_not_open_the_slot(world: World) -> None:
     assert len(world.vendor.requests) == 1
 
 
-def test_other_scope_is_not_a_reason(world: World) -> None:
-    """A token belongs to its client, endpoint and audience. Its scope may differ: the vendor may grant another one."""
+def test_other_granted_scope_is_not_a_reason(world: World) -> None:
+    """The vendor may grant another scope than was asked for. What was asked for counts."""
+    world.vendor.script(Fault.edited({"scope": "raas.read"}))
     acquire_token(world)
-    assert outcome_and_reason(world.invoke(process=world.process(SCOPE="raas.read"))) == ("kept", "fresh")
+    assert world.token()["scope"] == "raas.read"
+    assert world.token()["requested_scope"] == "raas.all"
+    assert outcome_and_reason(world.invoke()) == ("kept", "fresh")
+
+
+def test_other_requested_scope_is_a_reason(world: World) -> None:
+    """A token that was asked for with another SCOPE is not the one that is wanted."""
+    acquire_token(world)
+    process = world.process(SCOPE="raas.read")
+    assert outcome_and_reason(world.invoke(DRY_RUN, process)) == ("waiting", "limit_interval")
+    with pytest.raises(RateLimited):
+        world.invoke(process=process)
+    world.clock.advance(INTERVAL)
+    result = world.invoke(process=process)
+    assert outcome_and_reason(result) == ("refreshed", "config_changed")
 
 
 @pytest.mark.parametrize(("age", "reason"), [(21 * HOUR, "expiring"), (25 * HOUR, "expired")])

@@ -65,7 +65,7 @@ def test_make_run_is_plain_text_outside_a_terminal_and_writes_the_plot(tmp_path:
     done = run("local", "--out", str(tmp_path))
     assert done.returncode == 0, done.stderr
     assert "\x1b" not in done.stdout
-    assert "100.0 % (49 of 49 hourly calls); vendor requests: 10; tokens lost: 1" in done.stdout
+    assert "100.0 % (49 of 49 hourly calls); vendor requests: 8; tokens lost: 1" in done.stdout
     assert (tmp_path / "remaining-life.png").read_bytes().startswith(b"\x89PNG")
     assert "<svg" in (tmp_path / "remaining-life.svg").read_text()
 
@@ -107,10 +107,12 @@ def test_served_world_takes_the_function_from_a_shell() -> None:
 
 
 def test_a_taken_port_is_one_clear_line() -> None:
-    """If a port is taken, `serve` names it in one line and exits with 1."""
+    """If a port is taken, `serve` names it and its option in one line, and exits with 1."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         done = run("local", "serve", "--vendor-port", port, "--secrets-port", "0")
     assert done.returncode == 1
     assert port in done.stderr
+    assert "--vendor-port" in done.stderr
+    assert "--secrets-port" in done.stderr
     assert len(done.stderr.splitlines()) == 1

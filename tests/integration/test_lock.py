@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from handler.errors import Busy, VendorError
+from handler.errors import Busy, OutcomeUnknown, VendorError
 from local.emulators.world import World
 from tests.integration.helpers import (
     BLUE,
@@ -18,6 +18,7 @@ from tests.integration.helpers import (
     acquire_token,
     another_runs_lock,
     another_runs_token,
+    asked_slot,
     ledger,
     now,
     outcome_and_reason,
@@ -99,38 +100,35 @@ def test_locked_run_with_a_fresh_token_has_nothing_to_wait_for(world: World) -> 
     assert outcome_and_reason(world.invoke()) == ("kept", "fresh")
 
 
-@pytest.mark.parametrize(
-    ("client_id", "slots", "suspicions"),
-    [
-        (BLUE, {BLUE: slot(suspicions=1)}, 2),
-        (None, {}, 1),
-    ],
-)
-def test_lapsed_lock_is_a_failure_and_with_a_client_a_suspicion(
-    world: World, client_id: str | None, slots: Json, suspicions: int
+@pytest.mark.parametrize(("principal", "times"), [(BLUE, 1), (None, 0)])
+def test_lapsed_lock_is_a_failure_and_a_suspicion_of_its_principal(
+    world: World, principal: str | None, times: int
 ) -> None:
-    """A crashed run counts as a failure, and as a suspicion if it asked for a client's token."""
-    write_ledger(world, failures=1, lock=another_runs_lock(world, age=300, remaining=0, client_id=client_id))
+    """A crashed run counts as both if it could ask. If it published a token at hand, it is neither."""
+    lock = another_runs_lock(world, age=300, remaining=0, principal=principal)
+    write_ledger(world, lock=lock, slots={BLUE: slot(failures=1, error="VendorError")})
     world.vendor.script(DOWN)
     with record_traffic(world) as traffic, pytest.raises(VendorError):
         world.invoke()
-    assert traffic.claims[0]["failures"] == 2
-    assert traffic.claims[0]["slots"] == slots
-    assert ledger(world)["failures"] == 3
-    assert slot_of(world)["suspicions"] == suspicions
+    error = "OutcomeUnknown" if times else "VendorError"
+    claimed = asked_slot(suspicions=times, failures=1 + times, error=error)
+    assert traffic.claims[0]["slots"] == {BLUE: claimed}
+    assert slot_of(world)["failures"] == 2 + times
+    assert slot_of(world)["suspicions"] == 1 + times
 
 
 def test_lapsed_lock_backs_off_from_its_own_moment(world: World) -> None:
     """The back-off starts when the crashed run claimed, not when a later run noticed."""
     claimed_at = now(world) - 600
-    write_ledger(world, failures=2, lock=another_runs_lock(world, age=600, remaining=-1))
-    with record_traffic(world) as traffic, pytest.raises(VendorError):
+    lock = another_runs_lock(world, age=600, remaining=-1)
+    write_ledger(world, lock=lock, slots={BLUE: slot(failures=2)})
+    with record_traffic(world) as traffic, pytest.raises(OutcomeUnknown):
         world.invoke()
     assert traffic.writes == []
     assert traffic.vendor == []
     assert world.invoke(STATUS)["not_before"] == claimed_at + 45 * MINUTE
     world.clock.advance(45 * MINUTE - 601)
-    with pytest.raises(VendorError):
+    with pytest.raises(OutcomeUnknown):
         world.invoke()
     world.clock.advance(1)
     assert outcome_and_reason(world.invoke()) == ("refreshed", "missing")
@@ -142,7 +140,7 @@ def test_failed_release_lets_the_lock_lapse_and_count(world: World) -> None:
     world.vendor.on_request = lambda _: world.secrets.fail("PutSecretValue", NOT_SAVED)
     with pytest.raises(VendorError):
         world.invoke()
-    assert ledger(world)["lock"]["client_id"] == BLUE
+    assert ledger(world)["lock"]["principal"] == BLUE
     [line] = logged(world, "ReleaseFailed")
     assert "EncryptionFailure" in line["error"]
     world.vendor.on_request = None
@@ -150,5 +148,5 @@ def test_failed_release_lets_the_lock_lapse_and_count(world: World) -> None:
     with pytest.raises(VendorError):
         world.invoke()
     assert ledger(world)["lock"] is None
-    assert ledger(world)["failures"] == 2
+    assert slot_of(world)["failures"] == 2
     assert slot_of(world)["suspicions"] == 2

@@ -16,6 +16,9 @@ from tests.integration.helpers import (
     REFUSED,
     acquire_token,
     another_runs_lock,
+    asked_slot,
+    asked_with,
+    backing_off_slot,
     ledger,
     now,
     outcome_and_reason,
@@ -34,21 +37,26 @@ def test_override_asks_the_primary_against_its_slot(world: World) -> None:
     assert world.token()["access_token"] == world.vendor.issued[1].token
 
 
-def test_override_does_not_wait_for_retry_at(world: World) -> None:
+def test_override_does_not_wait_for_a_pause(world: World) -> None:
     """The override also ignores the back-off."""
-    write_ledger(world, failures=3, retry_at=now(world) + 10 * MINUTE)
+    write_ledger(world, slots={BLUE: backing_off_slot(world)})
     assert outcome_and_reason(world.invoke(OVERRIDE)) == ("refreshed", "missing")
 
 
 def test_override_that_is_refused_changes_nothing(world: World) -> None:
-    """A refusal against a closed slot was to be expected: slot, suspicions and failures stay as they were."""
+    """A refusal against a closed slot was to be expected: the slot stays as it was, except for who asked when.
+
+    The claim counts for the pace.
+    """
     acquire_token(world)
-    write_ledger(world, failures=1, slots={BLUE: slot(now(world) + 19 * HOUR, "limit_interval", 1)})
-    before = ledger(world)
+    closed = slot(now(world) + 19 * HOUR, "limit_interval", 1, failures=1)
+    write_ledger(world, slots={BLUE: closed})
     with record_traffic(world) as traffic:
         assert world.invoke(OVERRIDE)["outcome"] == "waiting"
     assert len(traffic.vendor) == 1
-    assert ledger(world) == before
+    asked = {"asked_at": now(world), "asked_with": asked_with(world)}
+    pace = {"level": 7, "at": now(world)}
+    assert ledger(world) == {"lock": None, "slots": {BLUE: closed | asked}, "pace": pace}
 
 
 def test_override_that_is_refused_against_an_open_slot_counts(world: World) -> None:
@@ -56,7 +64,8 @@ def test_override_that_is_refused_against_an_open_slot_counts(world: World) -> N
     world.vendor.script(LIMITED)
     with pytest.raises(RateLimited):
         world.invoke(OVERRIDE)
-    assert slot_of(world) == slot(now(world) + 15 * MINUTE, "rate_limited", 1)
+    refused = {"failures": 1, "error": "RateLimited"}
+    assert slot_of(world) == asked_slot(now(world) + 15 * MINUTE, "rate_limited", 1, **refused)
 
 
 def test_override_is_for_one_acquire_with_the_primary(standby_world: World) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from handler.errors import RateLimited
@@ -9,10 +11,13 @@ from local.emulators.clock import Clock
 from local.emulators.world import World
 from tests.integration.helpers import (
     BLUE,
+    CURRENT,
     DAY,
     DRY_RUN,
     GREEN,
     HOUR,
+    LEDGER,
+    MINUTE,
     NO_LIMIT,
     STATUS,
     Json,
@@ -21,10 +26,11 @@ from tests.integration.helpers import (
     outcome_and_reason,
     slot,
     world_with_vendor,
+    write,
     write_ledger,
 )
 from tests.integration.recorder import Recorder
-from tests.integration.traffic import metrics, record_traffic
+from tests.integration.traffic import logged, metrics, record_traffic
 
 
 def test_revoked_token_is_replaced_at_once(standby_world: World) -> None:
@@ -115,3 +121,71 @@ def test_questions_do_not_probe(world: World, event: Json) -> None:
         result = world.invoke(event, world.process(PROBE_URL=api.url))
         assert outcome_and_reason(result) == ("kept", "fresh")
         assert api.received == []
+
+
+def test_revoked_token_that_lies_elsewhere_does_not_come_back(standby_world: World) -> None:
+    """A verdict is about a token, not a version: the ledger's version carries the same one, and an older one."""
+    token = acquire_token(standby_world, 2 * HOUR)
+    write(standby_world, token, LEDGER)
+    standby_world.vendor.deactivate(BLUE)
+    process = standby_world.process(PROBE_URL=standby_world.vendor.api_url)
+    assert outcome_and_reason(standby_world.invoke(process=process)) == ("refreshed", "revoked")
+    assert standby_world.token()["client_id"] == GREEN
+    write(standby_world, token, CURRENT)  # somebody puts it back
+    outcome, _ = outcome_and_reason(standby_world.invoke(process=process))
+    assert outcome == "recovered"
+    assert standby_world.token()["client_id"] == GREEN
+    assert standby_world.consume() == 200
+
+
+def test_older_token_of_a_revoked_principal_does_not_come_back(world: World) -> None:
+    """What was refused for the newer token of a client is not better for its older one."""
+    older = acquire_token(world, 20.5 * HOUR)
+    assert world.invoke()["outcome"] == "refreshed"
+    world.clock.advance(2 * HOUR)
+    write(world, older, LEDGER)
+    with Recorder(401) as api:
+        process = world.process(PROBE_URL=api.url)
+        for _ in range(2):
+            with pytest.raises(RateLimited):
+                world.invoke(process=process)
+    assert world.token()["access_token"] == world.vendor.issued[1].token
+    assert metrics(world)["TokenSecondsRemaining"] == 0
+
+
+def test_revoked_token_does_not_come_back_over_a_placeholder(standby_world: World) -> None:
+    """The token is refused, replaced, and then only a placeholder is current: it still does not come back for good."""
+    acquire_token(standby_world, 2 * HOUR)
+    standby_world.vendor.deactivate(BLUE)
+    process = standby_world.process(PROBE_URL=standby_world.vendor.api_url)
+    standby_world.invoke(process=process)
+    write(standby_world, "oops", CURRENT)
+    assert standby_world.invoke(process=process)["outcome"] == "recovered"
+    assert standby_world.token()["client_id"] == GREEN
+
+
+@pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.parametrize(("age", "is_revoked"), [(0, False), (HOUR - 1, False), (HOUR, True)])
+def test_probe_that_refuses_a_young_token_only_warns(clock: Clock, status: int, age: int, is_revoked: bool) -> None:
+    """A new token may take a while to work everywhere, and an API answers 403 for other reasons too."""
+    with Recorder(status) as api, world_with_vendor(clock, interval=0) as world:
+        acquire_token(world, age, **NO_LIMIT)
+        result = world.invoke(process=world.process(PROBE_URL=api.url, **NO_LIMIT))
+        if is_revoked:
+            assert outcome_and_reason(result) == ("refreshed", "revoked")
+        else:
+            assert outcome_and_reason(result) == ("kept", "fresh")
+            assert metrics(world)["TokenSecondsRemaining"] == DAY - age
+            assert len(logged(world, "ProbeRefused")) == 1
+
+
+def test_probe_that_always_says_403_does_not_make_each_tick_ask(clock: Clock) -> None:
+    """An account without a limit: a probe that is refused for another reason asks once an hour at most."""
+    with Recorder(403) as api, world_with_vendor(clock, interval=0) as world:
+        process = world.process(PROBE_URL=api.url, **NO_LIMIT)
+        for _ in range(4 * 12):
+            world.invoke(process=process)
+            clock.advance(15 * MINUTE)
+        asked_at = [request.at for request in world.vendor.requests]
+    pauses = [later - earlier for earlier, later in pairwise(asked_at)]
+    assert min(pauses) >= HOUR

@@ -101,12 +101,16 @@ def run_by_the_clock(world: World) -> Json:
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_killed_around_the_put_of_its_claim_it_locks_nobody_out(due_world: World, moment: str) -> None:
-    """A run that dies before its claim's label has moved leaves no trace: the next run refreshes."""
+    """A run that dies before its claim's label has moved locks nobody out: the next run refreshes.
+
+    If the version of the claim was put, its id is taken, and the next run gets another one at its third try.
+    """
     kill_at_call(due_world, "PutSecretValue", moment)
     assert due_world.vendor.requests == []
     before = due_world.clock.now()
     assert run_again(due_world)["outcome"] == "refreshed"
-    assert due_world.clock.now() - before < 3  # it did not wait for a lock
+    lost_races = {"before": 0, "after": 1 + 2}[moment]
+    assert due_world.clock.now() - before < lost_races + 3  # it did not wait for a lock
     assert [request.status for request in due_world.vendor.requests] == [200]
 
 
@@ -115,7 +119,7 @@ def test_killed_after_its_claim_the_lock_holds_until_it_lapses(due_world: World)
     kill_at_call(due_world, "UpdateSecretVersionStage", "after")
     lock = ledger(due_world)["lock"]
     assert due_world.vendor.requests == []
-    assert lock["client_id"] == due_world.primary
+    assert lock["principal"] == due_world.primary
     assert run_again(due_world)["outcome"] == "refreshed"
     assert due_world.vendor.requests[0].at >= lock["until"]
     assert ledger(due_world)["lock"] is None
@@ -149,7 +153,7 @@ def test_killed_after_the_answer_the_next_run_suspects_it(due_world: World) -> N
 
 def assert_lost_and_waited_out(world: World) -> None:
     lock = ledger(world)["lock"]
-    assert lock["client_id"] == world.primary
+    assert lock["principal"] == world.primary
     first_result = run_by_the_clock(world)
     second_result = run_by_the_clock(world)
     assert first_result | {"outcome": "waiting", "reason": "rate_limited"} == second_result

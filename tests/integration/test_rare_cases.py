@@ -28,6 +28,7 @@ from tests.integration.helpers import (
     HOUR,
     INTERVAL,
     LIMITED,
+    MINUTE,
     REFUSED,
     acquire_token,
     another_runs_token,
@@ -88,7 +89,7 @@ def test_answer_that_is_not_aws_s_saves_nothing(world: World) -> None:
     ("code", "repeated"),
     [
         ("AccessDeniedException", "AccessDeniedException nobody may"),
-        ("InvalidRequestException", "InvalidRequestException"),
+        ("InvalidParameterException", "InvalidParameterException"),
     ],
 )
 def test_error_of_aws_is_told_by_its_code(code: str, repeated: str) -> None:
@@ -157,8 +158,8 @@ def test_version_that_aws_did_not_name_is_not_saved() -> None:
 
 
 def test_same_credentials_refused_again_are_left_alone_for_longer(world: World) -> None:
-    """Each refusal costs versions of the secret, about 100 in a day: the second one closes for two hours."""
-    for hours in (1, 2, 2):
+    """An account is blocked after ten wrong passwords: each refusal closes for twice as long, up to a day."""
+    for hours in (1, 2, 4, 8, 16, 24, 24):
         world.vendor.script(REFUSED)
         with pytest.raises(CredentialsRefused):
             world.invoke()
@@ -172,10 +173,11 @@ def test_override_refused_for_its_credentials_forgets_no_limit(world: World) -> 
     world.vendor.script(LIMITED)
     assert world.invoke()["outcome"] == "waiting"
     closed = slot_of(world)
+    world.clock.advance(10 * MINUTE)  # an override is not heard sooner after a claim
     world.vendor.script(REFUSED)
     with pytest.raises(CredentialsRefused):
         world.invoke({"force": True, "override_limit": True})
-    assert slot_of(world) == closed
+    assert slot_of(world) == closed | {"asked_at": now(world)}
 
 
 def test_run_without_time_for_the_standby_says_what_the_primary_was_refused_for(clock: Clock) -> None:

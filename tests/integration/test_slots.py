@@ -10,12 +10,14 @@ from local.emulators.world import World
 from tests.integration.helpers import (
     BLUE,
     DAY,
+    GREEN,
     HOUR,
     INTERVAL,
     MINUTE,
     REFUSED,
     acquire_token,
-    credentials_version,
+    asked_with,
+    backing_off_slot,
     now,
     outcome_and_reason,
     slot,
@@ -43,7 +45,9 @@ def test_closed_slot_is_not_asked_and_says_when_it_opens(world: World) -> None:
     [
         ("rate_limited", ["RateLimited"]),
         ("credentials_refused", ["CredentialsRefused"]),
+        ("backing_off", ["BackingOff"]),
         ("limit_interval", []),
+        ("same_token", []),
     ],
 )
 def test_closed_slot_is_waiting_while_the_token_is_good(world: World, reason: str, counted: list[str]) -> None:
@@ -54,7 +58,7 @@ def test_closed_slot_is_waiting_while_the_token_is_good(world: World, reason: st
         not_before=opens_at,
         reason=reason,
         suspicions=1,
-        credentials_version=credentials_version(world),
+        asked_with=asked_with(world),
     )
     write_ledger(world, slots={BLUE: closed})
     with record_traffic(world) as traffic:
@@ -113,7 +117,7 @@ def test_corrected_credentials_do_not_open_a_rate_limited_slot(world: World) -> 
         not_before=now(world) + HOUR,
         reason="rate_limited",
         suspicions=1,
-        credentials_version=credentials_version(world),
+        asked_with=asked_with(world),
     )
     write_ledger(world, slots={BLUE: closed})
     world.put_credentials(BLUE)
@@ -123,17 +127,18 @@ def test_corrected_credentials_do_not_open_a_rate_limited_slot(world: World) -> 
 
 
 @pytest.mark.parametrize("good", [True, False])
-def test_nobody_claims_before_retry_at(standby_world: World, good: bool) -> None:
-    """The back-off applies to every client. With a good token it is `waiting`, otherwise an error."""
+def test_nobody_claims_while_all_back_off(standby_world: World, good: bool) -> None:
+    """Each principal backs off for itself. With a good token it is `waiting`, otherwise the last error."""
     if good:
         acquire_token(standby_world, DAY - HOUR)
-    retry_at = now(standby_world) + 10 * MINUTE
-    write_ledger(standby_world, failures=3, retry_at=retry_at)
+    opens_at = now(standby_world) + 10 * MINUTE
+    paused = backing_off_slot(standby_world)
+    write_ledger(standby_world, slots={BLUE: paused, GREEN: paused})
     with record_traffic(standby_world) as traffic:
         if good:
             result = standby_world.invoke()
             assert outcome_and_reason(result) == ("waiting", "backing_off")
-            assert result["not_before"] == retry_at
+            assert result["not_before"] == opens_at
         else:
             with pytest.raises(VendorError):
                 standby_world.invoke()

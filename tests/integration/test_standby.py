@@ -76,9 +76,9 @@ def test_standby_steps_in_in_the_run_in_which_the_primary_is_refused(
     assert result["client_id"] == GREEN
     assert [request.client_id for request in traffic.vendor] == [BLUE, GREEN]
     [claim, release, second_claim] = traffic.claims
-    assert claim["lock"]["client_id"] == BLUE
+    assert claim["lock"]["principal"] == BLUE
     assert release["lock"] is None
-    assert second_claim["lock"]["client_id"] == GREEN
+    assert second_claim["lock"]["principal"] == GREEN
     assert metrics(standby_world) == {"TokenSecondsRemaining": DAY, "Refreshed": 1, "StandbyUsed": 1, counted: 1}
     assert slot_of(standby_world)["reason"] in {"credentials_refused", "rate_limited"}
 

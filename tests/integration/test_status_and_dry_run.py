@@ -15,12 +15,14 @@ from tests.integration.arrangements import (
     client_changed,
     config_changed,
     corrupt,
+    displaced,
     expired,
     expiring,
     lapsed,
     limited,
     limited_with_a_token,
     locked,
+    paced,
     previous,
     refused,
     spent,
@@ -31,6 +33,7 @@ from tests.integration.helpers import (
     DAY,
     DOWN,
     DRY_RUN,
+    EMPTY_LEDGER,
     FORCE,
     HOUR,
     INTERVAL,
@@ -52,8 +55,6 @@ from tests.integration.helpers import (
 )
 from tests.integration.traffic import leave_token_unsaved, record_traffic
 
-EMPTY_LEDGER: Json = {"lock": None, "failures": 0, "retry_at": 0, "slots": {}}
-
 
 @QUESTIONS
 @pytest.mark.parametrize(
@@ -65,6 +66,8 @@ EMPTY_LEDGER: Json = {"lock": None, "failures": 0, "retry_at": 0, "slots": {}}
         (client_changed, ("due", "client_changed")),
         (config_changed, ("due", "config_changed")),
         (previous, ("due", "previous")),
+        (displaced, ("due", "displaced")),
+        (paced, ("waiting", "too_many_claims")),
         (corrupt, ("due", "missing")),
         (locked, ("waiting", "locked")),
         (lapsed, ("due", "missing")),

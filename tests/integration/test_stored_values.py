@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from handler.errors import Busy, RateLimited, StoreError, VendorError
+from handler.errors import Busy, RateLimited, StoreError
 from local.emulators.clock import Clock
 from local.emulators.secrets_manager import AwsFault
 from local.emulators.world import TOKEN_SECRET, World
@@ -25,6 +25,7 @@ from tests.integration.helpers import (
     acquire_token,
     another_runs_lock,
     another_runs_token,
+    asked_slot,
     labels,
     ledger,
     now,
@@ -93,25 +94,22 @@ def test_token_acquired_in_the_future_is_not_a_token(world: World, ahead: int, e
 @pytest.mark.parametrize(
     ("key", "ahead", "believed"),
     [
-        ("retry_at", HOUR, True),
-        ("retry_at", HOUR + 1, False),
         ("lock", 15 * MINUTE, True),
         ("lock", 15 * MINUTE + 1, False),
-        ("slots", INTERVAL + 300, True),
-        ("slots", INTERVAL + 301, False),
+        ("slots", DAY, True),
+        ("slots", DAY + 1, False),
     ],
 )
 def test_ledger_is_believed_only_as_far_as_it_can_be_true(world: World, key: str, ahead: int, believed: bool) -> None:
     """Neither a jump of a clock nor a mistake by hand can lock the function out."""
     until = now(world) + ahead
     values = {
-        "retry_at": until,
         "lock": another_runs_lock(world, remaining=ahead),
         "slots": {BLUE: slot(until, "rate_limited")},
     }
     write_ledger(world, **{key: values[key]})
     if believed:
-        with pytest.raises((VendorError, Busy, RateLimited)):
+        with pytest.raises((Busy, RateLimited)):
             world.invoke()
         assert world.vendor.requests == []
     else:
@@ -119,9 +117,9 @@ def test_ledger_is_believed_only_as_far_as_it_can_be_true(world: World, key: str
         assert len(world.vendor.requests) == 1
 
 
-@pytest.mark.parametrize(("ahead", "outcome"), [(2 * HOUR, "waiting"), (2 * HOUR + 1, "due")])
-def test_slot_of_a_short_interval_is_believed_for_two_hours(clock: Clock, ahead: int, outcome: str) -> None:
-    """With a short interval a slot may be closed for two hours, but not for longer."""
+@pytest.mark.parametrize(("ahead", "outcome"), [(DAY, "waiting"), (DAY + 1, "due")])
+def test_slot_of_a_short_interval_is_believed_for_a_day(clock: Clock, ahead: int, outcome: str) -> None:
+    """With a short interval a slot may be closed for a day, but not for longer."""
     with world_with_vendor(clock, interval=60) as world:
         write_ledger(world, slots={BLUE: slot(now(world) + ahead, "rate_limited")})
         result = world.invoke(DRY_RUN, world.process(LIMIT_INTERVAL_SECONDS="60"))
@@ -134,7 +132,7 @@ def test_slot_of_a_short_interval_is_believed_for_two_hours(clock: Clock, ahead:
         "no JSON",
         "[]",
         '{"ledger": 5}',
-        '{"ledger": {"failures": -1, "retry_at": "soon"}}',
+        '{"ledger": {"lock": [], "slots": -1, "pace": "soon"}}',
     ],
 )
 def test_ledger_that_makes_no_sense_counts_as_empty(world: World, content: str) -> None:
@@ -145,7 +143,7 @@ def test_ledger_that_makes_no_sense_counts_as_empty(world: World, content: str) 
         assert outcome_and_reason(world.invoke()) == ("refreshed", "missing")
     claim = next(call for call in traffic.aws if is_claim(call.op, call.params))
     assert claim.params["RemoveFromVersionId"] == corrupt
-    assert ledger(world)["slots"] == {BLUE: slot(now(world) + INTERVAL, "limit_interval")}
+    assert ledger(world)["slots"] == {BLUE: asked_slot(now(world) + INTERVAL, "limit_interval")}
 
 
 def test_slot_of_the_current_token_is_known_without_a_ledger(world: World) -> None:
@@ -160,6 +158,7 @@ def test_slot_of_the_current_token_is_known_without_a_ledger(world: World) -> No
 def test_ledger_that_can_not_be_read_is_a_store_error(world: World) -> None:
     """Without the ledger nothing is claimed, and nobody is asked."""
     acquire_token(world, 21 * HOUR)
+    write_ledger(world)
     world.secrets.fail("GetSecretValue", AwsFault("DecryptionFailure"))
     with record_traffic(world) as traffic, pytest.raises(StoreError) as caught:
         world.invoke()

@@ -748,6 +748,45 @@ def test_steers_an_outage(vendor: Vendor, http: requests.Session) -> None:
     assert ask(http, vendor).status_code == 200
 
 
+def test_clears_the_faults_that_wait(vendor: Vendor, http: requests.Session) -> None:
+    """Several faults wait in a queue. `clear_faults` empties it, and does not end an outage."""
+    for name in ("late", "drip"):
+        steer(http, vendor, {"fault": {"name": name, "seconds": 1}})
+    state = steer(http, vendor, {"outage": {"name": "answer", "status": 502}}).json()
+    assert state["script"] == ["late", "drip"]
+    state = steer(http, vendor, {"clear_faults": True}).json()
+    assert state["script"] == []
+    assert state["outage"] == "answer"
+    assert ask(http, vendor).status_code == 502
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ({"name": "late"}, "seconds is missing: late needs seconds, and may have delay"),
+        ({"name": "cut"}, "issues is missing: cut needs issues, and may have reset, delay"),
+        ({"name": "gzip_bomb", "bytes": 5}, "unknown argument 'bytes': gzip_bomb needs nothing, and may have size, "),
+        (
+            {"name": "answer", "status": 500, "cls": 1},
+            "unknown argument 'cls': answer needs status, and may have body, issues, headers, delay",
+        ),
+    ],
+)
+def test_names_the_arguments_of_a_fault(
+    vendor: Vendor, http: requests.Session, fault: dict[str, object], message: str
+) -> None:
+    """If an argument is missing or unknown, the message says which ones the fault has."""
+    description = steer(http, vendor, {"fault": fault}).json()["error_description"]
+    assert description.startswith(message)
+
+
+def test_answers_of_the_control_end_with_a_newline(vendor: Vendor, http: requests.Session) -> None:
+    """In a terminal the prompt comes on a line of its own."""
+    assert http.get(f"{vendor.url}/_emulator", timeout=10).text.endswith("}\n")
+    assert steer(http, vendor, {"advance": 0}).text.endswith("}\n")
+    assert steer(http, vendor, {"advanse": 0}).text.endswith("}\n")
+
+
 @pytest.mark.parametrize(
     ("document", "message"),
     [
@@ -759,6 +798,7 @@ def test_steers_an_outage(vendor: Vendor, http: requests.Session) -> None:
         ({"advance": float("inf")}, "advance"),
         ({"deactivate": "nobody"}, "nobody"),
         ({"reset_limit": ["client-a"]}, "client-a"),
+        ({"clear_faults": False}, "clear_faults"),
         ({"fault": None}, "name is one of"),
         ({"fault": {"name": "parse"}}, "name is one of"),
         ({"fault": {"name": ["late"]}}, "name is one of"),
@@ -791,5 +831,7 @@ def test_refuses_to_be_steered_wrongly(
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 100_000])
 def test_refuses_what_is_not_json(vendor: Vendor, http: requests.Session, body: bytes) -> None:
-    """A body that is not JSON gets 400 too."""
-    assert http.post(f"{vendor.url}/_emulator", data=body, timeout=10).status_code == 400
+    """A body that is not JSON gets 400 too, and the message says so."""
+    answer = http.post(f"{vendor.url}/_emulator", data=body, timeout=10)
+    assert answer.status_code == 400
+    assert answer.json()["error_description"] == "the body is not JSON"
