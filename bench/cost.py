@@ -66,10 +66,16 @@ class Book:
     def price(self, name: str) -> float:
         return float(self.document["prices"][name]["price"])
 
-    def read_between(self) -> tuple[str, str]:
-        """Return when the first and the last price were read, such as 2026-09, or 2026 if the month is unknown."""
-        dates = [price["read"] for price in self.document["prices"].values()]
-        return min(dates), max(dates)
+    def months_of_reading(self) -> list[str]:
+        """Return the months in which prices were read on AWS's pages, such as 2026-09."""
+        return [date for date in self._read_dates() if "-" in date]
+
+    def years_of_guides(self) -> list[str]:
+        """Return the years of the public guides that cite the other prices."""
+        return [date for date in self._read_dates() if "-" not in date]
+
+    def _read_dates(self) -> list[str]:
+        return sorted({price["read"] for price in self.document["prices"].values()})
 
     def assumed(self, name: str) -> float:
         return float(self.document["assumptions"][name]["value"])

@@ -360,10 +360,11 @@ class Tables:
 
 
 def about_prices(book: Book) -> str:
-    first, last = book.read_between()
+    months = " and ".join(book.months_of_reading())
+    years = " and ".join(book.years_of_guides())
     return (
-        f"Prices of {book.document['region']}, read between {first} and {last}. A year without a month means that "
-        "public guides of that year cite the price. `bench/prices.json` has every source."
+        f"Prices of {book.document['region']}: some were read on AWS's pages in {months}, the others are as public "
+        f"guides of {years} cite them. `bench/prices.json` has the source of each."
     )
 
 

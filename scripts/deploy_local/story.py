@@ -284,7 +284,12 @@ class Story:
         document = self._document()
         document["acquired_at"] -= HOUR
         document["expires_at"] -= HOUR
+        for slot in document["ledger"]["slots"].values():
+            slot["asked_at"] -= HOUR
+            slot["not_before"] -= HOUR
         self._secrets.put_secret_value(SecretId=self._token, SecretString=json.dumps(document))
+        # The ledger goes with it, or the next run would bring the newer token back.
+        self._move_ledger_label()
 
     def _put_credentials(self, primary: str, standby: str | None = None) -> None:
         document: Json = {"client_id": primary, "client_secret": CLIENTS[primary]}
