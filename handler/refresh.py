@@ -425,7 +425,7 @@ class Refresh:
         self._observe_closed_slot(snapshot.state)
         is_refused = isinstance(self._refusal, CredentialsRefused)
         if self.reader.seconds_remaining and not is_refused:
-            return Outcome("waiting", wait.reason, snapshot, wait.not_before)
+            return Outcome("waiting", wait.reason, snapshot, not_before=wait.not_before)
         if self._refusal:
             raise self._refusal
         raise _error_of_wait(wait, snapshot.state.primary_slot().error)

@@ -130,7 +130,7 @@ def _outcome(decision: Decision, snapshot: Snapshot) -> Outcome:
         case Keep():
             return Outcome("kept", "fresh", snapshot)
         case Wait(reason, not_before):
-            return Outcome("waiting", reason, snapshot, not_before)
+            return Outcome("waiting", reason, snapshot, not_before=not_before)
         case WaitForLock():
             return Outcome("waiting", "locked", snapshot)
         case Publish(reason):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from handler.ledger import Ledger
 from handler.model import Token, json_object
 from local.explore.replay import Invocation, Node, Step, Unsaved
-from local.explore.secrets import CURRENT, LEDGER, Secrets
-from local.explore.starts import HOUR, NOW, PRIMARY, SETTINGS, STANDBY, interval_is_over
+from local.explore.secrets import CURRENT, LEDGER
+from local.explore.starts import HOUR, NOW, SETTINGS, interval_is_over
 from local.explore.world import Move, Proc, World, late_effects, lock_holder, moves
 
 SENTENCES = {
@@ -249,6 +249,3 @@ def _run_id(proc: Proc) -> str:
 def _expect(name: str, details: str, *, fact: bool) -> None:
     if not fact:
         raise Violation(name, details)
-
-
-__all__ = ["PRIMARY", "SENTENCES", "STANDBY", "Rest", "Secrets", "Violation", "check"]
