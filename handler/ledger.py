@@ -8,7 +8,7 @@ import json
 import math
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from handler.errors import CredentialsRefused, OutcomeUnknown, RateLimited, RefreshError
 from handler.model import SCHEMA, Credentials, Token, as_object, json_object, read_fields
@@ -53,8 +53,7 @@ PACE_MIN_LEVEL = -2
 PACE_SECONDS_PER_CLAIM = 2_400
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
+class Terms(NamedTuple):
     """What the transitions depend on, apart from the time: who asks, with what, for which tokens.
 
     `token_life_seconds` is the life of the last token.

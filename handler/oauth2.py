@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import quote_plus, urlencode
 
 from handler.errors import OutcomeUnknown, VendorError, VendorUnreachable
@@ -27,8 +27,7 @@ RESEND_PAUSES_SECONDS = (1, 2, 4)
 PROBE_TIMEOUT_SECONDS = 5
 
 
-@dataclass(frozen=True, slots=True)
-class _Sent:
+class _Sent(NamedTuple):
     """What came back on a request that was sent. `cut_by` names what ended it early, if anything."""
 
     response: HttpResponse

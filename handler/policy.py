@@ -5,6 +5,7 @@ The steps are explained in docs/PROTOCOL.md.
 
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from handler.ledger import BACKING_OFF, CREDENTIALS_REFUSED, LIMIT_INTERVAL, Ledger, Slot, Terms
 from handler.model import Client, Credentials, Token
@@ -45,8 +46,7 @@ TOO_MANY_CLAIMS = "too_many_claims"
 _PASSABLE_PAUSES = {BACKING_OFF, CREDENTIALS_REFUSED}
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """The options of the event that a decision depends on."""
 
     force: bool = False

@@ -4,6 +4,7 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from handler import oauth2
 from handler.ledger import Ledger
@@ -25,8 +26,7 @@ def _new_uuid() -> str:
     return str(uuid.uuid4())
 
 
-@dataclass(frozen=True, slots=True)
-class UnsavedToken:
+class UnsavedToken(NamedTuple):
     """A token that could not be saved, and the run whose claim it was acquired or published under."""
 
     token: Token

@@ -2,8 +2,8 @@
 
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from typing import assert_never
+from dataclasses import replace
+from typing import NamedTuple, assert_never
 
 from handler import oauth2
 from handler.errors import (
@@ -67,8 +67,7 @@ _ERROR_OF_REASON: dict[str, type[RefreshError]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """How a run ended: the result's words `outcome` and `reason`, and what the run knows by then.
 
     `not_before` is when somebody may ask, in Unix seconds; None if it is the primary's slot that says so.
@@ -80,8 +79,7 @@ class Outcome:
     not_before: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
+class Claim(NamedTuple):
     """A claim that was written. All that follows counts from `claimed_at` (Unix seconds).
 
     `carried` is the token that must not be lost: the claim's version holds it, and so does the
@@ -91,7 +89,7 @@ class Claim:
     version_id: str
     ledger: Ledger
     claimed_at: float
-    carried: Token | None = field(repr=False)
+    carried: Token | None
 
 
 class Refresh:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import botocore.session
 from botocore.config import Config
@@ -50,8 +50,11 @@ logging.getLogger("botocore").setLevel(logging.WARNING)
 
 @cache
 def session() -> Any:
-    """Return the one session of this process. AWS's service models take long to read, so read once."""
-    return botocore.session.get_session()
+    """Return the one session of this process. AWS's service models take long to read, so read once.
+
+    The built-in handlers are special cases of other services. To register them takes part of a cold start.
+    """
+    return botocore.session.Session(include_builtin_handlers=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +72,7 @@ class Version:
 NO_VERSION = Version()
 
 
-@dataclass(frozen=True, slots=True)
-class SecretDescription:
+class SecretDescription(NamedTuple):
     """`changed_at` is when the secret, labels included, was last written, in Unix seconds.
 
     `is_in_sync`: each replica of the secret has what the secret has.

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from handler.errors import (
     CredentialsRefused,
@@ -55,16 +55,14 @@ class HttpResponse:
         return 200 <= self.status < 300
 
 
-@dataclass(frozen=True, slots=True)
-class TokenResponse:
+class TokenResponse(NamedTuple):
     """A token and, in words, what was odd about the lifetime that the vendor stated."""
 
     token: Token
     oddities: list[str]
 
 
-@dataclass(frozen=True, slots=True)
-class _StatedLifetime:
+class _StatedLifetime(NamedTuple):
     """A lifetime that the answer states, and the longest one that is not odd. In seconds."""
 
     name: str

@@ -45,7 +45,7 @@ def _without_lock(self: Ledger, *rest: Any) -> Ledger:
 
 
 def _without_carried(self: Refresh, *rest: Any) -> Any:
-    return replace(_plan_claim(self, *rest), carried=None)
+    return _plan_claim(self, *rest)._replace(carried=None)
 
 
 def _without_displaced(self: Reader, *rest: Any) -> Any:
