@@ -49,7 +49,7 @@ serve: $(READY)  ## run the emulated vendor and Secrets Manager on loopback, for
 
 test: $(READY)  ## lint, check the types, and run every test
 	@$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 lint: $(READY)  ## run ruff and mypy
 	$(BIN)/ruff check $(SOURCES)

@@ -7,6 +7,8 @@ import threading
 from http.server import ThreadingHTTPServer
 from typing import Self
 
+POLL_SECONDS = 0.005  # how long a server may take to notice that it must stop; nearly every test stops two
+
 
 class LoopbackServer(ThreadingHTTPServer):
     def server_bind(self) -> None:
@@ -21,7 +23,7 @@ class Loopback:
 
     def __init__(self, server: LoopbackServer) -> None:
         self._server = server
-        self._thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+        self._thread = threading.Thread(target=server.serve_forever, args=(POLL_SECONDS,), daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -16,6 +16,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, NamedTuple, Self
 
 import boto3
@@ -30,6 +31,7 @@ from werkzeug import Response
 from werkzeug.serving import make_server
 
 from local.emulators.clock import Clock
+from local.emulators.loopback import POLL_SECONDS
 
 CURRENT = "AWSCURRENT"
 PREVIOUS = "AWSPREVIOUS"
@@ -130,7 +132,7 @@ class SecretsManager:
                     request_handler=_Quiet,
                     fd=listener.fileno(),
                 )
-            thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+            thread = threading.Thread(target=server.serve_forever, args=(POLL_SECONDS,), daemon=True)
             thread.start()
             stack.callback(thread.join)
             stack.callback(server.shutdown)
@@ -544,11 +546,16 @@ def _signed_region(environ: _Json) -> str:
     return scope[2]
 
 
+@cache
+def _session() -> boto3.Session:
+    """Return one session for all emulators of this process: a session reads AWS's service models, which takes long."""
+    return boto3.Session("local", "local", region_name=REGION)
+
+
 def _connect(url: str) -> Any:
     no_proxies: dict[str, str] = {}  # this is loopback, where the machine's proxy must not be used
     config = Config(retries={"total_max_attempts": 1}, proxies=no_proxies)
-    session = boto3.Session("local", "local", region_name=REGION)
-    return session.client("secretsmanager", endpoint_url=url, config=config)
+    return _session().client("secretsmanager", endpoint_url=url, config=config)
 
 
 class _Quiet(MotoRequestHandler):

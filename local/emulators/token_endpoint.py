@@ -27,7 +27,7 @@ from urllib.parse import parse_qsl, unquote_plus
 
 from local.emulators.clock import Clock
 from local.emulators.faults import NO_FAULT, Fault, HttpAnswer, encode, is_number, json_answer, refusal, require
-from local.emulators.loopback import LoopbackServer
+from local.emulators.loopback import POLL_SECONDS, LoopbackServer
 
 TOKEN_PATH = "/oauth/token"
 API_PATH = "/raas/v2/customers"
@@ -403,7 +403,7 @@ class _Server(LoopbackServer):
         self.vendor = vendor
         self._connections: list[tuple[threading.Thread, socket.socket]] = []
         super().__init__(("127.0.0.1", port), _Handler)
-        self._thread = threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True)
+        self._thread = threading.Thread(target=self.serve_forever, args=(POLL_SECONDS,), daemon=True)
         self._thread.start()
 
     def process_request(self, request: Any, client_address: Any) -> None:

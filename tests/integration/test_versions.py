@@ -81,15 +81,17 @@ def test_49_refused_overrides_keep_no_refresh_out(world: World) -> None:
     assert_no_hour_without_a_token(world, hours=60)
 
 
-@pytest.mark.parametrize("pause", [30, 10 * MINUTE], ids=["30 s", "10 min"])
-def test_500_overrides_in_a_row_leave_fewer_than_40_versions(world: World, pause: int) -> None:
+@pytest.mark.parametrize(
+    ("pause", "number"), [(30, 500), (10 * MINUTE, 200)], ids=["500, 30 s apart", "200, 10 min apart"]
+)
+def test_hundreds_of_overrides_leave_few_versions(world: World, pause: int, number: int) -> None:
     """Whoever may invoke the function can't use up what the next ordinary refresh needs.
 
     Those that take longer than a day are counted by the day.
     """
     acquire_token(world, 20 * MINUTE)
     process = world.process()
-    for _ in range(500):
+    for _ in range(number):
         run(world, OVERRIDE, process=process)
         world.clock.advance(pause)
         if count_versions(world) > MAX_VERSIONS_IN_A_DAY:
@@ -201,7 +203,7 @@ def test_fifty_runs_at_once_leave_few_versions(live_world: World) -> None:
     assert live_world.consume() == 200
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(1))
 def test_any_day_of_any_invocations_leaves_at_most_96_versions(standby_world: World, seed: int) -> None:
     """30 hours of ticks, forced events, overrides and recoveries, while the vendor has all kinds of trouble."""
     dice = random.Random(seed)  # noqa: S311 - a test's choice

@@ -11,7 +11,7 @@ from handler.errors import (
 )
 from handler.ledger import PACE_MAX_LEVEL, PACE_MIN_LEVEL, Ledger, Lock, Pace, Slot, Terms
 from handler.model import Credentials, Token
-from handler.policy import Request, State
+from handler.policy import State
 from handler.token_response import HttpResponse, error_of
 
 from .builders import (
@@ -19,6 +19,8 @@ from .builders import (
     ASKED_WITH_BEFORE,
     AUDIENCE,
     DAY,
+    DEFAULT,
+    FORCE,
     FORMER,
     INTERVAL,
     LIMIT_TEXT,
@@ -112,7 +114,7 @@ credentials = st.builds(
     version_id=st.sampled_from(["version-1", "version-2"]),
 )
 settings = st.sampled_from([make_settings(), make_settings(limit_interval_seconds=60, standby_below_seconds=0)])
-requests = st.builds(Request, force=st.booleans()) | st.just(OVERRIDE)
+requests = st.sampled_from([DEFAULT, FORCE, OVERRIDE])
 all_terms = st.builds(
     Terms,
     credentials=credentials,

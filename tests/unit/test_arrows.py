@@ -49,6 +49,7 @@ PURE = {
         "handler.ledger",
         "handler.model",
         "handler.settings",
+        "typing",
     },
     "ledger": {
         "collections.abc",
