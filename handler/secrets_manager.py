@@ -99,7 +99,10 @@ class SecretStore:
         try:
             client = session().create_client("secretsmanager", config=Config(**CLIENT_CONFIG))
         except (BotoCoreError, ValueError) as error:
-            raise ConfigurationError(f"environment: boto3 makes no client of it ({type(error).__name__})") from None
+            name = type(error).__name__
+            raise ConfigurationError(
+                f"environment: no AWS client can be made ({name}): check AWS_DEFAULT_REGION and other AWS_ variables"
+            ) from None
         return cls(client, credentials_secret_id, token_secret_id)
 
     def get_both(self) -> tuple[Version, Version]:

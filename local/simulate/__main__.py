@@ -9,7 +9,7 @@ from pathlib import Path
 
 from local.simulate import study, study_report
 from local.simulate.ablations import ABLATIONS
-from local.simulate.figures import describe_broken
+from local.simulate.figures import describe, describe_broken
 from local.simulate.year import Year
 
 MINIMA = {"scale": 0, "workers": 1, "period": 60, "days": 1}
@@ -102,7 +102,7 @@ def _play_one_year(options: argparse.Namespace) -> int:
         year = Year(options.seed, setup, keeps_lines=True)
         figures = year.play()
         print("\n".join(year.trace.lines))
-    print(figures)
+    print(describe(figures))
     if not figures.broken:
         print("No invariant was broken.")
         return 0

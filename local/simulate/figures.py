@@ -39,6 +39,28 @@ class Figures:
     examples: dict[str, str] = field(default_factory=dict, repr=False)
 
 
+def describe(figures: Figures) -> str:
+    """Return the figures of a year, one per line."""
+    longest = max((outage.seconds for outage in figures.outages), default=0)
+    lines = [
+        f"seed {figures.seed}, {figures.days} days, trace {figures.trace}",
+        f"consumers had a good token: {100 * figures.careful:.4f} % of the time",
+        f"the same, if they read the secret only once an hour: {100 * figures.plain:.4f} %",
+        f"outages: {len(figures.outages)}, the longest {longest / 3_600:.1f} h",
+        f"tokens published: {figures.published}",
+        f"tokens lost: {figures.lost.total()}{_in_brackets(figures.lost)}",
+        f"requests to the vendor: {figures.requests}, refused {figures.refusals}",
+        f"runs: {figures.runs.total()}{_in_brackets(figures.runs)}",
+        f"calls of AWS: {figures.calls}; versions in a day: {figures.max_versions_per_day} at most",
+    ]
+    return "\n".join(lines)
+
+
+def _in_brackets(counted: Counter[str]) -> str:
+    words = ", ".join(f"{name} {count}" for name, count in counted.most_common())
+    return f" ({words})" if words else ""
+
+
 def describe_broken(figures: Figures, command: str) -> str:
     """Say which invariants were broken, in which year, and which command plays it again; empty if none was."""
     if not figures.broken:

@@ -131,13 +131,15 @@ def test_aws_that_is_away_is_told_by_the_failure(monkeypatch: pytest.MonkeyPatch
 
 
 def test_machine_without_a_region_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    """If boto3 can't make a client, it is a mistake in the environment, and has boto3's name for it."""
+    """If botocore can't make a client, the error names the cause and what to check."""
     for name in ("AWS_DEFAULT_REGION", "AWS_REGION"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
     with pytest.raises(ConfigurationError) as caught:
         SecretStore.connect(NAME, OTHER_NAME)
-    assert str(caught.value) == "environment: boto3 makes no client of it (NoRegionError)"
+    assert str(caught.value) == (
+        "environment: no AWS client can be made (NoRegionError): check AWS_DEFAULT_REGION and other AWS_ variables"
+    )
 
 
 def test_secret_that_aws_says_nothing_of_is_not_taken_for_a_missing_one() -> None:
