@@ -20,6 +20,10 @@ from handler.telemetry import RunTelemetry, logger
 
 Options = dict[str, Any]
 
+# These go to the log.
+MAX_REASON_CHARACTERS = 200
+MAX_KEY_CHARACTERS = 40
+
 EVENT_DEFAULTS: Options = {
     "action": "refresh",
     "force": False,
@@ -107,13 +111,16 @@ def parse_event(event: Any) -> Options:
         raise EventError("the event's action status goes with no other key")
     if options["override_limit"] and not options["force"]:
         raise EventError("the event's override_limit goes with force")
+    if not options["reason"].isprintable() or len(options["reason"]) > MAX_REASON_CHARACTERS:
+        raise EventError(f"the event's reason must be printable, and {MAX_REASON_CHARACTERS} characters at most")
     return options
 
 
 def _check_type(key: str, value: Any) -> None:
     if key not in EVENT_DEFAULTS:
         known = ", ".join(EVENT_DEFAULTS)
-        raise EventError(f"the event has an unknown key {key!r}; known are {known}")
+        shown = ascii(key[:MAX_KEY_CHARACTERS])
+        raise EventError(f"the event has an unknown key {shown}; known are {known}")
     expected = type(EVENT_DEFAULTS[key])
     if type(value) is expected:
         return

@@ -10,8 +10,16 @@ from collections.abc import Collection
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple
 
-from handler.errors import CredentialsRefused, OutcomeUnknown, RateLimited, RefreshError
-from handler.model import SCHEMA, Credentials, Token, as_object, json_object, read_fields
+from handler.errors import ERROR_CLASSES, CredentialsRefused, OutcomeUnknown, RateLimited, RefreshError
+from handler.model import (
+    MAX_PRINCIPAL_CHARACTERS,
+    SCHEMA,
+    Credentials,
+    Token,
+    as_object,
+    json_object,
+    read_fields,
+)
 from handler.settings import Settings
 
 # Why a slot is closed. The first two are the vendor's limit, the others are the keeper's own pauses.
@@ -43,8 +51,15 @@ MAX_VENDOR_DOWN_SECONDS = 3_600
 # How far ahead the end of a lock can be true. A later time comes from a clock that jumped, or from a
 # mistake of a person.
 MAX_LOCK_SECONDS = 900
-# Slots of principals that are no longer configured, the latest ones.
+# Slots of principals that are no longer configured, the latest ones. Whoever writes a longer principal
+# into the ledger by hand must not make the next publish too long for a secret.
 MAX_FORMER_SLOTS = 4
+MAX_FORMER_PRINCIPAL_CHARACTERS = 200
+# What is longer, or more, was not written by a keeper.
+MAX_ID_CHARACTERS = 100
+MAX_COUNT = 1_000
+# An answer with the token that consumers have already: ask again when half of its life is over.
+MIN_SAME_TOKEN_SECONDS = 300
 
 # AWS keeps about 100 versions of a secret and deletes none that is younger than 24 h. A claim and what
 # follows it make two. With these figures 24 h see at most 46 claims: 8, 36 regained, and 2 recoveries.
@@ -281,6 +296,12 @@ class Ledger:
             return failed
         return failed.with_closed_slot(principal, int(failed_at) + pause, BACKING_OFF, failed_at)
 
+    def after_same_token(self, principal: str, seconds_remaining: int, now: float) -> "Ledger":
+        """Return the ledger after an answer with the token that consumers have. This is not a failure."""
+        released = replace(self, lock=None)
+        pause = max(MIN_SAME_TOKEN_SECONDS, seconds_remaining // 2)
+        return released.with_closed_slot(principal, int(now) + pause, SAME_TOKEN, now)
+
     def after_lapsed_lock(self, lock: Lock, now: float, terms: Terms) -> "Ledger":
         """Count a run that died. If it could ask, a token may have been issued."""
         if lock.principal is None:
@@ -359,16 +380,20 @@ class Ledger:
         former = {
             principal: slot.not_before
             for principal, slot in counted.items()
-            if principal not in configured and slot.not_before > now
+            if _is_former(principal, configured) and slot.not_before > now
         }
         latest = sorted(former, key=lambda principal: former[principal])[-MAX_FORMER_SLOTS:]
         kept = configured | set(latest)
         return {principal: slot for principal, slot in counted.items() if principal in kept}
 
 
+def _is_former(principal: str, configured: set[str]) -> bool:
+    return principal not in configured and len(principal) <= MAX_FORMER_PRINCIPAL_CHARACTERS
+
+
 def _parse_lock(value: Any) -> Lock | None:
     found = read_fields(Lock, value)
-    if found is None or not _is_printable(found["run_id"], found["principal"]):
+    if found is None or not _is_id(found["run_id"]) or not _is_principal(found["principal"]):
         return None
     return Lock(**found)
 
@@ -377,11 +402,17 @@ def _parse_slots(value: Any) -> dict[str, Slot]:
     slots = {}
     for principal, document in as_object(value).items():
         found = read_fields(Slot, document)
-        if found is None or found["reason"] not in {None, *REASONS}:
-            continue
-        if _is_printable(principal, found["asked_with"], found["error"]):
+        if found is not None and _is_principal(principal) and _makes_sense(found):
             slots[principal] = Slot(**found)
     return slots
+
+
+def _makes_sense(slot: dict[str, Any]) -> bool:
+    if slot["reason"] not in {None, *REASONS} or slot["error"] not in {None, *ERROR_CLASSES}:
+        return False
+    if slot["suspicions"] > MAX_COUNT or slot["failures"] > MAX_COUNT:
+        return False
+    return _is_id(slot["asked_with"])
 
 
 def _parse_pace(value: Any) -> Pace:
@@ -397,6 +428,10 @@ def _parse_pace(value: Any) -> Pace:
     return Pace(level, at)
 
 
-def _is_printable(*texts: str | None) -> bool:
-    """Say whether each text can be shown: half a surrogate pair would end Lambda's runtime."""
-    return all(text is None or text.isprintable() for text in texts)
+def _is_id(text: str | None) -> bool:
+    """Say whether a keeper can have written it. Half a surrogate pair would end Lambda's runtime."""
+    return text is None or (text.isprintable() and len(text) <= MAX_ID_CHARACTERS)
+
+
+def _is_principal(text: str | None) -> bool:
+    return text is None or (text.isprintable() and len(text) <= MAX_PRINCIPAL_CHARACTERS)

@@ -1,6 +1,8 @@
 """The documents that the refresh works with. A repr never shows a secret. Times are Unix seconds."""
 
 import json
+import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any
@@ -10,8 +12,21 @@ from handler.errors import CredentialsError
 # The first document of the token secret: no token has been issued yet.
 SEED = '{"access_token": null, "expires_at": 0, "schema": 1}'
 SCHEMA = 1
+_KEYS_OF_CLIENT = {"client_id", "client_secret"}
+_KEYS_OF_CREDENTIALS = _KEYS_OF_CLIENT | {"standby"}
+_BYTE_ORDER_MARK = "\ufeff"
 # int() refuses a number of some more digits than this, and that must not cost the token next to it.
 _MAX_INT_DIGITS = 4_000
+# A secret holds 65,536 bytes (AWS's quota). The token, each text next to it, and `extra` must leave room
+# for each other and for the ledger.
+MAX_TOKEN_BYTES = 56_000
+MAX_METADATA_BYTES = 2_000
+MAX_EXTRA_BYTES = 2_000
+# A principal is a key of the ledger.
+MAX_PRINCIPAL_CHARACTERS = 1_000
+# How many unknown keys of the credentials secret are named, and how much of each.
+_MAX_WARNINGS = 10
+_MAX_KEY_CHARACTERS = 40
 
 
 def utc(unix_seconds: float) -> str:
@@ -72,6 +87,37 @@ def _parse_int(digits: str) -> int | float:
     return float(digits)
 
 
+def is_unicode(text: str) -> bool:
+    """Say whether the text can be written as UTF-8. JSON can hold half a surrogate pair, which can't."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+class Extra(dict[str, Any]):
+    """What else the vendor answered, such as Salesforce's `instance_url`: texts, numbers and booleans."""
+
+    @classmethod
+    def of(cls, members: Mapping[str, Any]) -> "Extra":
+        """Return those members that can be kept, as long as they take MAX_EXTRA_BYTES of JSON at most."""
+        extra = cls()
+        for name, value in members.items():
+            if not _can_be_kept(name, value):
+                continue
+            longer = cls(extra | {name: value})
+            if len(json.dumps(longer)) <= MAX_EXTRA_BYTES:
+                extra = longer
+        return extra
+
+
+def _can_be_kept(name: str, value: Any) -> bool:
+    if not is_unicode(name):
+        return False
+    if isinstance(value, str):
+        return is_unicode(value)
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, int)
+
+
 @dataclass(frozen=True, slots=True)
 class Client:
     """An OAuth 2.0 client (RFC 6749 section 2), which asks the vendor for a token."""
@@ -86,10 +132,13 @@ class Client:
         Raises CredentialsError, which names the field at fault and never repeats its value.
         """
         for name in ("client_id", "client_secret"):
-            value = document.get(name)
-            # A line break that was pasted along would cost an hour: the vendor refuses the secret.
-            if not isinstance(value, str) or not value.strip() or not value.isprintable():
-                raise CredentialsError(f"the credentials secret: {prefix}{name} is missing, empty or not plain text")
+            fault = _fault_of(document.get(name))
+            if fault:
+                raise CredentialsError(f"the credentials secret: {prefix}{name} {fault}")
+        if len(document["client_id"]) > MAX_PRINCIPAL_CHARACTERS:
+            raise CredentialsError(
+                f"the credentials secret: {prefix}client_id is longer than {MAX_PRINCIPAL_CHARACTERS} characters"
+            )
         return cls(document["client_id"], document["client_secret"])
 
     @property
@@ -98,29 +147,56 @@ class Client:
         return self.client_id
 
 
+def _fault_of(value: Any) -> str:
+    """Return what is wrong with a client id or secret; empty if nothing is."""
+    if not isinstance(value, str) or not value.strip():
+        return "is missing, empty or not a text"
+    # What was pasted along would cost an hour: the vendor refuses the secret.
+    if value != value.strip():
+        return "has white space at an end: remove it"
+    if not value.isprintable():
+        return "has a character that can't be printed: remove it"
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """The credentials secret. Its version tells a corrected secret from the one that was refused."""
+    """The credentials secret. Its version tells a corrected secret from the one that was refused.
+
+    `warnings` name the keys that nobody reads: a mistyped `Standby` must not stay unnoticed.
+    """
 
     primary: Client
     standby: Client | None
     version_id: str
+    warnings: tuple[str, ...] = ()
 
     @classmethod
     def parse(cls, text: str | None, version_id: str) -> "Credentials":
         """Return the credentials in the secret's text. Raises CredentialsError, see Client.parse."""
+        if text is None:
+            raise CredentialsError("the credentials secret is binary: put its JSON as text")
+        if text.startswith(_BYTE_ORDER_MARK):
+            raise CredentialsError("the credentials secret begins with a byte order mark: save it without")
         document = json_object(text)
         if not document:
             raise CredentialsError("the credentials secret is not a JSON object with client_id and client_secret")
         primary = Client.parse(document)
         standby = _parse_standby(document.get("standby"), primary)
-        return cls(primary, standby, version_id)
+        return cls(primary, standby, version_id, _warnings_of(document))
 
     @property
     def principals(self) -> set[str]:
         if self.standby is None:
             return {self.primary.principal}
         return {self.primary.principal, self.standby.principal}
+
+
+def _warnings_of(document: dict[str, Any]) -> tuple[str, ...]:
+    unknown = [name for name in document if name not in _KEYS_OF_CREDENTIALS]
+    unknown += [f"standby.{name}" for name in as_object(document.get("standby")) if name not in _KEYS_OF_CLIENT]
+    shown = [ascii(name[:_MAX_KEY_CHARACTERS]) for name in unknown[:_MAX_WARNINGS]]
+    return tuple(f"the credentials secret has an unknown key {name}: it is ignored" for name in shown)
 
 
 def _parse_standby(value: Any, primary: Client) -> Client | None:
@@ -145,6 +221,7 @@ class Token:
     audience: str
     requested_scope: str
     token_url: str
+    extra: Extra = field(default_factory=Extra, repr=False, hash=False)
 
     @property
     def principal(self) -> str:
@@ -182,10 +259,12 @@ class Token:
         latest. A document that was acquired more than `clock_margin_seconds` ahead of `now` is not a
         token.
         """
-        found = read_fields(cls, json_object(text))
+        document = json_object(text)
+        document["extra"] = Extra.of(as_object(document.get("extra")))
+        found = read_fields(cls, document)
         if found is None:
             return None
-        if not found["access_token"].strip():
+        if not found["access_token"].strip() or not _fits_into_a_version(found):
             return None
         if found["acquired_at"] > now + clock_margin_seconds:
             return None
@@ -194,3 +273,14 @@ class Token:
         latest_end = found["acquired_at"] + max_lifetime_seconds
         found["expires_at"] = min(found["expires_at"], latest_end)
         return cls(**found)
+
+
+def _fits_into_a_version(found: dict[str, Any]) -> bool:
+    """Say whether the token's document leaves room for a ledger. Otherwise no claim could carry it."""
+    for name, value in found.items():
+        max_bytes = MAX_METADATA_BYTES
+        if name == "access_token":
+            max_bytes = MAX_TOKEN_BYTES
+        if isinstance(value, str) and len(json.dumps(value)) > max_bytes:
+            return False
+    return True

@@ -1,61 +1,21 @@
-"""The token request (RFC 6749 section 4.4) and the probe of a token, each bounded in time and bytes.
-
-`requests` is imported where it is used: a run that finds a fresh token does not need it.
-"""
+"""The token request (RFC 6749 section 4.4), and the probe of a token."""
 
 import base64
-import io
-import math
-import queue
-import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import NamedTuple
-from urllib.parse import quote_plus, urlencode
+from urllib.parse import quote, urlencode
 
+from handler import http_exchange
 from handler.errors import OutcomeUnknown, VendorError, VendorUnreachable
+from handler.http_exchange import Exchanged, RequestBody
 from handler.model import Client, Token
 from handler.settings import MIN_ACQUIRE_SECONDS, Settings
-from handler.token_response import HttpResponse, TokenResponse, error_of, parse_token
+from handler.token_response import TokenResponse, error_of, parse_token
 
-MAX_ANSWER_BYTES = 65_536
-READ_BYTES = 8_192
-# A host that does not answer must leave time for the other attempts, which come after these pauses.
-CONNECT_TIMEOUT_SECONDS = 10
+# After these pauses a request that could not be sent is sent again.
 RESEND_PAUSES_SECONDS = (1, 2, 4)
 PROBE_TIMEOUT_SECONDS = 5
-
-
-class _Sent(NamedTuple):
-    """What came back on a request that was sent. `cut_by` names what ended it early, if anything."""
-
-    response: HttpResponse
-    cut_by: str = ""
-
-
-class RequestBody(io.BytesIO):
-    """A request's body, which knows whether any byte of it may have left.
-
-    Before that, the vendor can't issue a token. The body can't be read after `send_before`
-    (time.monotonic()), because then the answer would come too late.
-    """
-
-    def __init__(self, content: bytes = b"", *, send_before: float = math.inf) -> None:
-        super().__init__(content)
-        self.may_have_left = False
-        self.is_withdrawn = False
-        self.partial = HttpResponse(200, b"")  # as much of the answer as has arrived
-        self._send_before = send_before
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        # This is noted before the body is handed over. So if the body is withdrawn and nothing has left by
-        # then, nothing will.
-        if time.monotonic() <= self._send_before:
-            self.may_have_left = True
-        if self.is_withdrawn or not self.may_have_left:
-            raise TimeoutError
-        return super().read(size)
 
 
 def acquire(
@@ -69,7 +29,7 @@ def acquire(
     """Ask the vendor once for a token. Ends within `budget_seconds`.
 
     Only a request that was never sent is sent again. Raises RateLimited, CredentialsRefused,
-    VendorError, VendorUnreachable or OutcomeUnknown.
+    RequestRefused, VendorError, VendorUnreachable or OutcomeUnknown.
     """
     deadline = now() + budget_seconds
     # With less time than this for its answer a request is not sent.
@@ -87,12 +47,8 @@ def acquire(
 def is_revoked(token: Token, probe_url: str) -> bool:
     """Say whether the API answers 401 or 403 to the token. A probe that fails says nothing: False."""
     headers = {"Authorization": f"Bearer {token.access_token}"}
-
-    def probe() -> HttpResponse:
-        return exchange("GET", probe_url, headers, RequestBody(), PROBE_TIMEOUT_SECONDS)
-
-    answer = _bounded(probe, PROBE_TIMEOUT_SECONDS)
-    return isinstance(answer, HttpResponse) and answer.status in {401, 403}
+    exchanged = http_exchange.send("GET", probe_url, headers, RequestBody(), PROBE_TIMEOUT_SECONDS)
+    return not exchanged.cut_by and exchanged.response.status in {401, 403}
 
 
 def _ask(
@@ -106,19 +62,18 @@ def _ask(
     exchanged = _post(client, settings, deadline - sent_at, min_answer_seconds)
     response = exchanged.response
     if response.is_success:
-        try:  # even if the answer was cut off: it can contain a complete token
+        with suppress(VendorError):  # even if the answer was cut off: it can contain a complete token
             return parse_token(response.body, client, settings, sent_at=sent_at, arrived_at=now())
-        except VendorError:
-            if not exchanged.cut_by:
-                raise
-    if exchanged.cut_by:
+    # A refusal that was cut means what the whole one would mean, as far as it can be read.
+    is_refusal = 300 <= response.status < 500
+    if exchanged.cut_by and not is_refusal:
         raise OutcomeUnknown(
             f"the request was sent but no whole answer came ({exchanged.cut_by}): a token may have been issued"
         )
     raise error_of(response, now())
 
 
-def _post(client: Client, settings: Settings, timeout: float, min_answer_seconds: float) -> _Sent:
+def _post(client: Client, settings: Settings, timeout: float, min_answer_seconds: float) -> Exchanged:
     """Post once. Ends within `timeout` seconds.
 
     Raises VendorUnreachable if the request was not sent. It is not sent in the last
@@ -132,18 +87,10 @@ def _post(client: Client, settings: Settings, timeout: float, min_answer_seconds
         headers["Authorization"] = _basic_authorization(client)
     send_before = time.monotonic() + timeout - min_answer_seconds
     body = RequestBody(_form(client, settings), send_before=send_before)
-
-    def post() -> HttpResponse:
-        return exchange("POST", settings.token_url, headers, body, timeout)
-
-    answer = _bounded(post, timeout)
-    if isinstance(answer, HttpResponse):
-        return _Sent(answer)
-    body.is_withdrawn = True
-    cause = type(answer).__name__  # no more of it, and no chain: the exceptions of requests hold the form
-    if not body.may_have_left:
-        raise VendorUnreachable(f"the request could not be sent ({cause})")
-    return _Sent(body.partial, cut_by=cause)
+    exchanged = http_exchange.send("POST", settings.token_url, headers, body, timeout)
+    if exchanged.cut_by and not body.may_have_left:
+        raise VendorUnreachable(f"the request could not be sent ({exchanged.cut_by})")
+    return exchanged
 
 
 def _form(client: Client, settings: Settings) -> bytes:
@@ -160,57 +107,8 @@ def _form(client: Client, settings: Settings) -> bytes:
 
 
 def _basic_authorization(client: Client) -> str:
-    """Return the header of RFC 6749 section 2.3.1."""
-    pair = f"{quote_plus(client.client_id)}:{quote_plus(client.client_secret)}"
+    """Return the header of RFC 6749 section 2.3.1. A space is `%20`, which every vendor decodes."""
+    client_id = quote(client.client_id, safe="")
+    client_secret = quote(client.client_secret, safe="")
+    pair = f"{client_id}:{client_secret}"
     return "Basic " + base64.b64encode(pair.encode()).decode()
-
-
-def _bounded(work: Callable[[], HttpResponse], timeout: float) -> HttpResponse | Exception:
-    """Return what `work` returns, or the exception that ends it, or TimeoutError after `timeout` s.
-
-    The work has a thread of its own, because a socket's time-out bounds only the pause between two
-    bytes, and does not bound the name look-up.
-    """
-    outcome: queue.SimpleQueue[HttpResponse | Exception] = queue.SimpleQueue()
-
-    def run() -> None:
-        try:
-            outcome.put(work())
-        except Exception as error:  # noqa: BLE001 - the caller decides what it means
-            outcome.put(error)
-
-    threading.Thread(target=run, daemon=True).start()
-    try:
-        return outcome.get(timeout=max(0.0, timeout))
-    except queue.Empty:
-        return TimeoutError()
-
-
-def exchange(method: str, url: str, headers: dict[str, str], body: RequestBody, timeout: float) -> HttpResponse:
-    """Send one HTTP request. `body.partial` grows while the answer arrives."""
-    import requests
-    from urllib3.exceptions import DecodeError
-
-    data = body if method == "POST" else None
-    timeouts = (min(CONNECT_TIMEOUT_SECONDS, timeout), timeout)
-    with requests.Session() as session:
-        session.headers.update(headers)
-        session.auth = lambda request: request  # with an auth, requests does not read .netrc
-        with session.request(
-            method,
-            url,
-            data=data,
-            timeout=timeouts,
-            allow_redirects=False,
-            stream=True,
-        ) as response:
-            retry_after = response.headers.get("Retry-After", "")
-            received = b""
-            with suppress(DecodeError):  # what was decoded until then is all that the body says
-                while len(received) < MAX_ANSWER_BYTES:
-                    chunk = response.raw.read1(READ_BYTES, decode_content=True)
-                    if not chunk:
-                        break
-                    received = (received + chunk)[:MAX_ANSWER_BYTES]
-                    body.partial = HttpResponse(response.status_code, received, retry_after)
-            return HttpResponse(response.status_code, received, retry_after)

@@ -20,6 +20,9 @@ WINDOW_PART_OF_LIFE = 3
 # A token is short only if less than this part of its life remains.
 SHORT_PART_OF_LIFE = 4
 
+# If the vendor answers with the current token again, it must live longer than stored by more than this.
+SAME_TOKEN_SECONDS = 60
+
 # What the pace must hold before a claim. A claim that is due to an event (a forced refresh, or one against
 # a closed slot) leaves enough for the next ordinary ones. A recovery brings back a token that was issued
 # already.
@@ -123,6 +126,14 @@ class State:
         if token is None or token.principal not in self.credentials.principals:
             return False
         return self.fits_configuration(token)
+
+    def repeats_current(self, token: Token) -> bool:
+        """Say whether the vendor answered with the very token that consumers have, and nothing is new about it."""
+        if self.current is None or token.access_token != self.current.access_token:
+            return False
+        is_revoked = any(token.access_token == revoked.access_token for revoked in self.revoked)
+        lives_longer = token.expires_at > self.current.expires_at + SAME_TOKEN_SECONDS
+        return is_revoked or not lives_longer
 
     def fits_configuration(self, token: Token) -> bool:
         if token.token_url != self.settings.token_url:

@@ -21,6 +21,7 @@ from handler.ledger import (
     CREDENTIALS_REFUSED,
     LIMIT_INTERVAL,
     RATE_LIMITED,
+    SAME_TOKEN,
     Ledger,
 )
 from handler.model import Client, Token, utc
@@ -39,6 +40,7 @@ from handler.policy import (
 from handler.reader import Observe, Reader, Snapshot, WarmProcess
 from handler.secrets_manager import CURRENT, LEDGER, Version
 from handler.settings import CLOCK_DIFFERENCE_SECONDS
+from handler.token_response import TokenResponse
 
 # How often a run looks whether another run's lock is gone.
 POLL_SECONDS = 3
@@ -180,7 +182,7 @@ class Refresh:
         if claim is None:
             return self._read()
         acquired = self._acquire(client, claim, snapshot)
-        if isinstance(acquired, Snapshot):
+        if not isinstance(acquired, Token):
             return acquired
         published = self._publish(acquired, claim, snapshot)
         return Outcome("refreshed", reason, published)
@@ -281,22 +283,17 @@ class Refresh:
         self._release(ledger, claim)
         raise error
 
-    def _acquire(self, client: Client, claim: Claim, snapshot: Snapshot) -> Token | Snapshot:
+    def _acquire(self, client: Client, claim: Claim, snapshot: Snapshot) -> Token | Outcome | Snapshot:
         """*Acquire*: ask the vendor once.
 
         After a refusal of this principal it returns what to decide on next: the run may ask another one.
+        If the vendor answers with the token that consumers have, it returns the outcome.
         """
         state = replace(snapshot.state, now=claim.claimed_at)
         is_override = not state.may_ask(client, self._request)
         self._tried |= {client.principal}
         try:
-            answer = oauth2.acquire(
-                client,
-                self._settings,
-                budget_seconds=self._acquire_budget_seconds(claim),
-                now=self._process.now,
-                sleep=self._process.sleep,
-            )
+            answer = self._ask(client, claim, state)
         except RefreshError as error:
             self._observe(type(error).__name__, error=str(error), client_id=client.client_id)
             ledger = claim.ledger.after_error(
@@ -312,12 +309,43 @@ class Refresh:
                 raise
             self._note_refusal(error)
             return self._after_release(snapshot, ledger, released_id)
+        if state.repeats_current(answer.token):
+            return self._end_with_same_token(claim, client, snapshot)
         self._hold(answer.token)
         for oddity in answer.oddities:
             self._observe("OddLifetime", oddity=oddity)
         if client is not state.credentials.primary:
             self._observe("StandbyUsed", client_id=client.client_id)
         return answer.token
+
+    def _ask(self, client: Client, claim: Claim, state: State) -> TokenResponse:
+        """Raise a RefreshError if the vendor has no token for us, or only one that is not good any more."""
+        answer = oauth2.acquire(
+            client,
+            self._settings,
+            budget_seconds=self._acquire_budget_seconds(claim),
+            now=self._process.now,
+            sleep=self._process.sleep,
+        )
+        now_state = replace(state, now=self._process.now())
+        if state.repeats_current(answer.token) and not now_state.seconds_remaining(state.current):
+            raise VendorError(
+                "the vendor answered with the token that consumers have, which is not good any more",
+                possibly_granted=True,
+            )
+        return answer
+
+    def _end_with_same_token(self, claim: Claim, client: Client, snapshot: Snapshot) -> Outcome:
+        """The token is still good, and the vendor has no newer one yet: ask again later."""
+        now = self._process.now()
+        state = replace(snapshot.state, now=now)
+        remaining = state.seconds_remaining(state.current)
+        ledger = claim.ledger.after_same_token(client.principal, remaining, now)
+        self._observe("SameToken", client_id=client.client_id)
+        released_id = self._release(ledger, claim)
+        after = self._after_release(snapshot, ledger, released_id)
+        self.reader.seconds_remaining = remaining
+        return Outcome("waiting", SAME_TOKEN, after, not_before=ledger.slot(client.principal).not_before)
 
     def _acquire_budget_seconds(self, claim: Claim) -> float:
         deadline = claim.claimed_at + self._settings.acquire_timeout_seconds

@@ -34,10 +34,14 @@ CLIENT_CONFIG = {
 _MISSING = "ResourceNotFoundException"
 _DELETED = "InvalidRequestException"
 _NO_ANSWER = "NoAnswer"  # a batch says nothing of a secret
+_MALFORMED = "MalformedAnswer"  # a member of the answer has another type than AWS documents
 _ALREADY_EXISTS = "ResourceExistsException"
 # How AWS asks for a pause. It answers with a 4xx, as for a refusal.
 _THROTTLING = {"ThrottlingException", "Throttling", "LimitExceededException", "RequestLimitExceeded"}
 _DENIED = {"AccessDeniedException", "AccessDenied"}
+# What AWS says of these names the missing permission, or what is wrong with the key. Other messages may
+# repeat what was sent.
+_QUOTED = _DENIED | {"DecryptionFailure", "EncryptionFailure"}
 _NOT_RETRYABLE = {_MISSING, _DELETED} | _DENIED
 # A batch that fails as a whole with one of these is about a single secret in it.
 _OF_ONE_SECRET = {_MISSING, _DELETED}
@@ -120,14 +124,16 @@ class SecretStore:
             if error.code not in _OF_ONE_SECRET:
                 raise
             return self._get_one_by_one()
-        credentials, credentials_error = _batch_entry(answer, self._credentials_id)
-        token, token_error = _batch_entry(answer, self._token_id)
-        if credentials_error in _OF_ONE_SECRET:
-            raise _no_credentials(credentials_error)
-        if credentials_error:
-            raise _store_error(f"batch_get_secret_value of {self._credentials_id}", credentials_error)
-        if token_error not in {"", _MISSING}:
-            raise _store_error(f"batch_get_secret_value of {self._token_id}", token_error)
+        credentials = _batch_entry(answer, self._credentials_id)
+        token = _batch_entry(answer, self._token_id)
+        if isinstance(credentials, StoreError):
+            if credentials.code in _OF_ONE_SECRET:
+                raise _no_credentials(credentials.code)
+            raise credentials
+        if isinstance(token, StoreError):
+            if token.code != _MISSING:
+                raise token
+            token = NO_VERSION
         _check_that_they_differ(credentials, token)
         return credentials, token
 
@@ -153,13 +159,15 @@ class SecretStore:
 
     def _get(self, secret_id: str, stage: str) -> Version:
         answer = self._call("get_secret_value", SecretId=secret_id, VersionStage=stage)
-        return _version(answer)
+        return _version(answer, "get_secret_value")
 
     def describe(self) -> SecretDescription:
         """Return what AWS knows of the token secret, without its value."""
         answer = self._call("describe_secret", SecretId=self._token_id)
-        changed: datetime = answer.get("LastChangedDate") or answer["CreatedDate"]
+        changed = answer.get("LastChangedDate") or answer.get("CreatedDate")
         replicas = answer.get("ReplicationStatus", [])
+        if not isinstance(changed, datetime):
+            raise _store_error("describe_secret", _MALFORMED)
         return SecretDescription(
             changed_at=changed.timestamp(),
             is_in_sync=all(replica.get("Status") == "InSync" for replica in replicas),
@@ -258,19 +266,17 @@ def _error_of_aws(operation: str, error: ClientError) -> StoreError:
     details = error.response.get("Error", {})
     code = str(details.get("Code"))
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-    message = ""
-    if code in _DENIED:
-        # A denial names the missing permission. Other messages may repeat what was sent.
-        message = str(details.get("Message"))
     is_client_error = status is not None and 400 <= status < 500
     is_refusal = is_client_error and code not in _THROTTLING
-    return _store_error(operation, code, message, is_refusal=is_refusal)
+    return _store_error(operation, code, details.get("Message"), is_refusal=is_refusal)
 
 
-def _store_error(what: str, code: str, message: str = "", *, is_refusal: bool = False) -> StoreError:
-    text = f"Secrets Manager, {what}: {code} {message}"
+def _store_error(what: str, code: str, message: object = "", *, is_refusal: bool = False) -> StoreError:
+    text = f"Secrets Manager, {what}: {code}"
+    if code in _QUOTED and isinstance(message, str):
+        text = f"{text} {message}".rstrip()
     return StoreError(
-        text.rstrip(),
+        text,
         code=code,
         retryable=code not in _NOT_RETRYABLE,
         is_refusal=is_refusal,
@@ -286,28 +292,42 @@ def _check_that_they_differ(credentials: Version, token: Version) -> None:
         raise ConfigurationError("environment: TOKEN_SECRET_ID and CREDENTIALS_SECRET_ID name the same secret")
 
 
-def _version(answer: dict[str, Any]) -> Version:
-    return Version(
-        answer.get("VersionId", ""),
-        answer.get("SecretString"),
-        tuple(answer.get("VersionStages", ())),
-    )
+def _version(answer: dict[str, Any], what: str) -> Version:
+    """Return the version in an answer. Raises StoreError if a member has another type than AWS documents."""
+    version_id = answer.get("VersionId", "")
+    text = answer.get("SecretString")
+    stages = answer.get("VersionStages", [])
+    is_text = text is None or isinstance(text, str)
+    if not isinstance(version_id, str) or not is_text or not isinstance(stages, list):
+        raise _store_error(what, _MALFORMED)
+    if not all(isinstance(stage, str) for stage in stages):
+        raise _store_error(what, _MALFORMED)
+    return Version(version_id, text, tuple(stages))
 
 
-def _batch_entry(answer: dict[str, Any], secret_id: str) -> tuple[Version, str]:
-    """Return a secret's version from a batch, or NO_VERSION and the error's code.
+def _batch_entry(answer: dict[str, Any], secret_id: str) -> Version | StoreError:
+    """Return a secret's version from a batch, or the error that the batch has for it.
 
     AWS names a secret by its name or by its ARN.
     """
+    what = f"batch_get_secret_value of {secret_id}"
     for value in answer.get("SecretValues", []):
-        arn = value.get("ARN", "")
-        if secret_id in {value.get("Name"), arn, arn[:-_ARN_SUFFIX_LENGTH]}:
-            return _version(value), ""
+        arn = _text(value, "ARN")
+        if secret_id in {_text(value, "Name"), arn, arn[:-_ARN_SUFFIX_LENGTH]}:
+            return _version(value, what)
     for error in answer.get("Errors", []):
-        name = _name_in_arn(error.get("SecretId", ""))
+        name = _name_in_arn(_text(error, "SecretId"))
         if _name_in_arn(secret_id) in {name, name[:-_ARN_SUFFIX_LENGTH]}:
-            return NO_VERSION, error.get("ErrorCode", _NO_ANSWER)
-    return NO_VERSION, _NO_ANSWER
+            return _store_error(what, _text(error, "ErrorCode") or _NO_ANSWER, error.get("Message"))
+    return _store_error(what, _NO_ANSWER)
+
+
+def _text(document: dict[str, Any], key: str) -> str:
+    """Return a text of an answer; empty if it is missing or not a text."""
+    value = document.get(key)
+    if isinstance(value, str):
+        return value
+    return ""
 
 
 def _name_in_arn(secret_id: str) -> str:

@@ -168,13 +168,20 @@ def _url_faults(url: str, *, query_allowed: bool) -> Iterator[str]:
         yield "must not carry a query or a fragment"
 
 
+def is_loopback(host: str) -> bool:
+    """Say whether the host of a URL is this machine itself."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name
+        return False
+
+
 def _is_https_or_loopback(parts: SplitResult) -> bool:
-    """Raise ValueError if the port is not a number, or if http names a host that is not an address."""
+    """Raise ValueError if the port is not a number."""
     host = parts.hostname or ""
     _ = parts.port  # urlsplit checks the port only when it is read
-    if parts.scheme == "http":
-        is_safe = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    else:
-        is_safe = parts.scheme == "https"
+    is_safe = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))
     is_host = re.fullmatch("[A-Za-z0-9._-]+|[0-9a-fA-F:.]+", host)
     return is_safe and is_host is not None

@@ -40,6 +40,7 @@ def result_of(outcome: Outcome) -> Result:
         "not_before": not_before or None,
         "version_id": outcome.snapshot.token_version_id or None,
         "dry_run": False,
+        "warnings": list(state.credentials.warnings),
     }
     if state.current is not None:
         result["expires_at"] = state.current.expires_at

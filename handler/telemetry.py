@@ -68,12 +68,13 @@ class RunTelemetry:
     def failed(self, error: Exception) -> None:
         """Log how the run failed, and count it.
 
-        Of an error that is not ours only its class and the places in the code are logged: its text
+        What the vendor refused was observed when it happened: a run that waits for the interval of our own
+        token blames nobody. Of an error that is not ours only its class and the places in the code are logged: its text
         may hold a secret.
         """
         name = type(error).__name__
         facts: Facts = {"error": name, "retryable": getattr(error, "retryable", False)}
-        self._happened |= {"Failed", name}
+        self._happened.add("Failed")
         if isinstance(error, RefreshError):
             message = str(error)
             logger.error(message, exc_info=error, extra=facts)

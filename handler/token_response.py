@@ -19,15 +19,14 @@ from handler.errors import (
     RequestRefused,
     VendorError,
 )
-from handler.model import Client, Token, json_object
+from handler.model import MAX_METADATA_BYTES, MAX_TOKEN_BYTES, Client, Extra, Token, json_object
 from handler.settings import Settings
 
-# A secret holds 65,536 bytes (AWS's quota). The token and its metadata must leave room for each other
-# and for the ledger.
-MAX_TOKEN_BYTES = 56_000
-MAX_METADATA_BYTES = 2_000
 # If a 429 does not say how long to wait.
 DEFAULT_RETRY_AFTER_SECONDS = 900
+BEARER = "Bearer"
+# Shorter tokens are not supported: AWS keeps too few versions of a secret for their claims.
+MIN_LIFETIME_SECONDS = 3_600
 CLIENT_ERROR_CODES = {
     "access_denied",
     "invalid_client",
@@ -35,20 +34,41 @@ CLIENT_ERROR_CODES = {
     "invalid_grant",
     "unauthorized_client",
 }
+# RFC 6749 sections 4.1.2.1 and 5.2, RFC 8707 section 2, and those of common vendors.
 KNOWN_ERROR_CODES = CLIENT_ERROR_CODES | {
+    "invalid_audience",
     "invalid_request",
+    "invalid_resource",
     "invalid_scope",
+    "invalid_target",
+    "server_error",
+    "slow_down",
+    "temporarily_unavailable",
+    "too_many_attempts",
+    "too_many_requests",
     "unsupported_grant_type",
+}
+# In an answer that was cut off, and so is not JSON.
+_ERROR_MEMBER = re.compile(rb'"error"\s*:\s*"([a-z_]{1,40})"')
+# The members of an answer that the token document has keys of its own for, or that must not be stored.
+_NOT_EXTRA = {
+    "access_token",
+    "expires_in",
+    "id_token",
+    "refresh_token",
+    "scope",
+    "token_type",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """An HTTP response, its body bounded by oauth2.py. `retry_after` is the header's text."""
+    """An HTTP response, its body bounded by http_exchange.py. The last two are texts of its headers."""
 
     status: int
     body: bytes = field(repr=False)
     retry_after: str = ""
+    content_encoding: str = ""
 
     @property
     def is_success(self) -> bool:
@@ -56,7 +76,7 @@ class HttpResponse:
 
 
 class TokenResponse(NamedTuple):
-    """A token and, in words, what was odd about the lifetime that the vendor stated."""
+    """A token and, in words, what is odd about it."""
 
     token: Token
     oddities: list[str]
@@ -113,46 +133,83 @@ def parse_token(
         audience=settings.audience,
         requested_scope=settings.scope,
         token_url=settings.token_url,
+        extra=Extra.of({name: value for name, value in answer.items() if name not in _NOT_EXTRA}),
     )
     oddities = [f"{one.name} is unusable, past or above the maximum" for one in stated if one.is_odd]
+    oddities += _oddities(token, settings, lifetime)
     return TokenResponse(token, oddities)
+
+
+def _oddities(token: Token, settings: Settings, lifetime: float) -> list[str]:
+    oddities = []
+    if token.token_type != BEARER:
+        oddities.append("the token_type is not bearer: consumers send the token as a bearer token")
+    if lifetime < MIN_LIFETIME_SECONDS:
+        oddities.append(f"the token lives {int(lifetime)} s: less than {MIN_LIFETIME_SECONDS} s is not supported")
+    if lifetime <= settings.limit_interval_seconds:
+        oddities.append(
+            f"the token lives {int(lifetime)} s, not longer than LIMIT_INTERVAL_SECONDS "
+            f"({settings.limit_interval_seconds} s): it ends before the next one may be asked for"
+        )
+    return oddities
 
 
 def error_of(response: HttpResponse, now: float) -> RefreshError:
     """Return what an answer without a token means.
 
-    `now` (Unix seconds) is for a Retry-After that is a date.
+    `now` (Unix seconds) is for a Retry-After that is a date. A success that names an error means what
+    the same error means with 400.
     """
-    error = _text(json_object(response.body).get("error"), MAX_METADATA_BYTES)
+    error = _error_code(response.body)
+    status = response.status
+    if response.is_success and error:
+        status = 400
     text = response.body.decode("utf-8", "replace").lower()
     answered = f"the vendor answered HTTP {response.status}"
     if error in KNOWN_ERROR_CODES:
         answered = f"{answered}, {error}"
 
     is_limit_message = "daily rate limit" in text and "exceeded" in text
-    if 400 <= response.status < 600 and is_limit_message:
+    if 400 <= status < 600 and is_limit_message:
         return RateLimited(f"{answered}: the client has had its token for this interval")
 
     retry_after = _retry_after_seconds(response.retry_after.strip(), now)
-    if response.status == 429:
-        return RateLimited(
-            f"{answered}: too many requests",
-            retry_after=DEFAULT_RETRY_AFTER_SECONDS if retry_after is None else retry_after,
+    if status == 429:
+        if retry_after is None:
+            retry_after = DEFAULT_RETRY_AFTER_SECONDS
+        return RateLimited(f"{answered}: too many requests", retry_after=retry_after)
+
+    is_client_error = status in {400, 403} and error in CLIENT_ERROR_CODES
+    if status == 401 or is_client_error:
+        return CredentialsRefused(
+            f"{answered}: it does not accept the credentials. If they are right, "
+            "CLIENT_AUTH, AUDIENCE or TOKEN_URL may be wrong"
         )
 
-    is_client_error = response.status in {400, 403} and error in CLIENT_ERROR_CODES
-    if response.status == 401 or is_client_error:
-        return CredentialsRefused(f"{answered}: it does not accept the client's credentials")
+    if 300 <= status < 500:
+        return RequestRefused(
+            f"{answered}: it does not accept what is asked for, or how. Check TOKEN_URL, AUDIENCE, SCOPE, CLIENT_AUTH"
+        )
 
-    if 300 <= response.status < 500:
-        return RequestRefused(f"{answered}: it does not accept what is asked for, or how")
-
+    if response.is_success:
+        answered = f"{answered} without an access_token that can be used and saved"
     return VendorError(
         answered,
-        retryable=500 <= response.status < 600,
+        retryable=500 <= status < 600,
         possibly_granted=True,
         retry_after=retry_after,
     )
+
+
+def _error_code(body: bytes) -> str:
+    """Return the `error` member (RFC 6749 section 5.2), also of an answer that was cut after it."""
+    document = json_object(body)
+    if document:
+        return _text(document.get("error"), MAX_METADATA_BYTES)
+    found = _ERROR_MEMBER.search(body)
+    if found is None:
+        return ""
+    return found[1].decode()
 
 
 def _text(value: object, max_bytes: int) -> str:
@@ -165,7 +222,7 @@ def _text(value: object, max_bytes: int) -> str:
 def _token_type(answer: Mapping[str, Any]) -> str:
     token_type = _text(answer.get("token_type"), MAX_METADATA_BYTES)
     if token_type.lower() in {"", "bearer"}:
-        return "Bearer"
+        return BEARER
     return token_type
 
 

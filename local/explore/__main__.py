@@ -47,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--start", choices=[start.name for start in starts()], help="one search only, from this state")
     parser.add_argument("--runs", type=int, default=2, help="of the one search")
     parser.add_argument("--faults", type=int, default=0, help="of the one search, at most")
+    parser.add_argument("--faulty-runs", type=int, help="of the one search: how many of its runs meet faults (all)")
     parser.add_argument("--acts", default="", help=f"what people do by hand: of {', '.join(plan.ACTS)}")
     parser.add_argument("--standby", choices=("yes", "no"), default="yes", help="of the one search")
     parser.add_argument(
@@ -63,6 +64,7 @@ def _searches(options: argparse.Namespace) -> list[Search]:
                 options.start,
                 runs=options.runs,
                 faults=options.faults,
+                faulty_runs=options.faulty_runs,
                 acts=tuple(options.acts.split(",")) if options.acts else (),
                 standby=options.standby == "yes",
                 refusals_extend=options.refusals_extend,
@@ -76,6 +78,8 @@ def _searches(options: argparse.Namespace) -> list[Search]:
 
 def _tell(search: Search, found: Found) -> None:
     bounds = f"{search.runs} runs, {search.faults} faults"
+    if search.faulty_runs is not None:
+        bounds += f" in {search.faulty_runs} of them"
     if search.acts:
         bounds += f", by hand: {', '.join(search.acts)}"
     if not search.standby:

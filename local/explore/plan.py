@@ -24,11 +24,17 @@ _LARGE = {"expired, and the slot is spent"}
 
 @dataclass(frozen=True)
 class Search:
-    """The bounds of one search. `acts` is what people do, each at any moment."""
+    """The bounds of one search.
+
+    `acts` is what people do, each at any moment. Only the first `faulty_runs` meet faults (None: all). If
+    the runs begin alike, one is enough for a single fault: whatever the second one meets, the first one
+    meets too, under the other's name.
+    """
 
     start: str
     runs: int = 2
     faults: int = 0
+    faulty_runs: int | None = None
     acts: tuple[str, ...] = ()
     standby: bool = True
     refusals_extend: bool = False
@@ -39,6 +45,8 @@ class Search:
         """What plays this search again."""
         words = ["python -m local.explore", f"--start {shlex.quote(self.start)}"]
         words += [f"--runs {self.runs}", f"--faults {self.faults}"]
+        if self.faulty_runs is not None:
+            words.append(f"--faulty-runs {self.faulty_runs}")
         if self.acts:
             words.append(f"--acts {','.join(self.acts)}")
         words.append(f"--standby {'yes' if self.standby else 'no'}")
@@ -53,11 +61,15 @@ class Search:
         [start] = [one for one in starts() if one.name == self.start]
         forget_runs()
         deadline = time.monotonic() + max_seconds
+        faulty_runs = self.runs
+        if self.faulty_runs is not None:
+            faulty_runs = self.faulty_runs
         poll = (refresh, "POLL_SECONDS", POLL_SECONDS)
         with put_back(self.without), stand_in(poll), replaying():
             world = start.world(
                 runs=self.runs,
                 faults=self.faults,
+                faulty_runs=faulty_runs,
                 acts=self.acts,
                 standby=self.standby,
                 refusals_extend=self.refusals_extend,

@@ -53,7 +53,8 @@ class World(NamedTuple):
 
     `granted` is when each principal got its last token (or was refused, if refusals extend the
     limit). `late` are writes whose callers gave up, and until when they may yet take effect. `faults`
-    and `acts` are how many may still happen; an act is a person's.
+    and `acts` are how many may still happen; an act is a person's. Only the first `faulty_runs` of the
+    runs meet faults.
     """
 
     now: int
@@ -64,6 +65,7 @@ class World(NamedTuple):
     issued: int = 0
     late: tuple[tuple[int, Step], ...] = ()
     faults: int = 0
+    faulty_runs: int = 0
     acts: tuple[str, ...] = ()
     refusals_extend: bool = False
     labels_first: bool = True
@@ -76,9 +78,13 @@ class World(NamedTuple):
             for proc in self.procs
         )  # fmt: skip
         without_procs = self._replace(procs=())
-        if not self.faults:
-            without_procs = without_procs._replace(lagging=())  # no read lags any more
+        if not any(self.can_fail(index) for index in range(len(self.procs))):
+            without_procs = without_procs._replace(lagging=(), faults=0)  # no read lags any more
         return hash((without_procs, procs))
+
+    def can_fail(self, index: int) -> bool:
+        """Say whether the run may still meet a fault."""
+        return self.faults > 0 and index < self.faulty_runs and not self.procs[index].is_over
 
 
 class Move(NamedTuple):
@@ -143,7 +149,7 @@ def _steps(world: World, index: int) -> Iterator[Move]:
         yield from _reads(world, index, step)
     else:
         yield from _writes(world, index, step)
-    if world.faults:
+    if world.can_fail(index):
         name = _name(proc)
         yield Move(f"{name} is killed before {_words(step)}", _kill(world, index), index, step)
 
@@ -152,7 +158,7 @@ def _reads(world: World, index: int, step: Step) -> Iterator[Move]:
     name = _name(world.procs[index])
     words = f"{name}: {_words(step)}"
     yield Move(words, _answer(world, index, *_read(world.secrets, step)), index, step)
-    if not world.faults:
+    if not world.can_fail(index):
         return
     spent = world._replace(faults=world.faults - 1)
     told = {_read(world.secrets, step)}
@@ -176,7 +182,7 @@ def _writes(world: World, index: int, step: Step) -> Iterator[Move]:
         yield Move(f"{words} is refused ({refusal.code})", refused, index, step)
         return
     yield Move(words, _answer(after, index), index, step)
-    if not world.faults:
+    if not world.can_fail(index):
         return
     spent = world._replace(faults=world.faults - 1)
     lost = _answer(after._replace(faults=spent.faults), index, None, "no answer")
@@ -207,7 +213,7 @@ def _asks(world: World, index: int, step: Step) -> Iterator[Move]:
         yield Move(words, _pend(sent, index, f"token-{sent.issued}", deadline), index, step)
     else:
         yield Move(f"{words}: refused", _pend(sent, index, "limit", deadline), index, step)
-    if not world.faults:
+    if not world.can_fail(index):
         return
     spent = world._replace(faults=world.faults - 1)
     for error in ("unsent", "5xx", "429", "refused"):
@@ -223,7 +229,7 @@ def _answers(world: World, index: int) -> Iterator[Move]:
     proc = world.procs[index]
     name = _name(proc)
     yield Move(f"{name} gets {proc.pending}", _deliver(world, index), index, None)
-    if world.faults and proc.deadline <= _latest(world, index):
+    if world.can_fail(index) and proc.deadline <= _latest(world, index):
         late = world._replace(now=max(world.now, proc.deadline), faults=world.faults - 1)
         after = _answer(_pend(late, index, ""), index, None, "lost")
         yield Move(f"{name} gets no answer in time", after, index, None)

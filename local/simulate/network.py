@@ -9,9 +9,9 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlencode
 
-from handler import oauth2
+from handler import http_exchange, oauth2
+from handler.http_exchange import CONNECT_TIMEOUT_SECONDS
 from handler.model import json_object
-from handler.oauth2 import CONNECT_TIMEOUT_SECONDS
 from handler.token_response import HttpResponse
 from local.emulators.faults import refusal
 from local.simulate.rates import FaultSampler
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Iterator
 
-    from handler.oauth2 import RequestBody
+    from handler.http_exchange import RequestBody
     from local.emulators.token_endpoint import Vendor
     from local.simulate.engine import Engine
     from local.simulate.rates import Rates
@@ -259,7 +259,7 @@ class Network:
 @contextmanager
 def replace_exchange(engine: Engine, network: Network, _rng: random.Random) -> Iterator[None]:
     """Have the network carry the handler's requests, in virtual time, for the length of a block."""
-    with stand_in((oauth2, "exchange", network.exchange), *in_virtual_time(engine)):
+    with stand_in((http_exchange, "exchange", network.exchange), *in_virtual_time(engine)):
         yield
 
 
@@ -268,9 +268,10 @@ def in_virtual_time(engine: Engine) -> list[Change]:
 
     The handler then withholds what would come too late by that clock, and the network gives up by it.
     """
-    bounded = oauth2._bounded  # noqa: SLF001
+    bounded = http_exchange._bounded  # noqa: SLF001
     clock = SimpleNamespace(monotonic=lambda: engine.now)
     return [
         (oauth2, "time", clock),
-        (oauth2, "_bounded", lambda work, _: bounded(work, MAX_REAL_SECONDS)),
+        (http_exchange, "time", clock),
+        (http_exchange, "_bounded", lambda work, _: bounded(work, MAX_REAL_SECONDS)),
     ]

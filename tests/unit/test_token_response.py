@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from handler.errors import VendorError
 from handler.ledger import Ledger
-from handler.model import Token
-from handler.token_response import MAX_TOKEN_BYTES, TokenResponse, parse_token
+from handler.model import MAX_TOKEN_BYTES, Token
+from handler.token_response import TokenResponse, parse_token
 
 from .builders import AUDIENCE, BOUNDED, DAY, MARGIN, NOW, PRIMARY, URL, make_settings
 from .strategies import json_values
