@@ -21,7 +21,7 @@ SECONDS_AN_HOUR = 3_600
 HOURS_A_MONTH = 730
 # What one stack has. A test counts them in template.yaml.
 SECRETS = 2
-ALARMS = 7
+ALARMS = 8
 DASHBOARDS = 1
 # A run without trouble sends TokenSecondsRemaining and one of Kept, Refreshed, Recovered and Waiting. AWS bills a
 # metric for the hours in which it is sent: in an hour with a refresh, Refreshed takes the place of Kept.

@@ -14,7 +14,7 @@ import boto3
 import pytest
 
 from handler import secrets_manager
-from handler.errors import CredentialsError, CredentialsRefused, OutcomeUnknown, RefreshError, StoreError
+from handler.errors import CredentialsError, CredentialsRefused, OutcomeUnknown, RefreshError, StoreError, VendorError
 from handler.settings import CLOCK_DIFFERENCE_SECONDS, Settings, service_name
 from local.aws_lambda import TIMEOUT_SECONDS
 from local.emulators.clock import Clock
@@ -129,6 +129,7 @@ def run_every_kind(world: World, observed: Observed) -> None:
     wait_for_a_lock(world, run)
     lose_a_token(world, run)
     be_refused(world, run)
+    back_off(world, run)
 
 
 def lose_a_write(world: World, run: Callable[..., str]) -> None:
@@ -174,6 +175,15 @@ def be_refused(world: World, run: Callable[..., str]) -> None:
     assert run(CredentialsRefused) == "CredentialsRefused"
     world.secrets.client().put_secret_value(SecretId=CREDENTIALS_SECRET, SecretString="{}")
     assert run(CredentialsError) == "CredentialsError"
+
+
+def back_off(world: World, run: Callable[..., str]) -> None:
+    world.put_credentials("client-blue")
+    world.clock.advance(DUE)
+    world.vendor.outage = Fault.answer(503)
+    for _ in range(4):  # the last one waits
+        assert run(VendorError) == "VendorError"
+    world.vendor.outage = None
 
 
 # The secrets
@@ -335,6 +345,7 @@ def test_the_schedule_asks_for_a_refresh_and_loses_no_tick_silently() -> None:
     assert schedule["Properties"]["DeadLetterConfig"] == {"Arn": "DeadLetterQueue.Arn"}
     assert schedule["Properties"]["RetryPolicy"]["MaximumRetryAttempts"] > 0
     assert schedule["Properties"]["ScheduleExpression"] == "rate(1 hour)"
+    assert schedule["Properties"]["State"] == "ENABLED"
 
 
 def test_two_stacks_fit_into_one_account() -> None:
@@ -540,6 +551,7 @@ def test_every_alarm_tells_somebody_what_it_means_and_what_to_do(stack: Stack) -
         "Failed",
         "RateLimited",
         "OutcomeUnknown",
+        "BackingOff",
         "CredentialsRefused",
         "CredentialsUnreadable",
         "ApproximateNumberOfMessagesVisible",
