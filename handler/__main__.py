@@ -57,6 +57,8 @@ def _read_event(file: Path | None) -> Any:
         return {}
     try:
         return json.loads(file.read_text())
+    except OSError as error:
+        raise EventError(f"{file} can't be read ({error.strerror}): events/ has a sample of each event") from None
     except (ValueError, RecursionError):  # not JSON, not Unicode, or nested too deeply
         raise EventError(f"{file} is not JSON") from None
 

@@ -150,6 +150,15 @@ class Slot:
             slot = replace(slot, not_before=0, reason=None, failures=0)
         return slot
 
+    @property
+    def refused_seconds(self) -> int:
+        """How long the slot was closed for refused credentials.
+
+        In whole hours, because the refusal came some seconds after its claim.
+        """
+        hours = (self.not_before - self.asked_at) // CREDENTIALS_REFUSED_SECONDS
+        return max(1, hours) * CREDENTIALS_REFUSED_SECONDS
+
     def closed_until(self, not_before: int, reason: str, now: float) -> "Slot":
         """Close the slot. No answer opens a slot earlier than it was: the later time counts.
 
@@ -209,19 +218,22 @@ class Ledger:
         remaining lock belongs to another run and is still valid: the lock of one of `own_runs` does
         not lock this process out.
         """
-        released = replace(
+        if self.lock is not None and self.lock.until <= now:
+            return self.after_lapsed_lock(self.lock, now, terms).as_of(now, own_runs, terms)
+        counted = replace(
             self,
             lock=None,
             slots=self._slots_as_of(now, terms),
             pace=self.pace.as_of(now, terms.settings.clock_margin_seconds),
         )
-        if self.lock is None or self.lock.until > now + MAX_LOCK_SECONDS:
-            return released
-        if self.lock.until <= now:
-            return released.after_lapsed_lock(self.lock, now, terms)
-        if self.lock.run_id in own_runs:
-            return released
-        return replace(released, lock=self.lock)
+        if self._is_locked(now, own_runs):
+            return replace(counted, lock=self.lock)
+        return counted
+
+    def _is_locked(self, now: float, own_runs: Collection[str]) -> bool:
+        if self.lock is None or self.lock.run_id in own_runs:
+            return False
+        return now < self.lock.until <= now + MAX_LOCK_SECONDS
 
     def with_claim(
         self,
@@ -252,10 +264,18 @@ class Ledger:
         return self.with_slot(token.principal, slot)
 
     def after_publish(self, token: Token, settings: Settings, now: float) -> "Ledger":
-        """*Publish*: return the ledger that goes out with the token."""
-        spent = self.with_spent_slot(token, settings, now)
-        slot = replace(spent.slot(token.principal), suspicions=0, failures=0, error=None)
-        return replace(spent.with_slot(token.principal, slot), lock=None)
+        """*Publish*: return the ledger that goes out with the token.
+
+        If the token is what the principal's last request brought, nothing else is known of the slot any
+        more: a pause from before is over. A token from before that request only closes the slot.
+        """
+        released = replace(self, lock=None)
+        slot = self.slot(token.principal)
+        if token.acquired_at < slot.asked_at:
+            return released.with_spent_slot(token, settings, now)
+        spent = Slot.spent_by(token, settings)
+        asked = replace(spent, asked_at=slot.asked_at, asked_with=slot.asked_with)
+        return released.with_slot(token.principal, asked)
 
     def after_error(
         self,
@@ -281,6 +301,7 @@ class Ledger:
         if isinstance(error, RateLimited):
             return released.after_rate_limit(error, principal, now, terms)
         failed = released.after_failure(type(error).__name__, principal, now, terms)
+        failed = failed.with_refusal_kept(principal, slot_before, now)
         if error.retry_after is not None:
             pause = min(error.retry_after, MAX_VENDOR_DOWN_SECONDS)
             failed = failed.with_closed_slot(principal, int(now) + pause, BACKING_OFF, now)
@@ -305,9 +326,10 @@ class Ledger:
     def after_lapsed_lock(self, lock: Lock, now: float, terms: Terms) -> "Ledger":
         """Count a run that died. If it could ask, a token may have been issued."""
         if lock.principal is None:
-            return self
+            return replace(self, lock=None)
         died_at = min(lock.claimed_at, now)
         failed = self.after_failure(OutcomeUnknown.__name__, lock.principal, died_at, terms)
+        failed = failed.with_refusal_kept(lock.principal, self.slot(lock.principal), died_at)
         return failed.with_suspicion(lock.principal)
 
     def after_rate_limit(self, error: RateLimited, principal: str, now: float, terms: Terms) -> "Ledger":
@@ -328,13 +350,18 @@ class Ledger:
     def after_refused_credentials(self, principal: str, slot_before: Slot, now: float) -> "Ledger":
         pause = CREDENTIALS_REFUSED_SECONDS
         if slot_before.reason == CREDENTIALS_REFUSED:
-            last_pause = slot_before.not_before - slot_before.asked_at
-            # In whole hours, because the last refusal came some seconds after its claim.
-            last_hours = max(1, last_pause // CREDENTIALS_REFUSED_SECONDS)
-            doubled = 2 * last_hours * CREDENTIALS_REFUSED_SECONDS
-            pause = min(doubled, MAX_CREDENTIALS_REFUSED_SECONDS)
+            pause = min(2 * slot_before.refused_seconds, MAX_CREDENTIALS_REFUSED_SECONDS)
         failed = self.with_failure(CredentialsRefused.__name__, principal)
         return failed.with_closed_slot(principal, int(now) + pause, CREDENTIALS_REFUSED, now)
+
+    def with_refusal_kept(self, principal: str, slot_before: Slot, now: float) -> "Ledger":
+        """Go on with the pause of refused credentials after a failure that says nothing about them.
+
+        Otherwise the pauses would start again, and a vendor may block an account after ten wrong passwords.
+        """
+        if slot_before.reason != CREDENTIALS_REFUSED:
+            return self
+        return self.with_closed_slot(principal, int(now) + slot_before.refused_seconds, CREDENTIALS_REFUSED, now)
 
     def with_closed_slot(self, principal: str, not_before: int, reason: str, now: float) -> "Ledger":
         slot = self.slot(principal).closed_until(not_before, reason, now)

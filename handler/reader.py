@@ -193,19 +193,31 @@ class Reader:
         return runs
 
     def _probe(self, state: State) -> State:
-        """Add what the probe says of the current token. Each token is probed once in a run."""
-        state = replace(state, revoked=self._revoked)
-        token = state.current
-        if token is None or not self._should_probe(token, state):
-            return state
+        """Add what the probe says of the current token."""
+        state = self.with_refused(state)
+        if state.current is not None and self.is_refused(state.current, state):
+            state = self.with_refused(state)
+        return state
+
+    def with_refused(self, state: State) -> State:
+        """Add the tokens that the probe was refused with in this run."""
+        return replace(state, revoked=self._revoked)
+
+    def is_refused(self, token: Token, state: State) -> bool:
+        """Probe the token, if it was not probed in this run. Says whether it must not be used any more.
+
+        A token at hand is probed, too: otherwise one that was found revoked in an earlier run would come back.
+        """
+        if not self._should_probe(token, state):
+            return False
         self._probed.add(token.access_token)
         if not oauth2.is_revoked(token, self._settings.probe_url):
-            return state
+            return False
         if state.now - token.acquired_at < MIN_REVOKED_AGE_SECONDS:
             self._observe("ProbeRefused", acquired_at=token.acquired_at)
-            return state
+            return False
         self._revoked += (token,)
-        return replace(state, revoked=self._revoked)
+        return True
 
     def _should_probe(self, token: Token, state: State) -> bool:
         """Only a token that is good as far as we know has a life to lose."""

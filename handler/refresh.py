@@ -160,6 +160,8 @@ class Refresh:
                 self._wait_for_other_run()
                 return self._read()
             case Publish(reason, token):
+                if self.reader.is_refused(token, snapshot.state):
+                    return replace(snapshot, state=self.reader.with_refused(snapshot.state))
                 return self._publish_at_hand(reason, token, snapshot)
             case Acquire(reason, client):
                 return self._acquire_and_publish(reason, client, snapshot)
@@ -466,6 +468,8 @@ class Refresh:
 def _error_of_wait(wait: Wait, last_error: str | None) -> RefreshError:
     """Return what a run without a good token raises if nobody may ask."""
     message = f"no good token, and none may be asked for before {utc(wait.not_before)} ({wait.reason})"
+    if wait.reason == CREDENTIALS_REFUSED:
+        message = f"{message}: correct the credentials or the settings, and the next run asks at once"
     if wait.reason == TOO_MANY_CLAIMS:
         return StoreError(message, code="TooManyClaims")
     default = _ERROR_OF_REASON.get(wait.reason, RateLimited)

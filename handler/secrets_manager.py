@@ -48,9 +48,6 @@ _OF_ONE_SECRET = {_MISSING, _DELETED}
 # AWS appends this many characters to a secret's name in its ARN.
 _ARN_SUFFIX_LENGTH = len("-AbCdEf")
 
-# At DEBUG it would log all that is read and written.
-logging.getLogger("botocore").setLevel(logging.WARNING)
-
 
 @cache
 def session() -> Any:
@@ -65,12 +62,14 @@ def session() -> Any:
 class Version:
     """One version of a secret. `version_id` is empty if there is no such version.
 
-    `text` is None if the version holds bytes. `stages` are its stage labels.
+    `text` is None if the version holds bytes. `stages` are its stage labels. `created_at` is when it was
+    put, in Unix seconds; 0 if AWS does not say.
     """
 
     version_id: str = ""
     text: str | None = field(default=None, repr=False)
     stages: tuple[str, ...] = ()
+    created_at: float = 0.0
 
 
 NO_VERSION = Version()
@@ -251,6 +250,8 @@ class SecretStore:
         self._call("update_secret_version_stage", **move)
 
     def _call(self, operation: str, **parameters: Any) -> dict[str, Any]:
+        # At DEBUG it would log all that is read and written, so it is set again whoever has changed it.
+        logging.getLogger("botocore").setLevel(logging.WARNING)
         try:
             answer: dict[str, Any] = getattr(self._client, operation)(**parameters)
         except ClientError as error:
@@ -302,7 +303,9 @@ def _version(answer: dict[str, Any], what: str) -> Version:
         raise _store_error(what, _MALFORMED)
     if not all(isinstance(stage, str) for stage in stages):
         raise _store_error(what, _MALFORMED)
-    return Version(version_id, text, tuple(stages))
+    created = answer.get("CreatedDate")
+    created_at = created.timestamp() if isinstance(created, datetime) else 0.0
+    return Version(version_id, text, tuple(stages), created_at)
 
 
 def _batch_entry(answer: dict[str, Any], secret_id: str) -> Version | StoreError:

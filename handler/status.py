@@ -1,5 +1,6 @@
 """What a run answers, and what is known and comes next. Nothing in this file can write."""
 
+import math
 from dataclasses import asdict
 from typing import Any
 
@@ -73,7 +74,12 @@ class Inspection:
             "next_due_at": next_due_at(state, self._request),
             # The ledger is shown as it was written: a lapsed lock is still in it.
             "ledger": asdict(Ledger.parse(snapshot.ledger_version.text)),
-            "safe_to_deactivate": safe_to_deactivate(state, previous, description),
+            "safe_to_deactivate": safe_to_deactivate(
+                state,
+                previous,
+                previous_created_at=previous_version.created_at,
+                description=description,
+            ),
         }
 
 
@@ -94,7 +100,7 @@ def next_due_at(state: State, request: Request) -> int:
         token = at_hand.token
     due_at = int(state.now)
     if token is not None and state.due_reason(token, request) is None:
-        due_at = int(token.expires_at - state.window_seconds(token))
+        due_at = math.ceil(token.expires_at - state.window_seconds(token))
     lock_until = 0
     if state.ledger.lock is not None:
         lock_until = state.ledger.lock.until
@@ -102,10 +108,16 @@ def next_due_at(state: State, request: Request) -> int:
     return max(due_at, state.primary_may_ask_at(token), lock_until, pace_at)
 
 
-def safe_to_deactivate(state: State, previous: Token | None, description: SecretDescription) -> str | None:
+def safe_to_deactivate(
+    state: State,
+    previous: Token | None,
+    *,
+    previous_created_at: float,
+    description: SecretDescription,
+) -> str | None:
     """Return the principal whose tokens no consumer holds any more; None if there is none yet.
 
-    `previous` is the token under AWSPREVIOUS.
+    `previous` is the token under AWSPREVIOUS, and `previous_created_at` is when its version was put.
     """
     primary = state.credentials.primary
     current = state.current
@@ -117,7 +129,8 @@ def safe_to_deactivate(state: State, previous: Token | None, description: Secret
     # Since then consumers read the primary's token.
     published_at = max(current.acquired_at, description.changed_at)
     if previous is not None and previous.principal == primary.principal:
-        published_at = previous.acquired_at
+        # A token that was brought back was put long after it was acquired.
+        published_at = max(previous.acquired_at, previous_created_at)
     if state.now - published_at <= state.settings.consumer_cache_seconds:
         return None
     if not description.is_in_sync:

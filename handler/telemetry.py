@@ -35,8 +35,9 @@ Facts = dict[str, Any]
 class RunTelemetry:
     """The log, the metrics and the event of one run.
 
-    Whatever is counted is logged as a warning, and some more. `event_bus_name` is empty if the bus is told nothing of
-    this run. `reader` knows how long the consumers' token lives; it is None if nothing was read.
+    What happens on the way and is counted is logged as a warning. `event_bus_name` is empty if the bus
+    is told nothing of this run. `reader` knows how long the consumers' token lives; it is None if nothing
+    was read.
     """
 
     def __init__(self) -> None:

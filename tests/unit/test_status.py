@@ -337,9 +337,9 @@ def test_safe_to_deactivate(
     """
     state = make_state(**{"current": make_token(age=3_601)} | changes)
     description = SecretDescription(changed_at=changed_at, is_in_sync=True)
-    assert safe_to_deactivate(state, previous, description) == expected
+    assert safe_to_deactivate(state, previous, previous_created_at=0, description=description) == expected
     behind = SecretDescription(changed_at=changed_at, is_in_sync=False)
-    assert safe_to_deactivate(state, previous, behind) is None
+    assert safe_to_deactivate(state, previous, previous_created_at=0, description=behind) is None
 
 
 # What always holds
@@ -375,7 +375,7 @@ def test_next_due_at_is_when_the_primary_is_asked(state: State) -> None:
 def test_no_client_in_use_is_safe_to_deactivate(state: State, previous: Token | None, changed_at: int) -> None:
     """Neither the primary nor the client of the current token is ever named."""
     description = SecretDescription(changed_at=changed_at, is_in_sync=True)
-    named = safe_to_deactivate(state, previous, description)
+    named = safe_to_deactivate(state, previous, previous_created_at=0, description=description)
     assert named != PRIMARY.principal
     if named is not None:
         assert state.current
