@@ -34,6 +34,7 @@ SETTINGS = {
     "WRITE_RESERVE_SECONDS": "5",
 }
 SECONDS_UNTIL_THREADS_MUST_HAVE_ENDED = 1.0
+POLL_SECONDS = 0.01
 # A bomb goes on for longer than a run and the second after it.
 MAX_BOMB_SECONDS = ACQUIRE_TIMEOUT_SECONDS + 5.0
 MAX_PROCESS_SECONDS = 60.0
@@ -182,7 +183,7 @@ def measure(world: World, **settings: str) -> Measured:
 
 
 def run() -> None:
-    """Run one refresh in this process, wait a second, and write what was measured to standard error."""
+    """Run one refresh in this process, wait for its threads, and write what was measured to standard error."""
     from handler.app import lambda_handler
 
     context = SimpleNamespace(
@@ -199,7 +200,9 @@ def run() -> None:
     except Exception as error:  # noqa: BLE001 - how the run ends is what is measured
         outcome = type(error).__name__
     seconds = time.perf_counter() - started_at
-    time.sleep(SECONDS_UNTIL_THREADS_MUST_HAVE_ENDED)
+    ends_at = time.monotonic() + SECONDS_UNTIL_THREADS_MUST_HAVE_ENDED
+    while threading.active_count() > threads_before and time.monotonic() < ends_at:
+        time.sleep(POLL_SECONDS)
     measured = Measured(
         outcome=outcome,
         kilobytes=peak_kilobytes(),
