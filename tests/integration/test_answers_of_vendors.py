@@ -294,7 +294,7 @@ def test_same_token_that_has_expired_is_an_error(clock: Clock) -> None:
 
 def test_same_token_under_force_is_waiting(world: World) -> None:
     """A forced refresh that brings nothing new leaves the fresh token where it is."""
-    token = acquire_token(world, **NO_LIMIT)
+    token = acquire_token(world, HOUR, **NO_LIMIT)
     world.vendor.script(answer_with(token, expires_in=remaining(world, token)))
     result = world.invoke(FORCE, process=world.process(**NO_LIMIT))
     assert outcome_and_reason(result) == ("waiting", "same_token")
