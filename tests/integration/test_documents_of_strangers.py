@@ -1,4 +1,4 @@
-"""Documents, events and answers of AWS that somebody else wrote: a typed error or a token, and nothing lost."""
+"""Documents, events and answers that somebody else wrote: a typed error or a token, nothing lost."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def credentials(world: World, **changes: object) -> str:
 
 
 def assert_lambda_can_send(result: object) -> None:
-    """Lambda's runtime encodes a result without escapes. Half a surrogate pair ends the process there."""
+    """Lambda's runtime encodes a result without escapes, and half a surrogate pair ends it."""
     assert json.dumps(result, ensure_ascii=False).encode()
 
 
@@ -71,36 +71,43 @@ def assert_lambda_can_send(result: object) -> None:
 
 PAIR = {"client_id": BLUE, "client_secret": SECRET}
 STANDBY_PAIR = {"client_id": GREEN, "client_secret": SECRET}
+
+
+def pair(**changes: object) -> str:
+    """Return the text of a credentials secret with these members too."""
+    return json.dumps(PAIR | changes)
+
+
 FAULTY: dict[str, tuple[str | bytes, list[str]]] = {
     "binary": (b"\x00\xff", ["is binary"]),
     "binary, but JSON": (json.dumps(PAIR).encode(), ["is binary"]),
     "a byte order mark": ("\ufeff" + json.dumps(PAIR), ["byte order mark"]),
-    "space after the secret": (json.dumps(PAIR | {"client_secret": SECRET + " "}), ["client_secret", "white space"]),
-    "space before the secret": (json.dumps(PAIR | {"client_secret": " " + SECRET}), ["client_secret", "white space"]),
+    "space after the secret": (pair(client_secret=SECRET + " "), ["client_secret", "white space"]),
+    "space before the secret": (pair(client_secret=" " + SECRET), ["client_secret", "white space"]),
     "line break after the secret": (
-        json.dumps(PAIR | {"client_secret": SECRET + "\n"}),
+        pair(client_secret=SECRET + "\n"),
         ["client_secret", "white space"],
     ),
-    "tab before the secret": (json.dumps(PAIR | {"client_secret": "\t" + SECRET}), ["client_secret", "white space"]),
+    "tab before the secret": (pair(client_secret="\t" + SECRET), ["client_secret", "white space"]),
     "hard space after the secret": (
-        json.dumps(PAIR | {"client_secret": SECRET + "\u00a0"}),
+        pair(client_secret=SECRET + "\u00a0"),
         ["client_secret", "white space"],
     ),
-    "space after the id": (json.dumps(PAIR | {"client_id": BLUE + " "}), ["client_id", "white space"]),
-    "space before the id": (json.dumps(PAIR | {"client_id": " " + BLUE}), ["client_id", "white space"]),
+    "space after the id": (pair(client_id=BLUE + " "), ["client_id", "white space"]),
+    "space before the id": (pair(client_id=" " + BLUE), ["client_id", "white space"]),
     "space after the standby's secret": (
-        json.dumps(PAIR | {"standby": STANDBY_PAIR | {"client_secret": SECRET + " "}}),
+        pair(standby=STANDBY_PAIR | {"client_secret": SECRET + " "}),
         ["standby.client_secret", "white space"],
     ),
     "space after the standby's id": (
-        json.dumps(PAIR | {"standby": STANDBY_PAIR | {"client_id": GREEN + " "}}),
+        pair(standby=STANDBY_PAIR | {"client_id": GREEN + " "}),
         ["standby.client_id", "white space"],
     ),
     "a list": (json.dumps([PAIR]), ["object"]),
     "a text": (json.dumps(json.dumps(PAIR)), ["object"]),
     "a number": ("5", ["object"]),
     "null": ("null", ["object"]),
-    "half a surrogate pair": (json.dumps(PAIR | {"client_secret": SECRET + HALF_A_PAIR}), ["client_secret"]),
+    "half a surrogate pair": (pair(client_secret=SECRET + HALF_A_PAIR), ["client_secret"]),
 }
 
 
@@ -129,7 +136,8 @@ def test_space_inside_of_a_secret_is_part_of_it(world: World) -> None:
 @pytest.mark.parametrize("event", EVENTS, ids=str)
 def test_unknown_key_of_the_credentials_secret_is_a_warning(world: World, event: Json) -> None:
     """A mistyped `Standby` would otherwise stay unnoticed until it is needed."""
-    put_credentials(world, credentials(world, Standby={"client_id": SECRET}, owner=SECRET, standby=None))
+    text = credentials(world, Standby={"client_id": SECRET}, owner=SECRET, standby=None)
+    put_credentials(world, text)
     warnings = world.invoke(event)["warnings"]
     assert len(warnings) == 2
     for key in ("Standby", "owner"):
@@ -268,7 +276,7 @@ def hourly_results(world: World, *, hours: int) -> list[str]:
 
 @pytest.mark.parametrize("changes_of", HALF_PAIRS.values(), ids=HALF_PAIRS)
 def test_half_a_surrogate_pair_in_the_ledger_ends_no_run(world: World, changes_of: Callable[[World], Json]) -> None:
-    """Every tick and every question gives a result, and a token comes within the bounds of the design."""
+    """Every tick and every question gives a result, and a token comes within three hours."""
     write(world, SEED, CURRENT)
     write(world, {"schema": 1, "ledger": EMPTY_LEDGER | changes_of(world)}, LEDGER)
     assert "refreshed" in hourly_results(world, hours=3)
@@ -292,7 +300,7 @@ KEYS_OF_A_TOKEN = [
 @pytest.mark.parametrize("key", KEYS_OF_A_TOKEN)
 @pytest.mark.parametrize("label", [CURRENT, LEDGER])
 def test_half_a_surrogate_pair_in_a_token_document_ends_no_run(world: World, label: str, key: str) -> None:
-    """In whatever key it is, each result can be sent, consumers have a token, and none is asked for too much."""
+    """In whatever key it is, each result can be sent, and no further token is asked for."""
     token = acquire_token(world)
     value: object = HALF_A_PAIR
     if key == "extra":
@@ -402,7 +410,8 @@ def test_long_ledger_is_carried_by_no_claim_of_a_recovery(world: World) -> None:
 def test_good_token_stays_next_to_a_long_ledger(world: World) -> None:
     """The refresh in its window goes through at its first try."""
     token = acquire_token(world, INTERVAL)
-    write(world, {"ledger": long_ledger(partial(TOO_LONG["four long keys"], world), 65_000)}, LEDGER)
+    ledger = long_ledger(partial(TOO_LONG["four long keys"], world), 65_000)
+    write(world, {"ledger": ledger}, LEDGER)
     assert run(world) == "refreshed"
     assert world.token()["acquired_at"] > token["acquired_at"]
 
@@ -473,7 +482,7 @@ WRONG_VALUES: list[Json] = [
 @pytest.mark.parametrize("name", [NAME, OTHER_NAME])
 @pytest.mark.parametrize("changes", WRONG_VALUES, ids=str)
 def test_secret_of_a_wrong_shape_in_a_batch_is_a_store_error(world: World, changes: Json, name: str) -> None:
-    """Something between us and AWS answers 200 with a body of its own: the run ends with an error of ours."""
+    """Something between us and AWS answers 200 with a body of its own: the error is ours."""
     assert_run_is_a_store_error(world, batch(name, **changes))
 
 
@@ -502,7 +511,7 @@ def assert_run_is_a_store_error(world: World, answer: object) -> None:
 
 
 ONE_SECRET = entry(OTHER_NAME)
-DESCRIBED = {"ARN": ONE_SECRET["ARN"], "Name": OTHER_NAME, "LastChangedDate": 1_790_000_000.0, "CreatedDate": 1.0}
+DESCRIBED = {"Name": OTHER_NAME, "LastChangedDate": 1_790_000_000.0, "CreatedDate": 1.0}
 
 
 def get_version(store: SecretStore) -> object:

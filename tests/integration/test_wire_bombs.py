@@ -1,4 +1,4 @@
-"""Answers that cost memory, time or the token: bombs, redirects, wrong encodings, and heads without an end."""
+"""Answers that cost memory, time or the token: bombs, redirects, encodings, endless heads."""
 
 from __future__ import annotations
 
@@ -27,6 +27,9 @@ SECONDS_UNTIL_THREADS_END = 1.0
 MAX_SENT_BYTES = 16_000_000
 ZEROS = bytes(65_536)
 GZIP = {"Content-Encoding": "gzip"}
+CHUNKED = b"Transfer-Encoding: chunked"
+CHUNK = b"10000\r\n" + ZEROS + b"\r\n"
+TRAILERS = b"A: b\r\n" * 1_000
 TOKEN = "token-of-the-test"
 TOKEN_JSON = json.dumps({"access_token": TOKEN, "token_type": "Bearer", "expires_in": DAY}).encode()
 PACKED = gzip.compress(TOKEN_JSON)
@@ -68,8 +71,8 @@ SHORT_REDIRECTS: dict[str, bytes] = {
     "two": head(302, b"Location: /a", b"Location: http://[", b"Content-Length: 0"),
     "another scheme": head(302, b"Location: file:///etc/passwd", b"Content-Length: 0"),
     "a body that does not come": head(302, b"Location: /", b"Content-Length: 10"),
-    "a body that is not gzip": head(302, b"Location: /", b"Content-Encoding: gzip", b"Content-Length: 4") + b"abcd",
-    "a chunk without a size": head(302, b"Location: /", b"Transfer-Encoding: chunked") + b"no size\r\n",
+    "a body that is not gzip": head(302, b"Location: /", b"Content-Encoding: gzip") + b"abcd",
+    "a chunk without a size": head(302, b"Location: /", CHUNKED) + b"no size\r\n",
     "a length that is not a number": head(302, b"Location: /", b"Content-Length: ten"),
 }
 
@@ -96,9 +99,9 @@ LOCATION = b"Location: /elsewhere"
 ENDLESS_REDIRECTS: dict[str, Answer] = {
     "plain": endless(head(302, LOCATION)),
     "with a length": endless(head(307, LOCATION, b"Content-Length: 9000000000")),
-    "in chunks": endless(head(308, LOCATION, b"Transfer-Encoding: chunked"), b"10000\r\n" + ZEROS + b"\r\n"),
-    "a chunk's size": endless(head(302, LOCATION, b"Transfer-Encoding: chunked"), b"1" * 65_536),
-    "trailers": endless(head(302, LOCATION, b"Transfer-Encoding: chunked") + b"0\r\n", b"A: b\r\n" * 1_000),
+    "in chunks": endless(head(308, LOCATION, CHUNKED), CHUNK),
+    "a chunk's size": endless(head(302, LOCATION, CHUNKED), b"1" * 65_536),
+    "trailers": endless(head(302, LOCATION, CHUNKED) + b"0\r\n", TRAILERS),
 }
 
 
@@ -145,7 +148,7 @@ def redirect_of_little_bytes() -> Answer:
 
 
 def test_small_bomb_in_a_redirect_takes_no_memory(ordinary: bombs.Measured) -> None:
-    """The peak of a process that meets it is that of an ordinary refresh, and nothing of the run goes on."""
+    """The process takes as much as for an ordinary refresh, and nothing of the run goes on."""
     measured = bombs.measure_bomb(redirect_of_little_bytes())
     assert measured.outcome == "RequestRefused"
     assert bombs.extra_megabytes(measured, ordinary) < bombs.MAX_EXTRA_MEGABYTES
@@ -239,7 +242,8 @@ def test_wrong_encoding_does_not_hide_a_refusal(world: World, body: bytes) -> No
 @pytest.mark.parametrize("encoding", ["gzip", "gzip, gzip"])
 def test_gzip_in_gzip_is_not_a_token(world: World, encoding: str) -> None:
     """Only one level is unpacked: no vendor does that, and a bomb does."""
-    world.vendor.script(Fault.answer(200, gzip.compress(PACKED), headers={"Content-Encoding": encoding}))
+    headers = {"Content-Encoding": encoding}
+    world.vendor.script(Fault.answer(200, gzip.compress(PACKED), headers=headers))
     with pytest.raises(VendorError):
         world.invoke()
     assert slot_of(world)["suspicions"] == 1
@@ -276,10 +280,10 @@ SLOW: dict[str, Answer] = {
     "slow body": slow(head(200, b"Content-Length: 9000")),
     "slow body without a length": slow(head(200)),
     "slow gzip body": slow(head(200, b"Content-Encoding: gzip") + PACKED[:12]),
-    "slow chunk size": slow(head(200, b"Transfer-Encoding: chunked") + b"1"),
-    "slow chunk": slow(head(200, b"Transfer-Encoding: chunked") + b"ffff\r\n"),
-    "slow trailers": lambda _: chain([head(200, b"Transfer-Encoding: chunked") + b"0\r\n"], repeat(b"A: b\r\n")),
-    "endless trailers": endless(head(200, b"Transfer-Encoding: chunked") + b"0\r\n", b"A: b\r\n" * 1_000),
+    "slow chunk size": slow(head(200, CHUNKED) + b"1"),
+    "slow chunk": slow(head(200, CHUNKED) + b"ffff\r\n"),
+    "slow trailers": lambda _: chain([head(200, CHUNKED) + b"0\r\n"], repeat(b"A: b\r\n")),
+    "endless trailers": endless(head(200, CHUNKED) + b"0\r\n", TRAILERS),
 }
 
 
@@ -299,13 +303,13 @@ def test_nothing_of_a_run_goes_on_after_it(world: World, answer: Answer) -> None
 FAST: dict[str, tuple[Answer, type[RefreshError]]] = {
     "endless body": (endless(head(200)), VendorError),
     "endless chunks": (
-        endless(head(200, b"Transfer-Encoding: chunked"), b"10000\r\n" + ZEROS + b"\r\n"),
+        endless(head(200, CHUNKED), CHUNK),
         VendorError,
     ),
-    "endless chunk size": (endless(head(200, b"Transfer-Encoding: chunked"), b"1" * 65_536), OutcomeUnknown),
+    "endless chunk size": (endless(head(200, CHUNKED), b"1" * 65_536), OutcomeUnknown),
     "endless status line": (endless(b"HTTP/1.1 200 ", b"K" * 65_536), OutcomeUnknown),
     "endless header line": (endless(b"HTTP/1.1 200 OK\r\nA: ", b"b" * 65_536), OutcomeUnknown),
-    "endless header lines": (endless(b"HTTP/1.1 200 OK\r\n", b"A: b\r\n" * 1_000), OutcomeUnknown),
+    "endless header lines": (endless(b"HTTP/1.1 200 OK\r\n", TRAILERS), OutcomeUnknown),
     "endless body of a refusal": (endless(head(401)), CredentialsRefused),
 }
 
@@ -314,11 +318,12 @@ FAST: dict[str, tuple[Answer, type[RefreshError]]] = {
 def test_answer_without_an_end_is_given_up_at_its_bound(
     world: World, answer: Answer, error: type[RefreshError]
 ) -> None:
-    """A body has its cap, and a line of a head too: the run does not wait for its time to be over."""
+    """A body has its cap, and so has a line of a head: the run does not wait for its end."""
     with RawServer(answer) as vendor:
         before = threads_of_runs()
         began = time.monotonic()
-        assert run(world, process=world.process(TOKEN_URL=vendor.url, **IMPATIENT)) == error.__name__
+        process = world.process(TOKEN_URL=vendor.url, **IMPATIENT)
+        assert run(world, process=process) == error.__name__
         assert time.monotonic() - began < 0.9
         assert_ends_soon(lambda: threads_of_runs() - before)
         assert vendor.bytes_sent < MAX_SENT_BYTES
@@ -327,7 +332,7 @@ def test_answer_without_an_end_is_given_up_at_its_bound(
 def test_token_before_trailers_without_an_end_is_published(world: World) -> None:
     """The body is whole: what follows it must not cost the token."""
     size = f"{len(TOKEN_JSON):x}\r\n".encode()
-    start = head(200, b"Transfer-Encoding: chunked") + size + TOKEN_JSON + b"\r\n0\r\n"
-    with RawServer(endless(start, b"A: b\r\n" * 1_000)) as vendor:
+    start = head(200, CHUNKED) + size + TOKEN_JSON + b"\r\n0\r\n"
+    with RawServer(endless(start, TRAILERS)) as vendor:
         assert run(world, process=world.process(TOKEN_URL=vendor.url, **IMPATIENT)) == "refreshed"
     assert world.token()["access_token"] == TOKEN

@@ -1,4 +1,4 @@
-"""Where a request goes: never through a proxy if the host is this machine; and how a secret is written in a header."""
+"""Where a request goes: through no proxy if the host is this machine. And how a header names a secret."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from tests.integration.helpers import BLUE, DAY, HOUR, acquire_token, slot_of
 from tests.integration.recorder import Recorder
 
 TOKEN = {"access_token": "recorded", "token_type": "Bearer", "expires_in": DAY}
-PROXY_VARIABLES = ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]
 OF_HTTP = ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"]
 OF_HTTPS = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]
 LOOPBACK_HOSTS = ["127.0.0.1", "localhost", "LOCALHOST"]
@@ -23,7 +22,7 @@ ELSEWHERE = "https://vendor.example/oauth/token"
 @pytest.fixture(autouse=True)
 def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     """The machine's own proxies must not count."""
-    for name in (*PROXY_VARIABLES, "NO_PROXY", "no_proxy"):
+    for name in (*OF_HTTP, *OF_HTTPS, "NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -32,7 +31,7 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_token_request_to_this_machine_goes_through_no_proxy(
     world: World, monkeypatch: pytest.MonkeyPatch, host: str, variable: str
 ) -> None:
-    """It is in clear, so a proxy would read the secret; nobody names loopback and means another machine."""
+    """It is in clear, so a proxy would read the secret."""
     with Recorder(body=TOKEN) as vendor, Recorder(body=TOKEN) as proxy:
         process = world.process(TOKEN_URL=vendor.url.replace("127.0.0.1", host))
         monkeypatch.setenv(variable, proxy.url)
@@ -60,13 +59,14 @@ def test_probe_of_this_machine_goes_through_no_proxy(
 def test_token_request_to_another_host_goes_through_the_proxy(
     world: World, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
-    """A function in a closed network reaches the vendor through a tunnel of the proxy, which sees no secret."""
+    """A function in a closed network needs a tunnel through the proxy, which sees no secret."""
     process = world.process(TOKEN_URL=ELSEWHERE)
     with Recorder(502) as proxy:
         monkeypatch.setenv(variable, proxy.url)
         with pytest.raises(VendorUnreachable):
             world.invoke(process=process)
-    assert {(one.method, one.target) for one in proxy.received} == {("CONNECT", "vendor.example:443")}
+    sent = {(one.method, one.target) for one in proxy.received}
+    assert sent == {("CONNECT", "vendor.example:443")}
     assert not any(one.body for one in proxy.received)
     assert slot_of(world)["suspicions"] == 0
 
