@@ -13,6 +13,7 @@ from itertools import chain, repeat
 import pytest
 
 from bench import bombs
+from handler import oauth2
 from handler.errors import CredentialsRefused, OutcomeUnknown, RefreshError, RequestRefused, VendorError
 from local.emulators.faults import Fault
 from local.emulators.raw_server import Answer, RawServer, always
@@ -297,6 +298,19 @@ def test_nothing_of_a_run_goes_on_after_it(world: World, answer: Answer) -> None
         with pytest.raises((OutcomeUnknown, VendorError)):
             world.invoke(process=process)
         assert time.monotonic() - began < 1.5
+        assert_ends_soon(lambda: threads_of_runs() - before)
+
+
+@pytest.mark.parametrize("name", ["endless 100 Continue", "slow header line", "slow body", "endless trailers"])
+def test_nothing_of_a_probe_goes_on_after_it(world: World, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """A probe that gets no whole answer in its time means nothing, and ends."""
+    monkeypatch.setattr(oauth2, "PROBE_TIMEOUT_SECONDS", 0.5)
+    acquire_token(world, 2 * HOUR)
+    with RawServer(SLOW[name], pause_seconds=0.02) as api:
+        before = threads_of_runs()
+        began = time.monotonic()
+        assert run(world, process=world.process(PROBE_URL=api.url)) == "kept"
+        assert time.monotonic() - began < 1
         assert_ends_soon(lambda: threads_of_runs() - before)
 
 
