@@ -22,6 +22,15 @@ _MAX_INT_DIGITS = 4_000
 MAX_TOKEN_BYTES = 56_000
 MAX_METADATA_BYTES = 2_000
 MAX_EXTRA_BYTES = 2_000
+# The members of an answer that the token document has keys of its own for, or that must not be stored.
+_NOT_EXTRA = {
+    "access_token",
+    "expires_in",
+    "id_token",
+    "refresh_token",
+    "scope",
+    "token_type",
+}
 # A principal is a key of the ledger.
 MAX_PRINCIPAL_CHARACTERS = 1_000
 # How many unknown keys of the credentials secret are named, and how much of each.
@@ -109,7 +118,7 @@ class Extra(dict[str, Any]):
 
 
 def _can_be_kept(name: str, value: Any) -> bool:
-    if not is_unicode(name):
+    if name in _NOT_EXTRA or not is_unicode(name):
         return False
     if isinstance(value, str):
         return is_unicode(value)

@@ -299,7 +299,7 @@ def _version(answer: dict[str, Any], what: str) -> Version:
     text = answer.get("SecretString")
     stages = answer.get("VersionStages", [])
     is_text = text is None or isinstance(text, str)
-    if not isinstance(version_id, str) or not is_text or not isinstance(stages, list):
+    if not isinstance(version_id, str) or not version_id or not is_text or not isinstance(stages, list):
         raise _store_error(what, _MALFORMED)
     if not all(isinstance(stage, str) for stage in stages):
         raise _store_error(what, _MALFORMED)

@@ -50,15 +50,6 @@ KNOWN_ERROR_CODES = CLIENT_ERROR_CODES | {
 }
 # In an answer that was cut off, and so is not JSON.
 _ERROR_MEMBER = re.compile(rb'"error"\s*:\s*"([a-z_]{1,40})"')
-# The members of an answer that the token document has keys of its own for, or that must not be stored.
-_NOT_EXTRA = {
-    "access_token",
-    "expires_in",
-    "id_token",
-    "refresh_token",
-    "scope",
-    "token_type",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +124,7 @@ def parse_token(
         audience=settings.audience,
         requested_scope=settings.scope,
         token_url=settings.token_url,
-        extra=Extra.of({name: value for name, value in answer.items() if name not in _NOT_EXTRA}),
+        extra=Extra.of(answer),
     )
     oddities = [f"{one.name} is unusable, past or above the maximum" for one in stated if one.is_odd]
     oddities += _oddities(token, settings, lifetime)
