@@ -24,6 +24,7 @@ from tests.integration.helpers import (
     acquire_token,
     now,
     outcome_and_reason,
+    run,
     slot,
     world_with_vendor,
     write,
@@ -189,3 +190,22 @@ def test_probe_that_always_says_403_does_not_make_each_tick_ask(clock: Clock) ->
         asked_at = [request.at for request in world.vendor.requests]
     pauses = [later - earlier for earlier, later in pairwise(asked_at)]
     assert min(pauses) >= HOUR
+
+
+def test_token_at_hand_that_the_api_refuses_does_not_come_back(standby_world: World) -> None:
+    """A leaked client was deactivated: its token would live longer than the standby's, and is not published again."""
+    standby_world.put_credentials(GREEN)
+    probed = {"PROBE_URL": standby_world.vendor.api_url}
+    assert run(standby_world, process=standby_world.process(**probed)) == "refreshed"
+    standby_world.clock.advance(3 * HOUR)
+    standby_world.put_credentials(BLUE, GREEN)
+    assert run(standby_world, process=standby_world.process(**probed)) == "refreshed"
+    standby_world.clock.advance(6.5 * HOUR)
+    standby_world.vendor.deactivate(BLUE)
+    outcomes = []
+    for _ in range(17):
+        standby_world.clock.advance(HOUR)
+        outcomes.append(run(standby_world, process=standby_world.process(**probed)))
+        assert standby_world.consume() == 200, outcomes
+    assert outcomes[0] == "recovered"
+    assert "refreshed" in outcomes
