@@ -55,6 +55,7 @@ RESULT_TYPES = {
     "not_before": int,
     "version_id": str,
     "dry_run": bool,
+    "warnings": list,
 }
 
 LIMIT_MESSAGE = "Client tango-client client-blue has exceeded the daily rate limit"

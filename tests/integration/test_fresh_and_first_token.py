@@ -122,6 +122,7 @@ def test_document_has_each_key_that_consumers_rely_on(world: World) -> None:
         "audience": "https://api.tangocard.com/",
         "requested_scope": "raas.all",
         "token_url": world.vendor.token_url,
+        "extra": {},
         "expires_at_utc": "2026-09-22T14:13:20Z",
         "schema": 1,
         "ledger": {

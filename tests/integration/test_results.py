@@ -50,6 +50,7 @@ def test_result_has_its_keys_and_their_types(world: World, outcome: str, run: Ca
     assert result["version_id"] == labels(world)[CURRENT]
     assert result["not_before"] == world.token()["acquired_at"] + INTERVAL
     assert result["dry_run"] == (run is due)
+    assert result["warnings"] == []
 
 
 @QUESTIONS
@@ -66,6 +67,7 @@ def test_result_is_null_if_there_is_nothing(world: World, event: Json) -> None:
         "not_before": None,
         "version_id": None,
         "dry_run": event is DRY_RUN,
+        "warnings": [],
     }
     assert world.secrets.versions(TOKEN_SECRET) == {}
 

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from email.utils import format_datetime, formatdate
 from pathlib import Path
-from urllib.parse import parse_qsl, unquote_plus
+from urllib.parse import parse_qsl, unquote
 
 import pytest
 from cryptography import x509
@@ -30,6 +30,7 @@ from tests.integration.traffic import record_traffic
 ROOT = Path(__file__).parents[2]
 ODD_ID = "id:with/odd chars"
 ODD_SECRET = "se+cret:%&=ü €\"'"
+FAR_AWAY = "https://vendor.example/oauth/token"
 TOKEN = {"access_token": "recorded", "token_type": "Bearer", "expires_in": DAY}
 
 
@@ -96,14 +97,14 @@ def test_odd_credentials_survive_the_form(world: World) -> None:
 
 
 def test_basic_authentication_is_as_in_the_rfc(world: World) -> None:
-    """With `client_secret_basic` both parts are form-encoded in the header, and neither is in the form."""
+    """With `client_secret_basic` both parts are percent-encoded in the header, and neither is in the form."""
     odd_credentials(world)
     request = received(world, CLIENT_AUTH="client_secret_basic")
     scheme, _, value = request.headers["Authorization"].partition(" ")
     user, _, password = base64.b64decode(value, validate=True).decode("ascii").partition(":")
     assert scheme == "Basic"
-    assert unquote_plus(user) == ODD_ID
-    assert unquote_plus(password) == ODD_SECRET
+    assert unquote(user) == ODD_ID
+    assert unquote(password) == ODD_SECRET
     assert form(request) == [
         ("audience", "https://api.tangocard.com/"),
         ("grant_type", "client_credentials"),
@@ -144,38 +145,54 @@ def test_no_netrc_is_used_for_the_probe(world: World, tmp_path: Path, monkeypatc
     assert [status for _, status in world.vendor.api_calls] == [200]
 
 
-@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
-def test_proxy_of_the_environment_is_used(world: World, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
-    """A function in a closed network reaches the vendor through the proxy that the environment names."""
-    process = world.process()  # its AWS client is made before the proxy is there
-    for name in ("NO_PROXY", "no_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+@pytest.fixture
+def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take the machine's own proxies out of the environment."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
-    with Recorder(body=TOKEN) as proxy:
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
+@pytest.mark.usefixtures("no_proxies")
+@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"])
+def test_proxy_of_the_environment_is_used(world: World, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    """A function in a closed network asks the proxy that the environment names for a tunnel to the vendor.
+
+    A proxy that refuses has not received anything of the form, so no slot is spent.
+    """
+    process = world.process(TOKEN_URL=FAR_AWAY)  # its AWS client is made before the proxy is there
+    with Recorder(403) as proxy:
         monkeypatch.setenv(variable, proxy.url)
-        assert world.invoke(process=process)["outcome"] == "refreshed"
-        assert [(one.method, one.target) for one in proxy.received] == [("POST", world.vendor.token_url)]
-    assert world.vendor.requests == []
+        with pytest.raises(VendorUnreachable):
+            world.invoke(process=process)
+    attempts = len(proxy.received)
+    assert attempts == 4
+    assert [(one.method, one.target) for one in proxy.received] == [("CONNECT", "vendor.example:443")] * attempts
+    assert {one.body for one in proxy.received} == {""}
+    assert not any(world.client_secrets[BLUE] in repr(dict(one.headers)) for one in proxy.received)
+    assert slot_of(world) == asked_slot(failures=1, error="VendorUnreachable")
 
 
+@pytest.mark.usefixtures("no_proxies")
 def test_no_proxy_is_honoured(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A host that NO_PROXY names is reached directly."""
-    process = world.process()
-    with Recorder(body=TOKEN) as proxy:
-        monkeypatch.setenv("HTTP_PROXY", proxy.url)
-        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-        assert world.invoke(process=process)["outcome"] == "refreshed"
-        assert proxy.received == []
-    assert len(world.vendor.requests) == 1
+    """A host that NO_PROXY names is asked directly. This one does not exist."""
+    process = world.process(TOKEN_URL="https://no-such-host.invalid/oauth/token")
+    with Recorder(403) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        monkeypatch.setenv("NO_PROXY", "no-such-host.invalid")
+        with pytest.raises(VendorUnreachable):
+            world.invoke(process=process)
+    assert proxy.received == []
+    assert slot_of(world) == asked_slot(failures=1, error="VendorUnreachable")
 
 
+@pytest.mark.usefixtures("no_proxies")
 def test_proxy_that_is_down_is_an_unreachable_vendor(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing was sent, so no slot is spent."""
-    process = world.process()
+    process = world.process(TOKEN_URL=FAR_AWAY)
     with Recorder() as gone:
         pass
-    monkeypatch.setenv("HTTP_PROXY", gone.url)
-    monkeypatch.delenv("NO_PROXY", raising=False)
-    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setenv("HTTPS_PROXY", gone.url)
     with pytest.raises(VendorUnreachable):
         world.invoke(process=process)
     assert slot_of(world) == asked_slot(failures=1, error="VendorUnreachable")

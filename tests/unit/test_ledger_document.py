@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from handler.errors import ERROR_CLASSES
 from handler.ledger import REASONS, Ledger, Lock, Pace, Slot
 from handler.model import SEED
 
@@ -156,6 +157,8 @@ def test_lock_that_makes_no_sense_is_absent(value: Any) -> None:
         *[("run_id", value) for value in NOT_TEXTS],
         *[("principal", value) for value in NOT_TEXTS if value is not None],
         *[(key, value) for key in ("run_id", "principal") for value in NOT_PRINTABLE],
+        ("run_id", "x" * 101),
+        ("principal", "x" * 1_001),
         *[(key, value) for key in ("claimed_at", "until") for value in NOT_TIMES],
     ],
 )
@@ -182,18 +185,43 @@ def test_slots_that_make_no_sense_are_absent(value: Any) -> None:
         *[(key, value) for key in ("reason", "asked_with", "error") for value in NOT_TEXTS if value is not None],
         *[(key, value) for key in ("reason", "asked_with", "error") for value in NOT_PRINTABLE],
         *[("reason", value) for value in ("", "other_reason", "Rate_Limited")],
+        *[("error", value) for value in ("", "OtherError", "vendorerror", "RefreshError")],
+        ("asked_with", "x" * 101),
+        *[(key, value) for key in ("suspicions", "failures") for value in (1_001, 10**30)],
     ],
 )
 def test_slot_with_nonsense_in_a_field_is_absent(key: str, value: Any) -> None:
-    """If one field has another type, or is not printable, that slot is left out. Others still count."""
+    """If a keeper can't have written one field, that slot is left out. Others still count."""
     good = make_slot(ahead=5, suspicions=1)
     bad = asdict(Slot(not_before=NOW + 9)) | {key: value}
     assert ledger_with(slots={"bad": bad, "good": asdict(good)}).slots == {"good": good}
 
 
-@pytest.mark.parametrize("principal", NOT_PRINTABLE)
-def test_slot_of_a_principal_that_is_not_printable_is_absent(principal: str) -> None:
-    """A result that shows half a surrogate pair would end Lambda's runtime."""
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("asked_with", "x" * 100),
+        ("suspicions", 1_000),
+        ("failures", 1_000),
+        *[("error", name) for name in sorted(ERROR_CLASSES)],
+        *[("reason", reason) for reason in sorted(REASONS)],
+    ],
+)
+def test_longest_and_largest_that_a_keeper_can_write_count(key: str, value: Any) -> None:
+    """What is just within the bounds is believed."""
+    slot = asdict(Slot(not_before=NOW + 9)) | {key: value}
+    assert ledger_with(slots={"x" * 1_000: slot}).slots == {"x" * 1_000: Slot(**slot)}
+
+
+def test_lock_with_the_longest_ids_counts() -> None:
+    """What is just within the bounds is believed."""
+    lock = replace(make_lock(), run_id="x" * 100, principal="x" * 1_000)
+    assert ledger_with(lock=asdict(lock)).lock == lock
+
+
+@pytest.mark.parametrize("principal", [*NOT_PRINTABLE, "x" * 1_001], ids=shortened)
+def test_slot_of_a_principal_that_can_t_be_one_is_absent(principal: str) -> None:
+    """A result that shows half a surrogate pair would end Lambda's runtime, and a long one fills the secret."""
     good = make_slot(ahead=5)
     slots = {principal: asdict(good), "good": asdict(good)}
     assert ledger_with(slots=slots).slots == {"good": good}
@@ -212,30 +240,33 @@ def test_unknown_principal_has_an_open_slot() -> None:
     )
 
 
-counts = st.integers(0, 10**12)
-printable = st.text().filter(str.isprintable)
+# What a keeper can write.
+times = st.integers(0, 10**12)
+counts = st.integers(0, 1_000)
+ids = st.text(max_size=100).filter(str.isprintable)
+principals = ids | st.just("x" * 1_000)
 locks = st.builds(
     Lock,
-    run_id=printable,
-    principal=st.none() | printable,
-    claimed_at=counts,
-    until=counts,
+    run_id=ids,
+    principal=st.none() | principals,
+    claimed_at=times,
+    until=times,
 )
 slots = st.builds(
     Slot,
-    not_before=counts,
+    not_before=times,
     suspicions=counts,
     failures=counts,
-    asked_at=counts,
-    asked_with=st.none() | printable,
-    error=st.none() | printable,
+    asked_at=times,
+    asked_with=st.none() | ids,
+    error=st.none() | st.sampled_from(sorted(ERROR_CLASSES)),
     reason=st.none() | st.sampled_from(sorted(REASONS)),
 )
-paces = st.builds(Pace, level=st.floats(-2, 8) | st.integers(-2, 8), at=counts)
+paces = st.builds(Pace, level=st.floats(-2, 8) | st.integers(-2, 8), at=times)
 ledgers = st.builds(
     Ledger,
     lock=st.none() | locks,
-    slots=st.dictionaries(printable, slots, max_size=3),
+    slots=st.dictionaries(principals, slots, max_size=3),
     pace=paces,
 )
 

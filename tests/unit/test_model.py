@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from handler.errors import CredentialsError
 from handler.ledger import Ledger
-from handler.model import SEED, Client, Credentials, Token, utc
+from handler.model import SEED, Client, Credentials, Extra, Token, utc
 
 from .builders import (
     BOUNDED,
@@ -61,6 +61,7 @@ def test_token_document_has_the_keys_that_consumers_rely_on() -> None:
         "audience": "https://api.tangocard.com/",
         "requested_scope": "raas.all",
         "token_url": "https://auth.example/oauth/token",
+        "extra": {},
         "expires_at_utc": "2027-01-16T08:00:00Z",
         "schema": 1,
         "ledger": asdict(FULL_LEDGER),
@@ -69,7 +70,8 @@ def test_token_document_has_the_keys_that_consumers_rely_on() -> None:
 
 def test_token_document_reads_back_as_token_and_ledger() -> None:
     """One version holds both the token and the ledger that it was published with."""
-    token = make_token()
+    token = make_token(extra=Extra(instance_url="https://na1.example", seats=3, ratio=0.5, sandbox=True))
+    assert json.loads(FULL_LEDGER.to_json(token))["extra"] == token.extra
     assert read(FULL_LEDGER.to_json(token)) == token
     assert Ledger.parse(FULL_LEDGER.to_json(token)) == FULL_LEDGER
 
@@ -122,7 +124,17 @@ def test_document_with_a_key_of_another_type_is_not_a_token(key: str, value: Any
 
 @pytest.mark.parametrize(
     "key",
-    ["access_token", "expires_at", "acquired_at", "client_id", "audience", "requested_scope", "token_url"],
+    [
+        "access_token",
+        "token_type",
+        "scope",
+        "expires_at",
+        "acquired_at",
+        "client_id",
+        "audience",
+        "requested_scope",
+        "token_url",
+    ],
 )
 def test_document_without_a_key_is_not_a_token(key: str) -> None:
     """A document that lacks a key that the keeper needs is not a token."""
@@ -166,9 +178,51 @@ def test_token_document_may_have_other_keys() -> None:
     assert read(document_of(make_token(), added_later={"a": 1})) == make_token()
 
 
+@pytest.mark.parametrize("value", [None, True, 5, "text", [], ["text"]])
+def test_document_whose_extra_is_not_an_object_is_a_token_without(value: Any) -> None:
+    """A token is never lost for what the vendor answered next to it."""
+    assert read(document_of(make_token(), extra=value)) == make_token()
+
+
+def test_document_without_extra_is_a_token() -> None:
+    """A document that a person puts back need not have it."""
+    assert read(json.dumps(without(json.loads(document_of(make_token())), "extra"))) == make_token()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, [], {}, ["text"], math.nan, math.inf, "half a pair: \ud800", "x" * 2_000],
+    ids=shortened,
+)
+def test_member_of_extra_that_can_t_be_kept_is_left_out(value: Any) -> None:
+    """What is read can be written again, and shown."""
+    extra = {"before": 1, "member": value, "after": "text"}
+    expected = make_token(extra=Extra(before=1, after="text"))
+    assert read(document_of(make_token(), extra=extra)) == expected
+
+
+@pytest.mark.parametrize(
+    ("key", "max_bytes"),
+    [
+        ("access_token", 56_000),
+        ("token_type", 2_000),
+        ("scope", 2_000),
+        ("client_id", 2_000),
+        ("audience", 2_000),
+        ("requested_scope", 2_000),
+        ("token_url", 2_000),
+    ],
+)
+def test_document_that_leaves_no_room_for_a_ledger_is_not_a_token(key: str, max_bytes: int) -> None:
+    """Otherwise no claim could carry the token. The bytes are those of the JSON text, with its quotes."""
+    longest = "x" * (max_bytes - 2)
+    assert read(document_of(make_token(), **{key: longest})) == make_token(**{key: longest})
+    assert read(document_of(make_token(), **{key: longest + "x"})) is None
+
+
 def test_repr_shows_no_secret() -> None:
-    """A repr shows neither a token nor a client secret."""
-    shown = repr([make_token(), Credentials(PRIMARY, STANDBY, "version-1"), PRIMARY])
+    """A repr shows neither a token nor a client secret, nor what the vendor answered next to the token."""
+    shown = repr([make_token(extra=Extra(note="canary")), Credentials(PRIMARY, STANDBY, "version-1"), PRIMARY])
     assert "canary" not in shown
     assert PRIMARY.client_id in shown
 
@@ -195,13 +249,35 @@ def test_token_with_any_value_in_a_key_can_be_true_or_is_not_a_token(key: str, v
 
 
 def test_credentials_are_read_with_and_without_a_standby() -> None:
-    """The standby is optional, null means none, and unknown keys are ignored."""
+    """The standby is optional, and null means none."""
     alone = Credentials(Client(**PAIR), None, "v")
     both = Credentials(Client(**PAIR), Client(**OTHER_PAIR), "v")
-    null = PAIR | {"standby": None, "owner": [1]}
+    null = PAIR | {"standby": None}
     assert Credentials.parse(json.dumps(PAIR), "v") == alone
     assert Credentials.parse(json.dumps(null), "v") == alone
     assert Credentials.parse(json.dumps(PAIR | {"standby": OTHER_PAIR}), "v") == both
+
+
+def test_unknown_keys_are_ignored_and_named() -> None:
+    """A mistyped `Standby` does not stay unnoticed. Nothing of its value is repeated."""
+    document = PAIR | {"Standby": {"client_secret": "canary"}, "standby": OTHER_PAIR | {"owner": "canary"}}
+    assert Credentials.parse(json.dumps(document), "v") == Credentials(
+        Client(**PAIR),
+        Client(**OTHER_PAIR),
+        "v",
+        (
+            "the credentials secret has an unknown key 'Standby': it is ignored",
+            "the credentials secret has an unknown key 'standby.owner': it is ignored",
+        ),
+    )
+
+
+def test_at_most_ten_unknown_keys_are_named_each_in_40_characters() -> None:
+    """The warnings go to each result, so a foreign document must not fill the log or end Lambda's runtime."""
+    keys = ["\ud800" + "k" * 50, *(f"key-{number}" for number in range(10))]
+    names = ["'\\ud800" + "k" * 39 + "'", *(f"'key-{number}'" for number in range(9))]
+    warnings = Credentials.parse(json.dumps(PAIR | dict.fromkeys(keys)), "v").warnings
+    assert warnings == tuple(f"the credentials secret has an unknown key {name}: it is ignored" for name in names)
 
 
 def test_principals_are_those_of_both_clients() -> None:
@@ -270,7 +346,6 @@ def test_standby_with_the_primary_id_is_refused() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        None,
         "",
         "null",
         "[]",
@@ -282,11 +357,10 @@ def test_standby_with_the_primary_id_is_refused() -> None:
         "{}",
         NESTED_TOO_DEEPLY,
         TOO_MANY_DIGITS,
-        "\ufeff{}",
     ],
     ids=shortened,
 )
-def test_credentials_that_are_not_an_object_are_refused(text: str | None) -> None:
+def test_credentials_that_are_not_an_object_are_refused(text: str) -> None:
     """A text that is not a JSON object is refused, by an error that repeats nothing of it."""
     with pytest.raises(CredentialsError, match=r"JSON.*client_id.*client_secret") as caught:
         Credentials.parse(text, "v")
@@ -323,20 +397,69 @@ def test_credentials_with_any_value_in_a_key_are_usable_or_refused(key: str, val
             " is not a JSON object with client_id and client_secret",
         ),
         ("no JSON", " is not a JSON object with client_id and client_secret"),
-        (json.dumps(PAIR | {"client_id": ""}), ": client_id is missing, empty or not plain text"),
+        (None, " is binary: put its JSON as text"),
+        ("\ufeff" + json.dumps(PAIR), " begins with a byte order mark: save it without"),
+        ("\ufeff{}", " begins with a byte order mark: save it without"),
+        (json.dumps(PAIR | {"client_id": ""}), ": client_id is missing, empty or not a text"),
+        (json.dumps(PAIR | {"client_id": " \n"}), ": client_id is missing, empty or not a text"),
+        (json.dumps(PAIR | {"client_secret": 5}), ": client_secret is missing, empty or not a text"),
+        (json.dumps(PAIR | {"client_secret": " canary"}), ": client_secret has white space at an end: remove it"),
+        (json.dumps(PAIR | {"client_secret": "canary\n"}), ": client_secret has white space at an end: remove it"),
+        (
+            json.dumps(PAIR | {"client_id": "can\x00ary"}),
+            ": client_id has a character that can't be printed: remove it",
+        ),
+        (
+            json.dumps(PAIR | {"client_secret": "can\ud800ary"}),
+            ": client_secret has a character that can't be printed: remove it",
+        ),
+        (json.dumps(PAIR | {"client_id": "x" * 1_001}), ": client_id is longer than 1000 characters"),
+        (
+            json.dumps(PAIR | {"standby": OTHER_PAIR | {"client_id": "x" * 1_001}}),
+            ": standby.client_id is longer than 1000 characters",
+        ),
+        (
+            json.dumps(PAIR | {"standby": OTHER_PAIR | {"client_secret": "canary\u00a0"}}),
+            ": standby.client_secret has white space at an end: remove it",
+        ),
         (
             json.dumps(PAIR | {"standby": {}}),
-            ": standby.client_id is missing, empty or not plain text",
+            ": standby.client_id is missing, empty or not a text",
         ),
         (json.dumps(PAIR | {"standby": PAIR}), ": standby has the primary's client_id"),
     ],
-    ids=["more than JSON", "not JSON", "empty id", "empty standby", "standby with the same id"],
+    ids=[
+        "more than JSON",
+        "not JSON",
+        "binary",
+        "byte order mark",
+        "byte order mark, empty",
+        "empty id",
+        "blank id",
+        "a number",
+        "a space before",
+        "a line break after",
+        "a control character",
+        "half a surrogate pair",
+        "long id",
+        "long id of the standby",
+        "a no-break space after",
+        "empty standby",
+        "standby with the same id",
+    ],
 )
-def test_error_says_what_is_wrong_with_the_credentials(text: str, message: str) -> None:
+def test_error_says_what_is_wrong_with_the_credentials(text: str | None, message: str) -> None:
     """The message is enough to correct the secret."""
     with pytest.raises(CredentialsError) as caught:
         Credentials.parse(text, "v")
     assert str(caught.value) == "the credentials secret" + message
+    assert caught.value.__context__ is None  # json's own error holds the document
+
+
+def test_credentials_may_have_white_space_inside_and_a_long_id() -> None:
+    """Only what was pasted along at an end is a mistake."""
+    document = PAIR | {"client_id": "x" * 1_000, "client_secret": "two words"}
+    assert Credentials.parse(json.dumps(document), "v").primary == Client("x" * 1_000, "two words")
 
 
 # Times as text

@@ -125,6 +125,7 @@ def test_result_with_a_token() -> None:
         "not_before": NOW - HOUR + INTERVAL,
         "version_id": "version-of-the-token",
         "dry_run": False,
+        "warnings": [],
     }
 
 
@@ -141,7 +142,16 @@ def test_result_without_a_token() -> None:
         "not_before": None,
         "version_id": None,
         "dry_run": False,
+        "warnings": [],
     }
+
+
+def test_result_has_the_warnings_of_the_credentials() -> None:
+    """A mistyped key is named in every result, as long as it stands there."""
+    warnings = ("one", "two")
+    credentials = replace(make_credentials(), warnings=warnings)
+    snapshot = snapshot_of(make_state(credentials=credentials))
+    assert result_of(Outcome("kept", "fresh", snapshot))["warnings"] == ["one", "two"]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from handler.errors import VendorError
 from handler.ledger import Ledger
-from handler.model import MAX_TOKEN_BYTES, Token
+from handler.model import MAX_TOKEN_BYTES, Extra, Token
 from handler.token_response import TokenResponse, parse_token
 
 from .builders import AUDIENCE, BOUNDED, DAY, MARGIN, NOW, PRIMARY, URL, make_settings
@@ -60,10 +61,15 @@ def oddity(name: str) -> str:
     return f"{name} is unusable, past or above the maximum"
 
 
-def oddities_of(name: str, *, is_odd: bool) -> list[str]:
-    if is_odd:
-        return [oddity(name)]
-    return []
+def not_supported(life: int) -> str:
+    return f"the token lives {life} s: less than 3600 s is not supported"
+
+
+def ends_before_the_next(life: int, *, interval: int = 72_000) -> str:
+    return (
+        f"the token lives {life} s, not longer than LIMIT_INTERVAL_SECONDS ({interval} s): "
+        "it ends before the next one may be asked for"
+    )
 
 
 def answer(access_token: str = TOKEN, **more: str) -> bytes:
@@ -92,48 +98,52 @@ def test_token_of_a_usual_answer() -> None:
     assert response == TokenResponse(usual_token(expires_at=NOW + DAY), [])
 
 
-LIFETIMES: list[tuple[str | None, float, bool]] = [
-    (None, DAY, False),
-    ("86400", DAY, False),
-    ("3600", 3_600, False),
-    ("3600.5", 3_600.5, False),
-    ('"86400"', DAY, False),
-    ('"3600"', 3_600, False),
-    ('"3600.5"', 3_600.5, False),
-    ("1", 1, False),
-    ("86401", DAY, True),
-    ("2592000", DAY, True),
-    ('"2592000"', DAY, True),
-    ("0", DAY, True),
-    ('"0"', DAY, True),
-    ("-1", DAY, True),
-    ("-86400.5", DAY, True),
-    ('"-5"', DAY, True),
-    ('"abc"', DAY, True),
-    ('""', DAY, True),
-    ('"NaN"', DAY, True),
-    ('"Infinity"', DAY, True),
-    ("true", DAY, True),
-    ("false", DAY, True),
-    ("null", DAY, True),
-    ("[3600]", DAY, True),
-    ('{"seconds": 3600}', DAY, True),
-    ("1e400", DAY, True),
-    ("-1e400", DAY, True),
-    ('"1e400"', DAY, True),
-    ("NaN", DAY, True),
-    ("Infinity", DAY, True),
-    ("9" * 400, DAY, True),
-    ("9" * 5_000, DAY, True),  # more digits than Python reads into an int
+ODD_EXPIRES_IN = [oddity("expires_in")]
+LIFETIMES: list[tuple[str | None, float, list[str]]] = [
+    (None, DAY, []),
+    ("86400", DAY, []),
+    ("72001", 72_001, []),
+    ("72000", 72_000, [ends_before_the_next(72_000)]),
+    ("3600", 3_600, [ends_before_the_next(3_600)]),
+    ("3600.5", 3_600.5, [ends_before_the_next(3_600)]),
+    ("3599", 3_599, [not_supported(3_599), ends_before_the_next(3_599)]),
+    ('"86400"', DAY, []),
+    ('"3600"', 3_600, [ends_before_the_next(3_600)]),
+    ('"3600.5"', 3_600.5, [ends_before_the_next(3_600)]),
+    ("1", 1, [not_supported(1), ends_before_the_next(1)]),
+    ("86401", DAY, ODD_EXPIRES_IN),
+    ("2592000", DAY, ODD_EXPIRES_IN),
+    ('"2592000"', DAY, ODD_EXPIRES_IN),
+    ("0", DAY, ODD_EXPIRES_IN),
+    ('"0"', DAY, ODD_EXPIRES_IN),
+    ("-1", DAY, ODD_EXPIRES_IN),
+    ("-86400.5", DAY, ODD_EXPIRES_IN),
+    ('"-5"', DAY, ODD_EXPIRES_IN),
+    ('"abc"', DAY, ODD_EXPIRES_IN),
+    ('""', DAY, ODD_EXPIRES_IN),
+    ('"NaN"', DAY, ODD_EXPIRES_IN),
+    ('"Infinity"', DAY, ODD_EXPIRES_IN),
+    ("true", DAY, ODD_EXPIRES_IN),
+    ("false", DAY, ODD_EXPIRES_IN),
+    ("null", DAY, ODD_EXPIRES_IN),
+    ("[3600]", DAY, ODD_EXPIRES_IN),
+    ('{"seconds": 3600}', DAY, ODD_EXPIRES_IN),
+    ("1e400", DAY, ODD_EXPIRES_IN),
+    ("-1e400", DAY, ODD_EXPIRES_IN),
+    ('"1e400"', DAY, ODD_EXPIRES_IN),
+    ("NaN", DAY, ODD_EXPIRES_IN),
+    ("Infinity", DAY, ODD_EXPIRES_IN),
+    ("9" * 400, DAY, ODD_EXPIRES_IN),
+    ("9" * 5_000, DAY, ODD_EXPIRES_IN),  # more digits than Python reads into an int
 ]
 
 
 @pytest.mark.parametrize(
-    ("expires_in", "lifetime", "is_odd"),
+    ("expires_in", "lifetime", "oddities"),
     LIFETIMES,
     ids=[str(expires_in)[:12] for expires_in, _, _ in LIFETIMES],
 )
-def test_lifetime_by_expires_in(expires_in: str | None, lifetime: float, is_odd: bool) -> None:
+def test_lifetime_by_expires_in(expires_in: str | None, lifetime: float, oddities: list[str]) -> None:
     """A usable lifetime shortens the maximum. An odd one is told, and costs no token."""
     body = answer()
     if expires_in is not None:
@@ -141,7 +151,7 @@ def test_lifetime_by_expires_in(expires_in: str | None, lifetime: float, is_odd:
     response = read(body)
     assert response.token.access_token == TOKEN
     assert response.token.expires_at == int(SENT_AT + lifetime)
-    assert response.oddities == oddities_of("expires_in", is_odd=is_odd)
+    assert response.oddities == oddities
 
 
 def test_lifetime_counts_from_before_the_request_was_sent() -> None:
@@ -159,10 +169,13 @@ def test_lifetime_counts_from_before_the_request_was_sent() -> None:
 
 def test_maximum_lifetime_is_a_setting() -> None:
     """A lifetime above the maximum that is set is odd, and one below it is not."""
-    day = read(answer(expires_in="86400"), max_lifetime_seconds=300)
-    assert day.token.expires_at == NOW + 300
-    second_too_long = read(answer(expires_in="301"), max_lifetime_seconds=300)
+    maximum = {"max_lifetime_seconds": 4_000, "limit_interval_seconds": 60}
+    day = read(answer(expires_in="86400"), **maximum)
+    assert day.token.expires_at == NOW + 4_000
+    assert day.oddities == [oddity("expires_in")]
+    second_too_long = read(answer(expires_in="4001"), **maximum)
     assert second_too_long.oddities == [oddity("expires_in")]
+    assert read(answer(expires_in="4000"), **maximum).oddities == []
     month = read(answer(expires_in="2592000"), max_lifetime_seconds=2_592_000)
     assert month == TokenResponse(usual_token(expires_at=NOW + 2_592_000), [])
 
@@ -170,8 +183,8 @@ def test_maximum_lifetime_is_a_setting() -> None:
 @pytest.mark.parametrize(
     ("exp", "lifetime", "is_odd"),
     [
-        pytest.param(str(NOW + 3_600), 3_600, False, id="shorter"),
-        pytest.param(f"{NOW + 3_600}.5", 3_600.5, False, id="shorter, a float"),
+        pytest.param(str(NOW + 3_601), 3_601, False, id="shorter"),
+        pytest.param(f"{NOW + 3_601}.5", 3_601.5, False, id="shorter, a float"),
         pytest.param(str(NOW + DAY), DAY, False, id="the longest"),
         pytest.param(str(NOW + DAY + 2), DAY, False, id="the longest, from when the vendor answered"),
         pytest.param(str(NOW + 30 * DAY), DAY, True, id="30 days ahead"),
@@ -189,19 +202,23 @@ def test_maximum_lifetime_is_a_setting() -> None:
 )
 def test_lifetime_by_the_exp_of_a_jwt(exp: str, lifetime: float, is_odd: bool) -> None:
     """The claim `exp` only ever shortens a token's life, and only if it is not past."""
-    response = read(answer(jwt(f'{{"exp": {exp}}}'), expires_in="86400"))
+    response = read(answer(jwt(f'{{"exp": {exp}}}'), expires_in="86400"), limit_interval_seconds=60)
     expected_end = NOW + lifetime
     if lifetime == DAY:
         expected_end = SENT_AT + DAY
     assert abs(response.token.expires_at - expected_end) <= 1
-    assert response.oddities == oddities_of("the JWT's exp", is_odd=is_odd)
+    oddities = []
+    if is_odd:
+        oddities = [oddity("the JWT's exp")]
+    assert response.oddities == oddities
 
 
-@pytest.mark.parametrize(("expires_in", "exp"), [(600, 3_600), (3_600, 600)])
+@pytest.mark.parametrize(("expires_in", "exp"), [(4_000, 5_000), (5_000, 4_000)])
 def test_shortest_lifetime_counts(expires_in: int, exp: int) -> None:
     """If both lifetimes are usable, the shorter one counts."""
-    response = read(answer(jwt(f'{{"exp": {NOW + exp}}}'), expires_in=str(expires_in)))
-    assert response.token.expires_at == NOW + 600
+    body = answer(jwt(f'{{"exp": {NOW + exp}}}'), expires_in=str(expires_in))
+    response = read(body, limit_interval_seconds=60)
+    assert response.token.expires_at == NOW + 4_000
     assert response.oddities == []
 
 
@@ -214,12 +231,13 @@ def test_each_odd_lifetime_is_told() -> None:
 
 @pytest.mark.parametrize(
     ("exp", "expires_in", "odd"),
-    [(5, 60, "the JWT's exp"), (NOW + 60, 0, "expires_in")],
+    [(5, 4_000, "the JWT's exp"), (NOW + 4_000, 0, "expires_in")],
 )
 def test_usable_lifetime_counts_next_to_an_odd_one(exp: int, expires_in: int, odd: str) -> None:
     """An odd lifetime does not hide the other one."""
-    response = read(answer(jwt(f'{{"exp": {exp}}}'), expires_in=str(expires_in)))
-    assert response.token.expires_at == NOW + 60
+    body = answer(jwt(f'{{"exp": {exp}}}'), expires_in=str(expires_in))
+    response = read(body, limit_interval_seconds=60)
+    assert response.token.expires_at == NOW + 4_000
     assert response.oddities == [oddity(odd)]
 
 
@@ -244,7 +262,7 @@ def test_usable_lifetime_counts_next_to_an_odd_one(exp: int, expires_in: int, od
 )
 def test_token_that_is_not_a_jwt_is_opaque(access_token: str) -> None:
     """A token that only looks like a JWT is taken as it is, and nothing is odd."""
-    response = read(answer(access_token, expires_in="3600"))
+    response = read(answer(access_token, expires_in="3600"), limit_interval_seconds=60)
     assert response.token.access_token == access_token
     assert response.token.expires_at == NOW + 3_600
     assert response.oddities == []
@@ -268,12 +286,42 @@ def test_scope_is_as_granted_or_else_as_requested(scope: dict[str, str], expecte
 @pytest.mark.parametrize("token_type", ['"Bearer"', '"bearer"', '"BEARER"', '""', "null", "5", "[]", "true"])
 def test_token_type_is_bearer(token_type: str) -> None:
     """The type's case means nothing (RFC 6749 section 5.1)."""
-    assert read(answer(token_type=token_type)).token.token_type == "Bearer"
+    response = read(answer(token_type=token_type))
+    assert response.token.token_type == "Bearer"
+    assert response.oddities == []
 
 
 def test_token_type_that_is_missing_is_bearer() -> None:
     """If the vendor does not state a type, it is Bearer."""
-    assert read(as_json(access_token=TOKEN)).token.token_type == "Bearer"
+    response = read(as_json(access_token=TOKEN))
+    assert response.token.token_type == "Bearer"
+    assert response.oddities == []
+
+
+@pytest.mark.parametrize("token_type", ["MAC", "DPoP", "bearer "])
+def test_token_of_another_type_is_stored_and_told(token_type: str) -> None:
+    """An issued token is never thrown away for its metadata. But consumers can't use it as they do."""
+    response = read(as_json(access_token=TOKEN, token_type=token_type))
+    assert response.token.token_type == token_type
+    assert response.oddities == ["the token_type is not bearer: consumers send the token as a bearer token"]
+
+
+def test_all_that_is_odd_is_told() -> None:
+    """One answer can be odd in several ways. First comes what the vendor states of the life."""
+    response = read(answer(token_type='"MAC"', expires_in="301"), max_lifetime_seconds=300)
+    assert response.oddities == [
+        oddity("expires_in"),
+        "the token_type is not bearer: consumers send the token as a bearer token",
+        not_supported(300),
+        ends_before_the_next(300),
+    ]
+
+
+def test_life_is_compared_with_the_interval_that_is_set() -> None:
+    """A token that ends with its interval leaves consumers without one."""
+    too_long = read(answer(expires_in="4000"), limit_interval_seconds=4_000)
+    assert too_long.oddities == [ends_before_the_next(4_000, interval=4_000)]
+    assert read(answer(expires_in="4001"), limit_interval_seconds=4_000).oddities == []
 
 
 @pytest.mark.parametrize("key", ["scope", "token_type"])
@@ -319,10 +367,38 @@ def test_token_reads_back_whatever_was_set(key: str) -> None:
     assert read_back(token) == token
 
 
-@pytest.mark.parametrize("more", [{"extra": '{"a": [1, null]}'}, {"refresh_token": '"r"'}, {"id_token": "5"}])
-def test_unknown_keys_are_ignored(more: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"nested": '{"a": [1, null]}'},
+        {"listed": '["text"]'},
+        {"nothing": "null"},
+        {"endless": "1e400"},
+        {"refresh_token": '"r"'},
+        {"id_token": "5"},
+    ],
+)
+def test_other_keys_that_are_not_kept_are_ignored(more: dict[str, str]) -> None:
     """A client ignores the keys that it does not know (RFC 6749 section 5.1)."""
-    assert read(answer(expires_in="86400", **more)) == read(answer(expires_in="86400"))
+    response = read(answer(expires_in="86400", **more))
+    assert response == read(answer(expires_in="86400"))
+    assert response.token.extra == {}
+
+
+def test_other_texts_numbers_and_booleans_are_kept() -> None:
+    """What else the vendor answers, such as Salesforce's `instance_url`, goes out with the token."""
+    body = answer(expires_in="86400", instance_url='"https://na1.example"', issued="1.5", seats="3", sandbox="false")
+    response = read(body)
+    extra = {"instance_url": "https://na1.example", "issued": 1.5, "seats": 3, "sandbox": False}
+    assert response == TokenResponse(replace(usual_token(expires_at=NOW + DAY), extra=Extra(extra)), [])
+    assert read_back(response.token) == response.token
+
+
+def test_other_members_are_kept_up_to_2000_bytes() -> None:
+    """A member that would make the rest too long is left out. A shorter one after it is kept."""
+    fits = "x" * (2_000 - len('{"a": ""}'))
+    assert read(as_json(access_token=TOKEN, a=fits)).token.extra == {"a": fits}
+    assert read(as_json(access_token=TOKEN, a=fits + "x", b="y")).token.extra == {"b": "y"}
 
 
 @pytest.mark.parametrize("access_token", ["a", "a b", "~" * 50_000, TOKEN], ids=["short", "a space", "long", "usual"])

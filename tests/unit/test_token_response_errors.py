@@ -142,13 +142,15 @@ def test_every_status_has_a_meaning(status: int) -> None:
     message = f"the vendor answered HTTP {status}"
     if status == 401:
         expected_class = CredentialsRefused
-        message += ": it does not accept the client's credentials"
+        message += (
+            ": it does not accept the credentials. If they are right, CLIENT_AUTH, AUDIENCE or TOKEN_URL may be wrong"
+        )
     elif status == 429:
         expected_class = RateLimited
         message += ": too many requests"
     elif 300 <= status < 500:
         expected_class = RequestRefused
-        message += ": it does not accept what is asked for, or how"
+        message += ": it does not accept what is asked for, or how. Check TOKEN_URL, AUDIENCE, SCOPE, CLIENT_AUTH"
     assert type(error) is expected_class
     assert error.retryable is (status >= 500)
     assert error.possibly_granted is (status >= 500 or status < 200)
