@@ -241,7 +241,7 @@ def test_ledger_as_of_now_can_be_true(ledger: Ledger, terms: Terms) -> None:
 def test_what_is_written_opens_no_slot_earlier(
     state: State, token: Token, client: Client, error: RefreshError, is_override: bool
 ) -> None:
-    """No claim, no token and no other answer lowers a slot's `not_before` or forgets a slot."""
+    """No claim and no answer lowers a slot's `not_before` or forgets a slot, except a token of the last request."""
     claim_to_acquire = state.ledger.with_claim(
         run_id="this-run",
         principal=client.principal,
@@ -266,6 +266,9 @@ def test_what_is_written_opens_no_slot_earlier(
         )
         for ledger in (claim, published, failed):
             for principal, slot in state.ledger.slots.items():
+                is_of_last_request = ledger is published and token.acquired_at >= claim.slot(principal).asked_at
+                if principal == token.principal and is_of_last_request:
+                    continue
                 assert ledger.slot(principal).not_before >= slot.not_before
             assert Ledger.parse(ledger.to_json()) == ledger
             assert json.loads(ledger.to_json())["schema"] == 1

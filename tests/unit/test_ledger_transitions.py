@@ -25,6 +25,7 @@ from .builders import (
     INTERVAL,
     LATER,
     LIMIT_TEXT,
+    MARGIN,
     NOW,
     PRIMARY,
     STANDBY,
@@ -138,12 +139,66 @@ def test_publishing_closes_the_slot_of_the_tokens_principal() -> None:
     assert ledger.slots == {STANDBY.principal: spent}
 
 
-def test_publishing_opens_no_slot_earlier() -> None:
-    """If the principal was refused while the process kept its token, the later time stays."""
-    claim = make_closed_ledger(ahead=INTERVAL, suspicions=1)
+def test_token_from_before_the_last_request_opens_no_slot_earlier() -> None:
+    """If the principal was refused while the process kept its token, all that is known of the refusal stays."""
+    claim = make_closed_ledger(ahead=INTERVAL, suspicions=1, failures=2, asked_at=FRESH.acquired_at + 1)
     slot = claim.after_publish(FRESH, make_settings(), NOW).slot(PRIMARY.principal)
     assert slot.not_before == NOW + INTERVAL
-    assert slot.suspicions == 0
+    assert (slot.suspicions, slot.failures) == (1, 2)
+
+
+@pytest.mark.parametrize("asked_at", [FRESH.acquired_at, FRESH.acquired_at - 60])
+def test_token_of_the_last_request_decides_alone_when_the_next_one_may_come(asked_at: int) -> None:
+    """A pause from before is over, whoever passed over it: the vendor grants."""
+    claim = make_closed_ledger(ahead=DAY, suspicions=1, failures=2, asked_at=asked_at)
+    slot = claim.after_publish(FRESH, make_settings(limit_interval_seconds=0), NOW).slot(PRIMARY.principal)
+    assert slot == Slot(
+        not_before=FRESH.acquired_at + MARGIN,
+        asked_at=asked_at,
+        reason="limit_interval",
+    )
+
+
+REFUSED_FOR_4_HOURS = Slot(
+    not_before=NOW - 60 + 4 * HOUR,
+    failures=3,
+    asked_at=NOW - 60,
+    error="CredentialsRefused",
+    reason="credentials_refused",
+)
+
+
+@pytest.mark.parametrize("status", [404, 500, 503])
+def test_other_failure_does_not_start_the_pauses_of_refused_credentials_again(status: int) -> None:
+    """A vendor may block an account after ten wrong passwords, whatever else it answers in between."""
+    later = NOW + 5 * HOUR
+    terms = make_terms()
+    claim = replace(
+        Ledger(slots={PRIMARY.principal: REFUSED_FOR_4_HOURS}),
+        lock=None,
+    ).with_claim(run_id="this-run", principal=PRIMARY.principal, claimed_at=later, terms=terms)
+    failed = claim.after_error(
+        make_error(status, now=later),
+        principal=PRIMARY.principal,
+        slot_before=REFUSED_FOR_4_HOURS,
+        is_override=False,
+        now=later,
+        terms=terms,
+    )
+    slot = failed.slot(PRIMARY.principal)
+    assert (slot.not_before, slot.reason) == (later + 4 * HOUR, "credentials_refused")
+    much_later = later + 5 * HOUR
+    refused = failed.with_claim(
+        run_id="next-run", principal=PRIMARY.principal, claimed_at=much_later, terms=terms
+    ).after_error(
+        make_error(401, now=much_later),
+        principal=PRIMARY.principal,
+        slot_before=slot,
+        is_override=False,
+        now=much_later,
+        terms=terms,
+    )
+    assert refused.slot(PRIMARY.principal).not_before == much_later + 8 * HOUR
 
 
 # An answer without a token
