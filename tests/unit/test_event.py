@@ -163,8 +163,10 @@ def test_event_is_refused(event: dict[str, Any], key: str) -> None:
         ),
         (
             {"\ud800" + "k" * 99: True},
-            f"the event has an unknown key '\\ud800{'k' * 39}'; "
-            "known are action, force, override_limit, dry_run, reason",
+            (
+                f"the event has an unknown key '\\ud800{'k' * 39}'; "
+                "known are action, force, override_limit, dry_run, reason"
+            ),
         ),
         ({"reason": 5}, "the event's reason must be a text"),
         ({"reason": "x" * 201}, "the event's reason must be printable, and 200 characters at most"),
