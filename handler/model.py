@@ -17,8 +17,8 @@ _KEYS_OF_CREDENTIALS = _KEYS_OF_CLIENT | {"standby"}
 _BYTE_ORDER_MARK = "\ufeff"
 # int() refuses a number of some more digits than this, and that must not cost the token next to it.
 _MAX_INT_DIGITS = 4_000
-# A secret holds 65,536 bytes (AWS's quota). The token, each text next to it, and `extra` must leave room
-# for each other and for the ledger.
+# A secret holds 65,536 bytes (AWS's quota). A token's document must leave room for the ledger.
+MAX_DOCUMENT_BYTES = 61_000
 MAX_TOKEN_BYTES = 56_000
 MAX_METADATA_BYTES = 2_000
 MAX_EXTRA_BYTES = 2_000
@@ -246,6 +246,11 @@ class Token:
         """Return the keys of the token secret's document that every consumer relies on."""
         return asdict(self) | {"expires_at_utc": utc(self.expires_at), "schema": SCHEMA}
 
+    @property
+    def fits_into_a_version(self) -> bool:
+        """Say whether the document leaves room for a ledger. Otherwise no claim could carry the token."""
+        return len(json.dumps(self.document())) <= MAX_DOCUMENT_BYTES
+
     def is_superseded_by(self, current: "Token | None") -> bool:
         """Say whether the current token belongs to the same principal and is as new or newer."""
         if current is None or current.principal != self.principal:
@@ -273,7 +278,7 @@ class Token:
         found = read_fields(cls, document)
         if found is None:
             return None
-        if not found["access_token"].strip() or not _fits_into_a_version(found):
+        if not found["access_token"].strip():
             return None
         if found["acquired_at"] > now + clock_margin_seconds:
             return None
@@ -281,15 +286,7 @@ class Token:
             return None  # half a surrogate pair can neither be sent nor shown in a result
         latest_end = found["acquired_at"] + max_lifetime_seconds
         found["expires_at"] = min(found["expires_at"], latest_end)
-        return cls(**found)
-
-
-def _fits_into_a_version(found: dict[str, Any]) -> bool:
-    """Say whether the token's document leaves room for a ledger. Otherwise no claim could carry it."""
-    for name, value in found.items():
-        max_bytes = MAX_METADATA_BYTES
-        if name == "access_token":
-            max_bytes = MAX_TOKEN_BYTES
-        if isinstance(value, str) and len(json.dumps(value)) > max_bytes:
-            return False
-    return True
+        token = cls(**found)
+        if not token.fits_into_a_version:
+            return None
+        return token

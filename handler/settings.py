@@ -18,6 +18,8 @@ MAX_ACQUIRE_AND_WRITE_SECONDS = 840
 CLOCK_DIFFERENCE_SECONDS = 30
 # Every pause ends within this time.
 MAX_OWN_PAUSE_SECONDS = 86_400
+# The token's document repeats some of these texts, and must fit into a secret. (Lambda's whole environment holds 4 KB.)
+MAX_TEXT_BYTES = 2_000
 # A request with less time than this for its answer is not worth a slot.
 MIN_ACQUIRE_SECONDS = 10
 
@@ -132,6 +134,9 @@ def _problems(values: Mapping[str, Any]) -> Iterator[str]:
         yield f"TOKEN_URL {fault}"
     for fault in _url_faults(values["probe_url"], query_allowed=True):
         yield f"PROBE_URL {fault}"
+    for name, value in values.items():
+        if isinstance(value, str) and len(value.encode("utf-8", "replace")) > MAX_TEXT_BYTES:
+            yield f"{name.upper()} may be {MAX_TEXT_BYTES} bytes at most"
     if values["client_auth"] not in {"client_secret_post", "client_secret_basic"}:
         yield "CLIENT_AUTH must be client_secret_post or client_secret_basic"
     yield from _number_faults(values)

@@ -8,7 +8,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 
@@ -126,6 +126,10 @@ def parse_token(
         token_url=settings.token_url,
         extra=Extra.of(answer),
     )
+    if not token.fits_into_a_version:
+        token = replace(token, extra=Extra())
+    if not token.fits_into_a_version:
+        raise VendorError("the vendor's token is too long to be saved", possibly_granted=True)
     oddities = [f"{one.name} is unusable, past or above the maximum" for one in stated if one.is_odd]
     oddities += _oddities(token, settings, lifetime)
     return TokenResponse(token, oddities)

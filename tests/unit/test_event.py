@@ -161,7 +161,16 @@ def test_event_is_refused(event: dict[str, Any], key: str) -> None:
             {"forced": True},
             "the event has an unknown key 'forced'; known are action, force, override_limit, dry_run, reason",
         ),
+        (
+            {"\ud800" + "k" * 99: True},
+            (
+                f"the event has an unknown key '\\ud800{'k' * 39}'; "
+                "known are action, force, override_limit, dry_run, reason"
+            ),
+        ),
         ({"reason": 5}, "the event's reason must be a text"),
+        ({"reason": "x" * 201}, "the event's reason must be printable, and 200 characters at most"),
+        ({"reason": "half a pair: \ud800"}, "the event's reason must be printable, and 200 characters at most"),
         ({"force": "yes"}, "the event's force must be true or false"),
         ({"action": "delete"}, "the event's action must be refresh or status"),
         ({"action": "status", "reason": ""}, "the event's action status goes with no other key"),

@@ -203,6 +203,13 @@ def test_slots_of_at_most_four_former_principals_are_kept() -> None:
     assert set(as_of_now(Ledger(slots=slots), credentials=BOTH).slots) == expected
 
 
+def test_slot_of_a_former_principal_with_a_long_name_is_not_kept() -> None:
+    """Whoever writes it by hand must not make the next publish too long for a secret."""
+    longest = "x" * 200
+    slots = {longest: make_slot(ahead=1), longest + "x": make_slot(ahead=2)}
+    assert set(as_of_now(Ledger(slots=slots)).slots) == {longest}
+
+
 def test_slots_of_configured_principals_keep_their_suspicions() -> None:
     """A slot may be open again. What suggests that it was spent still counts."""
     slot = make_slot(ahead=-1, suspicions=2)
