@@ -34,13 +34,15 @@ class Search:
 
     `acts` is what people do, each at any moment. Only the first `faulty_runs` meet faults (None: all). If
     the runs begin alike, one is enough for a single fault: whatever the second one meets, the first one
-    meets too, under the other's name.
+    meets too, under the other's name. A run that could go on is interrupted by another one `switches`
+    times at most (None: at each step).
     """
 
     start: str
     runs: int = 2
     faults: int = 0
     faulty_runs: int | None = None
+    switches: int | None = None
     acts: tuple[str, ...] = ()
     standby: bool = True
     refusals_extend: bool = False
@@ -53,6 +55,8 @@ class Search:
         words += [f"--runs {self.runs}", f"--faults {self.faults}"]
         if self.faulty_runs is not None:
             words.append(f"--faulty-runs {self.faulty_runs}")
+        if self.switches is not None:
+            words.append(f"--switches {self.switches}")
         if self.acts:
             words.append(f"--acts {','.join(self.acts)}")
         words.append(f"--standby {'yes' if self.standby else 'no'}")
@@ -76,6 +80,7 @@ class Search:
                 runs=self.runs,
                 faults=self.faults,
                 faulty_runs=faulty_runs,
+                switches=self.switches,
                 acts=self.acts,
                 standby=self.standby,
                 refusals_extend=self.refusals_extend,
