@@ -1,0 +1,96 @@
+"""The real handler against one foreign server: real requests, and the emulated Secrets Manager."""
+
+from __future__ import annotations
+
+import json
+import re
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from handler.errors import RefreshError
+from local.emulators.clock import Clock
+from local.emulators.world import CREDENTIALS_SECRET, World, environment
+from local.vendors.registration import SCOPE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from local.vendors.foreign_server import ForeignServer
+    from local.vendors.registration import RegisteredClient, ServiceAccount
+
+ACQUIRE_TIMEOUT_SECONDS = 4
+SETTINGS = {
+    "AUDIENCE": "",
+    "SCOPE": SCOPE,
+    # None of these servers limits how often a client may ask.
+    "LIMIT_INTERVAL_SECONDS": "0",
+    "LIMIT_MARGIN_SECONDS": "0",
+    "ACQUIRE_TIMEOUT_SECONDS": str(ACQUIRE_TIMEOUT_SECONDS),
+}
+_ANSWERED = re.compile(r"HTTP (\d{3})(?:, (\w+))?")
+
+
+class Trial:
+    """One connection that nobody has used yet. Every run is a new process of the function."""
+
+    def __init__(self, server: ForeignServer, world: World) -> None:
+        self.server = server
+        self.clock = world.clock
+        self.answers: list[str] = []  # of the server's refusals: the HTTP status, and the error code if it is known
+        self.warnings: list[str] = []  # of the last run
+        self._world = world
+        self._settings = SETTINGS | {"TOKEN_URL": f"{server.url}/token"}
+        self._secrets: set[str] = set()
+
+    def use(self, client: RegisteredClient, account: ServiceAccount | None = None, **settings: str) -> None:
+        """Write the credentials as an operator would, and set how the client authenticates."""
+        document = {"client_id": client.client_id, "client_secret": client.client_secret}
+        self._secrets.add(client.client_secret)
+        if account:
+            document |= {"username": account.username, "password": account.password}
+            self._secrets.add(account.password)
+        secrets_manager = self._world.secrets.client()
+        secrets_manager.put_secret_value(SecretId=CREDENTIALS_SECRET, SecretString=json.dumps(document))
+        self._settings |= {"CLIENT_AUTH": client.auth_method} | settings
+
+    def run(self, **settings: str) -> str:
+        """Invoke the function. Return the outcome, or the name of the error."""
+        with environment(self._settings | settings):
+            try:
+                result = self._world.invoke(process=self._world.process(**self._settings | settings))
+            except RefreshError as error:
+                self._note_answer(str(error))
+                return type(error).__name__
+        self.warnings = result["warnings"]
+        self._secrets.add(self.token()["access_token"])
+        outcome: str = result["outcome"]
+        return outcome
+
+    def runs(self, count: int) -> str:
+        return ", ".join(self.run() for _ in range(count))
+
+    def token(self) -> dict[str, Any]:
+        """Return the token document that consumers read."""
+        return self._world.token()
+
+    def _note_answer(self, message: str) -> None:
+        found = _ANSWERED.search(message)
+        if not found:
+            return
+        answer = " ".join(part for part in found.groups() if part)
+        if answer not in self.answers:
+            self.answers.append(answer)
+
+    @property
+    def shows_a_secret(self) -> bool:
+        """Say whether a result, an error, a log line or a metric has shown a client secret, a password or a token."""
+        for secret in self._secrets:
+            if secret in self._world.output or json.dumps(secret).strip('"') in self._world.output:
+                return True
+        return False
+
+
+@contextmanager
+def new_trial(server: ForeignServer) -> Iterator[Trial]:
+    with World(Clock(), standby=False) as world:
+        yield Trial(server, world)
