@@ -18,6 +18,7 @@ from local.vendors.registration import (
     NON_ASCII,
     OPAQUE,
     ORDINARY,
+    OTHER_SCOPE,
     PATHS,
     POST,
     RESERVED,
@@ -119,8 +120,9 @@ def _refusal_cases() -> Iterator[Case]:
         yield Case(f"wrong secret, {auth_method}", "CredentialsRefused", partial(_refresh, wrong_secret))
         yield Case(f"unknown client, {auth_method}", "CredentialsRefused", partial(_refresh, unknown))
     yield Case("wrong secret, then the right one", "CredentialsRefused, refreshed", _wrong_then_right)
-    yield Case("unknown scope", "RequestRefused", _unknown_scope)
-    yield Case("unknown scope, then the right one", "RequestRefused, refreshed", _unknown_scope_then_right)
+    yield Case("unknown scope", "RequestRefused", partial(_refresh_with_scope, "no-such-scope"))
+    yield Case("scope that the client may not have", "RequestRefused", partial(_refresh_with_scope, OTHER_SCOPE))
+    yield Case("the same, then the right scope", "RequestRefused, refreshed", _wrong_scope_then_right)
     yield Case("wrong path", "RequestRefused", _wrong_path)
 
 
@@ -130,13 +132,13 @@ def _wrong_then_right(trial: Trial) -> str:
     return f"{first}, {second}"
 
 
-def _unknown_scope(trial: Trial) -> str:
+def _refresh_with_scope(scope: str, trial: Trial) -> str:
     trial.use(ORDINARY[POST])
-    return trial.run(SCOPE="orders:delete")
+    return trial.run(SCOPE=scope)
 
 
-def _unknown_scope_then_right(trial: Trial) -> str:
-    first = _unknown_scope(trial)
+def _wrong_scope_then_right(trial: Trial) -> str:
+    first = _refresh_with_scope(OTHER_SCOPE, trial)
     second = trial.run()
     return f"{first}, {second}"
 
@@ -172,7 +174,7 @@ def _odd_text_cases(program: Program) -> Iterator[Case]:
             for part, make_client in (("client id", client_with_odd_id), ("secret", client_with_odd_secret)):
                 name = f"{kind} in the {part}, {auth_method}"
                 clients = {text: make_client(text, auth_method) for text in texts}
-                yield Case(name, "refreshed", partial(_refresh_each, clients, None))
+                yield Case(name, "refreshed", partial(_refresh_each, clients, {}))
         if program.has_password_grant:
             clients = dict.fromkeys(texts, ORDINARY[POST])
             accounts = {text: account_with_odd_texts(text) for text in texts}
@@ -180,25 +182,17 @@ def _odd_text_cases(program: Program) -> Iterator[Case]:
             yield Case(name, "refreshed", partial(_refresh_each, clients, accounts))
 
 
-def _refresh_each(
-    clients: dict[str, RegisteredClient], accounts: dict[str, ServiceAccount] | None, trial: Trial
-) -> str:
-    """Return `refreshed` if all are. If not, return each other outcome with the texts that led to it."""
+def _refresh_each(clients: dict[str, RegisteredClient], accounts: dict[str, ServiceAccount], trial: Trial) -> str:
+    """Return `refreshed` if all are. If not, return each outcome with the texts that led to it."""
     texts_by_outcome: dict[str, list[str]] = {}
     for text, client in clients.items():
-        with new_trial(trial.server) as single:
-            account = accounts[text] if accounts else None
-            outcome = _refresh(client, single, account)
-            if single.shows_a_secret:
-                outcome = "A SECRET IS SHOWN"
-            texts_by_outcome.setdefault(outcome, []).append(text.replace(" ", "space"))
-            trial.answers += [answer for answer in single.answers if answer not in trial.answers]
+        trial.begin()
+        outcome = _refresh(client, trial, accounts.get(text))
+        texts_by_outcome.setdefault(outcome, []).append(text.replace(" ", "space"))
     if list(texts_by_outcome) == ["refreshed"]:
         return "refreshed"
-    others = [
-        f"{outcome} with {' '.join(texts)}" for outcome, texts in texts_by_outcome.items() if outcome != "refreshed"
-    ]
-    return "; ".join(others)
+    described = [f"{outcome}: {' '.join(texts)}" for outcome, texts in texts_by_outcome.items()]
+    return "; ".join(described)
 
 
 # Tokens
@@ -219,7 +213,7 @@ def _live_through(client: RegisteredClient, trial: Trial) -> str:
     trial.use(client)
     first = trial.run()
     token = trial.token()
-    if trial.warnings:
+    if trial.has_odd_lifetime:
         first = f"{first} with a warning"
     is_jwt = token["access_token"].count(".") == 2
     if is_jwt != (client.token_format == JWT):

@@ -12,6 +12,8 @@ OPAQUE = "opaque"
 JWT = "jwt"
 HOUR = 3_600
 SCOPE = "orders:read"
+# The server knows this one, too, but no client may have it.
+OTHER_SCOPE = "orders:write"
 RESOURCE = "https://api.example/"
 # These mean something in a form, in the Basic header or in JSON. The last one looks like an encoded slash.
 RESERVED = (":", "%", "+", "&", "/", "=", " ", '"', "$", "%2F")
@@ -88,6 +90,7 @@ def registration() -> dict[str, Any]:
             clients.append(client_with_odd_secret(text, auth_method))
     return {
         "scope": SCOPE,
+        "other_scope": OTHER_SCOPE,
         "resource": RESOURCE,
         "paths": PATHS,
         "clients": [asdict(client) for client in clients],

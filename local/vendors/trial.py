@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from handler.errors import RefreshError
 from local.emulators.clock import Clock
-from local.emulators.world import CREDENTIALS_SECRET, World, environment
+from local.emulators.world import World, environment
 from local.vendors.registration import SCOPE
 
 if TYPE_CHECKING:
@@ -31,16 +31,25 @@ _ANSWERED = re.compile(r"HTTP (\d{3})(?:, (\w+))?")
 
 
 class Trial:
-    """One connection that nobody has used yet. Every run is a new process of the function."""
+    """A connection that nobody has used yet. Every run is a new process of the function."""
 
     def __init__(self, server: ForeignServer, world: World) -> None:
         self.server = server
         self.clock = world.clock
         self.answers: list[str] = []  # of the server's refusals: the HTTP status, and the error code if it is known
-        self.warnings: list[str] = []  # of the last run
         self._world = world
         self._settings = SETTINGS | {"TOKEN_URL": f"{server.url}/token"}
+        self._connections = 0
         self._secrets: set[str] = set()
+        self.begin()
+
+    def begin(self) -> None:
+        """Make new secrets, so that nothing is left of what was tried before."""
+        self._connections += 1
+        name = f"connection-{self._connections}"
+        self._settings |= {"CREDENTIALS_SECRET_ID": f"{name}/credentials", "TOKEN_SECRET_ID": f"{name}/token"}
+        for setting in ("CREDENTIALS_SECRET_ID", "TOKEN_SECRET_ID"):
+            self._world.secrets.client().create_secret(Name=self._settings[setting])
 
     def use(self, client: RegisteredClient, account: ServiceAccount | None = None, **settings: str) -> None:
         """Write the credentials as an operator would, and set how the client authenticates."""
@@ -49,21 +58,24 @@ class Trial:
         if account:
             document |= {"username": account.username, "password": account.password}
             self._secrets.add(account.password)
-        secrets_manager = self._world.secrets.client()
-        secrets_manager.put_secret_value(SecretId=CREDENTIALS_SECRET, SecretString=json.dumps(document))
         self._settings |= {"CLIENT_AUTH": client.auth_method} | settings
+        secrets_manager = self._world.secrets.client()
+        secrets_manager.put_secret_value(
+            SecretId=self._settings["CREDENTIALS_SECRET_ID"],
+            SecretString=json.dumps(document),
+        )
 
     def run(self, **settings: str) -> str:
         """Invoke the function. Return the outcome, or the name of the error."""
-        with environment(self._settings | settings):
+        values = self._settings | settings
+        process = self._world.process(**values)
+        with environment(values):
             try:
-                result = self._world.invoke(process=self._world.process(**self._settings | settings))
+                outcome: str = self._world.invoke(process=process)["outcome"]
             except RefreshError as error:
                 self._note_answer(str(error))
                 return type(error).__name__
-        self.warnings = result["warnings"]
         self._secrets.add(self.token()["access_token"])
-        outcome: str = result["outcome"]
         return outcome
 
     def runs(self, count: int) -> str:
@@ -71,7 +83,14 @@ class Trial:
 
     def token(self) -> dict[str, Any]:
         """Return the token document that consumers read."""
-        return self._world.token()
+        answer = self._world.secrets.client().get_secret_value(SecretId=self._settings["TOKEN_SECRET_ID"])
+        document: dict[str, Any] = json.loads(answer["SecretString"])
+        return document
+
+    @property
+    def has_odd_lifetime(self) -> bool:
+        """Say whether the last run warned of the token's lifetime."""
+        return any("OddLifetime" in line for line in self._world.lines)
 
     def _note_answer(self, message: str) -> None:
         found = _ANSWERED.search(message)

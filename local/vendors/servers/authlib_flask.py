@@ -39,12 +39,15 @@ class Client(ClientMixin):  # type: ignore[misc]
     auth_method: str
     lifetime_seconds: int
     token_format: str
+    scope: str
 
     def get_client_id(self) -> str:
         return self.client_id
 
-    def get_allowed_scope(self, scope: str) -> str:
-        return scope
+    def get_allowed_scope(self, scope: str) -> str | None:
+        if scope == self.scope:
+            return scope
+        return None
 
     def check_client_secret(self, client_secret: str) -> bool:
         return client_secret == self.client_secret
@@ -115,8 +118,10 @@ def token_generator(issuer: str) -> Callable[..., Json]:
 
 def make_app(configuration: Json) -> Flask:
     app = Flask(__name__)
-    app.config["OAUTH2_SCOPES_SUPPORTED"] = [configuration["scope"]]
-    clients = {one["client_id"]: Client(**one) for one in configuration["clients"]}
+    app.config["OAUTH2_SCOPES_SUPPORTED"] = [configuration["scope"], configuration["other_scope"]]
+    clients = {}
+    for registered in configuration["clients"]:
+        clients[registered["client_id"]] = Client(**registered, scope=configuration["scope"])
     users = {User(**one) for one in configuration["users"]}
     server = AuthorizationServer(app, query_client=clients.get, save_token=lambda _token, _request: None)
     server.register_token_generator("default", token_generator(f"http://127.0.0.1:{configuration['port']}"))

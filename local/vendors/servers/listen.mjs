@@ -44,7 +44,9 @@ function removePrefix (request, prefix) {
 function sendInChunks (response) {
   const end = response.end.bind(response)
   response.end = (body) => {
-    response.removeHeader('Content-Length')
+    if (!response.headersSent) {
+      response.removeHeader('Content-Length')
+    }
     const bytes = Buffer.from(body ?? '')
     const middle = Math.floor(bytes.length / 2)
     response.write(bytes.subarray(0, middle))

@@ -24,7 +24,7 @@ const provider = new Provider(`http://127.0.0.1:${configuration.port}`, {
     scope: configuration.scope,
     token_endpoint_auth_method: client.auth_method
   })),
-  scopes: [configuration.scope],
+  scopes: [configuration.scope, configuration.other_scope],
   ttl: { ClientCredentials: (ctx, token, client) => lifetimeOf(client) },
   features: {
     clientCredentials: { enabled: true },
