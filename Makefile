@@ -72,7 +72,7 @@ explore: $(READY)  ## every interleaving of two or three runs with faults, withi
 study: $(READY)  ## simulate years of faults with the real handler, and write docs/RELIABILITY.md (25 min on 2 cores)
 	$(BIN)/python -m local.simulate
 
-vendors: $(READY) .venv-vendors/.ready build/vendors/.ready  ## the real handler against token endpoints that others wrote (2 min; needs Node)
+vendors: $(READY) .venv-vendors/.ready build/vendors/.ready  ## the real handler against token endpoints that others wrote (1 min; needs Node)
 	$(BIN)/python -m local.vendors
 
 # Packages from npm, next to a copy of the file that pins them.

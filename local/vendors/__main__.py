@@ -27,8 +27,9 @@ def main() -> int:
     report = Report()
     for program in chosen:
         cases = [case for case in cases_of(program) if options.case in case.name]
-        with ForeignServer(program) as server:
-            report.play_all(cases, server)
+        if cases:
+            with ForeignServer(program) as server:
+                report.play_all(cases, server)
     return report.finish()
 
 

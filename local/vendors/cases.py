@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+
+import requests
 
 from local.vendors.foreign_server import ForeignServer, Program
 from local.vendors.registration import (
@@ -22,6 +25,7 @@ from local.vendors.registration import (
     PATHS,
     POST,
     RESERVED,
+    RESOURCE,
     RegisteredClient,
     ServiceAccount,
     account_with_odd_texts,
@@ -42,10 +46,7 @@ KILL_AFTER_SECONDS = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """`play` uses the server and returns what came, which should be `expected`.
-
-    `answers` are the statuses and error codes of the server's refusals.
-    """
+    """`play` uses the server and returns the outcome, which should be `expected`."""
 
     name: str
     expected: str
@@ -54,10 +55,10 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """What came of a case. `answers`: the HTTP statuses and the known error codes of the server's refusals."""
+    """How a case ended. `refusals`: the HTTP status and, if it is a known one, the error code of each refusal."""
 
     outcome: str
-    answers: tuple[str, ...]
+    refusals: tuple[str, ...]
 
 
 def play(case: Case, server: ForeignServer) -> Played:
@@ -69,11 +70,11 @@ def play(case: Case, server: ForeignServer) -> Played:
             outcome = f"surprise: {type(error).__name__}"
         if trial.shows_a_secret:
             outcome = f"A SECRET IS SHOWN; {outcome}"
-        return Played(outcome, tuple(trial.answers))
+        return Played(outcome, tuple(trial.refusals))
 
 
 def cases_of(program: Program) -> list[Case]:
-    cases = [
+    return [
         *_client_cases(program),
         *_refusal_cases(),
         *_service_account_cases(program),
@@ -82,7 +83,6 @@ def cases_of(program: Program) -> list[Case]:
         *_transport_cases(),
         *_outage_cases(),
     ]
-    return cases
 
 
 # Clients
@@ -96,6 +96,17 @@ def _client_cases(program: Program) -> Iterator[Case]:
             other_method = replace(ORDINARY[_other(auth_method)], auth_method=auth_method)
             name = f"{auth_method}, registered for {_other(auth_method)}"
             yield Case(name, "CredentialsRefused", partial(_refresh, other_method))
+    if program.has_resources:
+        yield Case("PARAMETERS with a resource", f"{REFRESHED_THEN_KEPT}, a JWT for the resource", _with_a_resource)
+
+
+def _with_a_resource(trial: Trial) -> str:
+    """The client's tokens are opaque, except for this resource."""
+    trial.use(ORDINARY[POST], PARAMETERS=json.dumps({"resource": RESOURCE}))
+    outcomes = trial.runs(2)
+    if not is_jwt(trial.token()["access_token"]):
+        return f"{outcomes}, no JWT"
+    return f"{outcomes}, a JWT for the resource"
 
 
 def _other(auth_method: str) -> str:
@@ -161,8 +172,39 @@ def _service_account_cases(program: Program) -> Iterator[Case]:
         yield Case(name, REFRESHED_THEN_KEPT, partial(_refresh_twice, client, account=ACCOUNT))
     wrong_password = replace(ACCOUNT, password="not-the-password")
     unknown = replace(ACCOUNT, username="no-such-store")
-    for name, account in (("wrong password", wrong_password), ("unknown username", unknown)):
-        yield Case(name, "CredentialsRefused", partial(_refresh, ORDINARY[POST], account=account))
+    yield Case("wrong password", "CredentialsRefused", partial(_refresh, ORDINARY[POST], account=wrong_password))
+    yield Case("unknown username", "CredentialsRefused", partial(_refresh, ORDINARY[POST], account=unknown))
+    yield Case("wrong password, then the right one", "refused, refreshed", _wrong_password_then_right)
+    yield Case("service account, the answer has a refresh_token", "refreshed, none is stored", _refresh_token)
+
+
+def _wrong_password_then_right(trial: Trial) -> str:
+    trial.use(ORDINARY[POST], replace(ACCOUNT, password="not-the-password"))
+    first = "refused" if trial.run().endswith("Refused") else "not refused"
+    second = _refresh(ORDINARY[POST], trial, ACCOUNT)
+    return f"{first}, {second}"
+
+
+def _refresh_token(trial: Trial) -> str:
+    outcome = _refresh(ORDINARY[POST], trial, ACCOUNT)
+    if "refresh_token" in json.dumps(trial.token()):
+        return f"{outcome}, a refresh_token is stored"
+    if not _issues_refresh_tokens(trial):
+        return f"{outcome}, but the server sends no refresh_token"
+    return f"{outcome}, none is stored"
+
+
+def _issues_refresh_tokens(trial: Trial) -> bool:
+    client = ORDINARY[POST]
+    form = {
+        "grant_type": "password",
+        "client_id": client.client_id,
+        "client_secret": client.client_secret,
+        "username": ACCOUNT.username,
+        "password": ACCOUNT.password,
+    }
+    answer = requests.post(f"{trial.server.url}/token", data=form, timeout=10)
+    return "refresh_token" in answer.json()
 
 
 # Odd characters
@@ -182,15 +224,19 @@ def _odd_text_cases(program: Program) -> Iterator[Case]:
             yield Case(name, "refreshed", partial(_refresh_each, clients, accounts))
 
 
-def _refresh_each(clients: dict[str, RegisteredClient], accounts: dict[str, ServiceAccount], trial: Trial) -> str:
-    """Return `refreshed` if all are. If not, return each outcome with the texts that led to it."""
+def _refresh_each(
+    clients: dict[str, RegisteredClient],
+    accounts: dict[str, ServiceAccount],
+    trial: Trial,
+) -> str:
+    """Return the outcome if it is always the same. If not, return each outcome with the texts that led to it."""
     texts_by_outcome: dict[str, list[str]] = {}
     for text, client in clients.items():
         trial.begin()
         outcome = _refresh(client, trial, accounts.get(text))
         texts_by_outcome.setdefault(outcome, []).append(text.replace(" ", "space"))
-    if list(texts_by_outcome) == ["refreshed"]:
-        return "refreshed"
+    if len(texts_by_outcome) == 1:
+        return outcome
     described = [f"{outcome}: {' '.join(texts)}" for outcome, texts in texts_by_outcome.items()]
     return "; ".join(described)
 
@@ -215,8 +261,7 @@ def _live_through(client: RegisteredClient, trial: Trial) -> str:
     token = trial.token()
     if trial.has_odd_lifetime:
         first = f"{first} with a warning"
-    is_jwt = token["access_token"].count(".") == 2
-    if is_jwt != (client.token_format == JWT):
+    if is_jwt(token["access_token"]) != (client.token_format == JWT):
         return f"{first}, but the token's format is another"
     shorter_by = client.lifetime_seconds - (token["expires_at"] - token["acquired_at"])
     if not 0 <= shorter_by <= MAX_LIFETIME_ERROR_SECONDS:
@@ -226,6 +271,10 @@ def _live_through(client: RegisteredClient, trial: Trial) -> str:
     trial.clock.advance(client.lifetime_seconds - window)
     third = trial.run()
     return f"{first}, {second}, {third}"
+
+
+def is_jwt(access_token: str) -> bool:
+    return access_token.count(".") == 2
 
 
 # The way to the server

@@ -36,6 +36,7 @@ class Program:
     has_password_grant: bool
     has_jwt: bool
     checks_auth_method: bool
+    has_resources: bool  # RFC 8707
 
     @property
     def is_javascript(self) -> bool:
@@ -63,6 +64,7 @@ OIDC_PROVIDER = Program(
     has_password_grant=False,
     has_jwt=True,
     checks_auth_method=False,
+    has_resources=True,
 )
 NODE_OAUTH = Program(
     package="@node-oauth/oauth2-server",
@@ -70,6 +72,7 @@ NODE_OAUTH = Program(
     has_password_grant=True,
     has_jwt=False,
     checks_auth_method=False,
+    has_resources=False,
 )
 AUTHLIB = Program(
     package="Authlib",
@@ -77,6 +80,7 @@ AUTHLIB = Program(
     has_password_grant=True,
     has_jwt=True,
     checks_auth_method=True,
+    has_resources=False,
 )
 PROGRAMS = (OIDC_PROVIDER, NODE_OAUTH, AUTHLIB)
 

@@ -1,4 +1,4 @@
-"""Prints a row for each case as soon as it is over, and the known deviations at the end."""
+"""Prints a row for each case as soon as it is over, and at the end why some servers do something else."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import time
 from typing import TYPE_CHECKING
 
 from local.vendors.cases import Case, Played, play
-from local.vendors.deviations import Deviation, deviation_of
+from local.vendors.differences import Difference, difference_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from local.vendors.foreign_server import ForeignServer
 
-WIDTHS = (10, 26, 58, 42, 42, 0)
 HEAD = ("", "server", "case", "expected", "outcome", "refused with")
+WIDTHS = (7, 25, 57, 41, 41, 0)
 
 
 class Report:
@@ -22,41 +22,45 @@ class Report:
         self._started_at = time.monotonic()
         self._played = 0
         self._failed = 0
-        self._deviations: list[Deviation] = []
-        _print_row(*HEAD)
+        self._different = 0
+        self._differences: list[Difference] = []
+        _print_row(HEAD)
 
     def play_all(self, cases: Iterable[Case], server: ForeignServer) -> None:
         for case in cases:
-            self._add(server.program.package, case, play(case, server))
-
-    def _add(self, package: str, case: Case, played: Played) -> None:
-        self._played += 1
-        verdict = self._verdict(package, case, played)
-        _print_row(verdict, package, case.name, case.expected, played.outcome, "; ".join(played.answers))
+            played = play(case, server)
+            self._played += 1
+            package = server.program.package
+            verdict = self._verdict(package, case, played)
+            refusals = ", ".join(played.refusals)
+            _print_row((verdict, package, case.name, case.expected, played.outcome, refusals))
 
     def _verdict(self, package: str, case: Case, played: Played) -> str:
-        deviation = deviation_of(package, case.name)
-        expected = deviation.outcome if deviation else case.expected
-        if played.outcome != expected:
+        difference = difference_of(package, case.name)
+        if difference and played.outcome == difference.outcome:
+            self._different += 1
+            if difference not in self._differences:
+                self._differences.append(difference)
+            return "differs"
+        if difference or played.outcome != case.expected:
             self._failed += 1
             return "FAILED"
-        if deviation:
-            self._deviations.append(deviation)
-            return "deviates"
         return "ok"
 
     def finish(self) -> int:
-        """Print the deviations and the summary. Return the exit code."""
-        if self._deviations:
-            print("\nWhere a server deviates, and why:")
-        for deviation in self._deviations:
-            print(f"- {deviation.package}, {deviation.case}: {deviation.why}")
+        """Print why servers differ, and the summary. Return the exit code: 1 also if nothing was played."""
+        for difference in self._differences:
+            print(f"\n{difference.package} differs: {difference.why}")
+            for case in difference.cases:
+                print(f"- {case}")
         seconds = time.monotonic() - self._started_at
-        known = len(self._deviations)
-        print(f"\n{self._played} cases, {known} known deviations of a server, {self._failed} failed, {seconds:.0f} s")
-        return 1 if self._failed else 0
+        differ = f"in {self._different} a server differs as known"
+        print(f"\n{self._played} cases, {differ}, {self._failed} failed, {seconds:.0f} s")
+        if self._failed or not self._played:
+            return 1
+        return 0
 
 
-def _print_row(*cells: str) -> None:
+def _print_row(cells: Iterable[str]) -> None:
     padded = [cell.ljust(width) for cell, width in zip(cells, WIDTHS, strict=True)]
-    print("".join(padded).rstrip(), flush=True)
+    print(" ".join(padded).rstrip(), flush=True)

@@ -36,7 +36,7 @@ class Trial:
     def __init__(self, server: ForeignServer, world: World) -> None:
         self.server = server
         self.clock = world.clock
-        self.answers: list[str] = []  # of the server's refusals: the HTTP status, and the error code if it is known
+        self.refusals: list[str] = []  # each different one: the HTTP status and, if it is a known one, the error code
         self._world = world
         self._settings = SETTINGS | {"TOKEN_URL": f"{server.url}/token"}
         self._connections = 0
@@ -73,7 +73,7 @@ class Trial:
             try:
                 outcome: str = self._world.invoke(process=process)["outcome"]
             except RefreshError as error:
-                self._note_answer(str(error))
+                self._note_refusal(str(error))
                 return type(error).__name__
         self._secrets.add(self.token()["access_token"])
         return outcome
@@ -92,13 +92,13 @@ class Trial:
         """Say whether the last run warned of the token's lifetime."""
         return any("OddLifetime" in line for line in self._world.lines)
 
-    def _note_answer(self, message: str) -> None:
+    def _note_refusal(self, message: str) -> None:
         found = _ANSWERED.search(message)
         if not found:
             return
-        answer = " ".join(part for part in found.groups() if part)
-        if answer not in self.answers:
-            self.answers.append(answer)
+        refusal = " ".join(part for part in found.groups() if part)
+        if refusal not in self.refusals:
+            self.refusals.append(refusal)
 
     @property
     def shows_a_secret(self) -> bool:

@@ -56,7 +56,7 @@ class Client(ClientMixin):  # type: ignore[misc]
         return endpoint == "token" and method == self.auth_method
 
     def check_grant_type(self, grant_type: str) -> bool:
-        return grant_type in {"client_credentials", "password"}
+        return grant_type in {"client_credentials", "password", "refresh_token"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ def token_generator(issuer: str) -> Callable[..., Json]:
 
     generators = {
         "jwt": JwtGenerator(issuer=issuer, alg="ES256", expires_generator=lifetime),
-        "opaque": BearerTokenGenerator(opaque_token, expires_generator=lifetime),
+        "opaque": BearerTokenGenerator(opaque_token, opaque_token, lifetime),
     }
 
     def generate(grant_type: str, client: Client, **options: Any) -> Json:
