@@ -26,6 +26,7 @@ from local.vendors.registration import (
     POST,
     RESERVED,
     RESOURCE,
+    SCOPE,
     RegisteredClient,
     ServiceAccount,
     account_with_odd_texts,
@@ -35,6 +36,7 @@ from local.vendors.registration import (
 )
 from local.vendors.trial import Trial, new_trial
 
+UNKNOWN_SCOPE = "no-such-scope"
 REFRESHED_THEN_KEPT = "refreshed, kept"
 # The handler's default, and the longest part of a token's life that can be its refresh window.
 REFRESH_WINDOW_SECONDS = 4 * HOUR
@@ -42,6 +44,8 @@ MAX_WINDOW_PART = 3
 # A token's life counts from before the request, and a JWT's end is a whole second.
 MAX_LIFETIME_ERROR_SECONDS = 5
 KILL_AFTER_SECONDS = 0.5
+WRONG_PASSWORD = replace(ACCOUNT, password="not-the-password")
+UNKNOWN_ACCOUNT = replace(ACCOUNT, username="no-such-store")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,27 +94,32 @@ def cases_of(program: Program) -> list[Case]:
 
 def _client_cases(program: Program) -> Iterator[Case]:
     for auth_method in AUTH_METHODS:
-        yield Case(auth_method, REFRESHED_THEN_KEPT, partial(_refresh_twice, ORDINARY[auth_method]))
+        client = ORDINARY[auth_method]
+        yield Case(auth_method, REFRESHED_THEN_KEPT, partial(_refresh_twice, client))
     if program.checks_auth_method:
-        for auth_method in AUTH_METHODS:
-            other_method = replace(ORDINARY[_other(auth_method)], auth_method=auth_method)
-            name = f"{auth_method}, registered for {_other(auth_method)}"
-            yield Case(name, "CredentialsRefused", partial(_refresh, other_method))
+        yield _case_of_the_other_method(registered=POST, used=BASIC)
+        yield _case_of_the_other_method(registered=BASIC, used=POST)
     if program.has_resources:
-        yield Case("PARAMETERS with a resource", f"{REFRESHED_THEN_KEPT}, a JWT for the resource", _with_a_resource)
+        yield Case(
+            name="PARAMETERS with a resource",
+            expected="refreshed, kept, for the resource",
+            play=_refresh_for_a_resource,
+        )
 
 
-def _with_a_resource(trial: Trial) -> str:
-    """The client's tokens are opaque, except for this resource."""
+def _case_of_the_other_method(*, registered: str, used: str) -> Case:
+    client = replace(ORDINARY[registered], auth_method=used)
+    name = f"{used}, registered for {registered}"
+    return Case(name, "CredentialsRefused", partial(_refresh, client))
+
+
+def _refresh_for_a_resource(trial: Trial) -> str:
+    """The client's tokens are opaque, except for this resource, so a JWT shows that it was asked for."""
     trial.use(ORDINARY[POST], PARAMETERS=json.dumps({"resource": RESOURCE}))
     outcomes = trial.runs(2)
-    if not is_jwt(trial.token()["access_token"]):
-        return f"{outcomes}, no JWT"
-    return f"{outcomes}, a JWT for the resource"
-
-
-def _other(auth_method: str) -> str:
-    return POST if auth_method == BASIC else BASIC
+    if is_jwt(trial.token()["access_token"]):
+        return f"{outcomes}, for the resource"
+    return outcomes
 
 
 def _refresh(client: RegisteredClient, trial: Trial, account: ServiceAccount | None = None) -> str:
@@ -128,12 +137,20 @@ def _refusal_cases() -> Iterator[Case]:
         client = ORDINARY[auth_method]
         wrong_secret = replace(client, client_secret="not-the-secret")
         unknown = replace(client, client_id="nobody")
-        yield Case(f"wrong secret, {auth_method}", "CredentialsRefused", partial(_refresh, wrong_secret))
-        yield Case(f"unknown client, {auth_method}", "CredentialsRefused", partial(_refresh, unknown))
-    yield Case("wrong secret, then the right one", "CredentialsRefused, refreshed", _wrong_then_right)
-    yield Case("unknown scope", "RequestRefused", partial(_refresh_with_scope, "no-such-scope"))
-    yield Case("scope that the client may not have", "RequestRefused", partial(_refresh_with_scope, OTHER_SCOPE))
-    yield Case("the same, then the right scope", "RequestRefused, refreshed", _wrong_scope_then_right)
+        for name, refused in (("wrong secret", wrong_secret), ("unknown client", unknown)):
+            yield Case(f"{name}, {auth_method}", "CredentialsRefused", partial(_refresh, refused))
+    yield Case(
+        name="wrong secret, then the right one",
+        expected="CredentialsRefused, refreshed",
+        play=_wrong_then_right,
+    )
+    for name, scope in (("unknown scope", UNKNOWN_SCOPE), ("scope of another client", OTHER_SCOPE)):
+        yield Case(name, "RequestRefused", partial(_refresh_with_scope, scope))
+    yield Case(
+        name="scope of another client, then its own",
+        expected="RequestRefused, refreshed",
+        play=_wrong_scope_then_right,
+    )
     yield Case("wrong path", "RequestRefused", _wrong_path)
 
 
@@ -164,23 +181,29 @@ def _wrong_path(trial: Trial) -> str:
 
 def _service_account_cases(program: Program) -> Iterator[Case]:
     if not program.has_password_grant:
-        yield Case("service account", "RequestRefused", partial(_refresh, ORDINARY[POST], account=ACCOUNT))
+        without_grant = partial(_refresh, ORDINARY[POST], account=ACCOUNT)
+        yield Case("service account, no password grant", "RequestRefused", without_grant)
         return
     for auth_method in AUTH_METHODS:
-        client = ORDINARY[auth_method]
-        name = f"service account, {auth_method}"
-        yield Case(name, REFRESHED_THEN_KEPT, partial(_refresh_twice, client, account=ACCOUNT))
-    wrong_password = replace(ACCOUNT, password="not-the-password")
-    unknown = replace(ACCOUNT, username="no-such-store")
-    yield Case("wrong password", "CredentialsRefused", partial(_refresh, ORDINARY[POST], account=wrong_password))
-    yield Case("unknown username", "CredentialsRefused", partial(_refresh, ORDINARY[POST], account=unknown))
-    yield Case("wrong password, then the right one", "refused, refreshed", _wrong_password_then_right)
-    yield Case("service account, the answer has a refresh_token", "refreshed, none is stored", _refresh_token)
+        accepted = partial(_refresh_twice, ORDINARY[auth_method], account=ACCOUNT)
+        yield Case(f"service account, {auth_method}", REFRESHED_THEN_KEPT, accepted)
+    for name, account in (("wrong password", WRONG_PASSWORD), ("unknown username", UNKNOWN_ACCOUNT)):
+        refused = partial(_refresh, ORDINARY[POST], account=account)
+        yield Case(name, "CredentialsRefused", refused)
+    yield Case(
+        name="wrong password, then the right one",
+        expected="CredentialsRefused, refreshed",
+        play=_wrong_password_then_right,
+    )
+    yield Case(
+        name="service account, the answer has a refresh_token",
+        expected="refreshed, none is stored",
+        play=_refresh_token,
+    )
 
 
 def _wrong_password_then_right(trial: Trial) -> str:
-    trial.use(ORDINARY[POST], replace(ACCOUNT, password="not-the-password"))
-    first = "refused" if trial.run().endswith("Refused") else "not refused"
+    first = _refresh(ORDINARY[POST], trial, WRONG_PASSWORD)
     second = _refresh(ORDINARY[POST], trial, ACCOUNT)
     return f"{first}, {second}"
 
@@ -198,6 +221,7 @@ def _issues_refresh_tokens(trial: Trial) -> bool:
     client = ORDINARY[POST]
     form = {
         "grant_type": "password",
+        "scope": SCOPE,
         "client_id": client.client_id,
         "client_secret": client.client_secret,
         "username": ACCOUNT.username,
@@ -213,15 +237,16 @@ def _issues_refresh_tokens(trial: Trial) -> bool:
 def _odd_text_cases(program: Program) -> Iterator[Case]:
     for kind, texts in (("reserved characters", RESERVED), ("non-ASCII", NON_ASCII)):
         for auth_method in AUTH_METHODS:
-            for part, make_client in (("client id", client_with_odd_id), ("secret", client_with_odd_secret)):
-                name = f"{kind} in the {part}, {auth_method}"
-                clients = {text: make_client(text, auth_method) for text in texts}
-                yield Case(name, "refreshed", partial(_refresh_each, clients, {}))
+            with_ids = {text: client_with_odd_id(text, auth_method) for text in texts}
+            with_secrets = {text: client_with_odd_secret(text, auth_method) for text in texts}
+            for part, clients in (("client id", with_ids), ("secret", with_secrets)):
+                each = partial(_refresh_each, clients, {})
+                yield Case(f"{kind} in the {part}, {auth_method}", "refreshed", each)
         if program.has_password_grant:
-            clients = dict.fromkeys(texts, ORDINARY[POST])
+            same_client = dict.fromkeys(texts, ORDINARY[POST])
             accounts = {text: account_with_odd_texts(text) for text in texts}
-            name = f"{kind} in username and password"
-            yield Case(name, "refreshed", partial(_refresh_each, clients, accounts))
+            each = partial(_refresh_each, same_client, accounts)
+            yield Case(f"{kind} in username and password", "refreshed", each)
 
 
 def _refresh_each(
@@ -245,13 +270,17 @@ def _refresh_each(
 
 
 def _lifetime_cases(program: Program) -> Iterator[Case]:
-    formats = [OPAQUE, JWT] if program.has_jwt else [OPAQUE]
+    formats = [OPAQUE]
+    if program.has_jwt:
+        formats.append(JWT)
     for token_format in formats:
         for lifetime_seconds in LIFETIMES_SECONDS:
             client = client_with_lifetime(lifetime_seconds, token_format)
-            is_supported = lifetime_seconds >= HOUR
-            expected = "refreshed, kept, refreshed" if is_supported else "refreshed with a warning, kept, refreshed"
-            yield Case(f"{token_format} token of {lifetime_seconds} s", expected, partial(_live_through, client))
+            expected = "refreshed, kept, refreshed"
+            if lifetime_seconds < HOUR:
+                expected = "refreshed with a warning, kept, refreshed"
+            name = f"{token_format} token of {lifetime_seconds} s"
+            yield Case(name, expected, partial(_live_through, client))
 
 
 def _live_through(client: RegisteredClient, trial: Trial) -> str:
@@ -309,39 +338,43 @@ def _tls_with_trust(trial: Trial) -> str:
 def _outage_cases() -> Iterator[Case]:
     yield Case("killed, and started again", "refreshed, VendorUnreachable, refreshed", _killed)
     yield Case("suspended, and resumed", "refreshed, OutcomeUnknown, refreshed", _suspended)
-    yield Case("killed before it answers, and started again", "OutcomeUnknown, refreshed", _killed_before_it_answers)
+    yield Case(
+        name="killed before it answers, and started again",
+        expected="refreshed, OutcomeUnknown, refreshed",
+        play=_killed_before_it_answers,
+    )
 
 
 def _killed(trial: Trial) -> str:
-    outcomes = [_refresh(ORDINARY[POST], trial)]
-    trial.clock.advance(HOUR)
-    trial.server.kill()
-    try:
-        outcomes.append(trial.run())
-    finally:
-        trial.server.start()
-    outcomes.append(trial.run())
-    return ", ".join(outcomes)
+    return _run_through(trial, begin=trial.server.kill, end=trial.server.start)
 
 
 def _suspended(trial: Trial) -> str:
-    outcomes = [_refresh(ORDINARY[POST], trial)]
-    trial.clock.advance(HOUR)
-    trial.server.suspend()
-    try:
-        outcomes.append(trial.run())
-    finally:
-        trial.server.resume()
-    outcomes.append(trial.run())
-    return ", ".join(outcomes)
+    return _run_through(trial, begin=trial.server.suspend, end=trial.server.resume)
 
 
 def _killed_before_it_answers(trial: Trial) -> str:
-    trial.server.suspend()
     killer = threading.Timer(KILL_AFTER_SECONDS, trial.server.kill)
-    killer.start()
-    first = _refresh(ORDINARY[POST], trial)
-    killer.join()
-    trial.server.start()
-    second = trial.run()
-    return f"{first}, {second}"
+
+    def begin() -> None:
+        trial.server.suspend()
+        killer.start()
+
+    def end() -> None:
+        killer.join()
+        trial.server.start()
+
+    return _run_through(trial, begin=begin, end=end)
+
+
+def _run_through(trial: Trial, *, begin: Callable[[], None], end: Callable[[], None]) -> str:
+    """Run before the outage, in it and after it. The token is due each time."""
+    before = _refresh(ORDINARY[POST], trial)
+    trial.clock.advance(HOUR)
+    begin()
+    try:
+        during = trial.run()
+    finally:
+        end()
+    after = trial.run()
+    return f"{before}, {during}, {after}"

@@ -37,7 +37,7 @@ class Report:
 
     def _verdict(self, package: str, case: Case, played: Played) -> str:
         difference = difference_of(package, case.name)
-        if difference and played.outcome == difference.outcome:
+        if difference and played.outcome == difference.outcomes[case.name]:
             self._different += 1
             if difference not in self._differences:
                 self._differences.append(difference)
@@ -50,8 +50,8 @@ class Report:
     def finish(self) -> int:
         """Print why servers differ, and the summary. Return the exit code: 1 also if nothing was played."""
         for difference in self._differences:
-            print(f"\n{difference.package} differs: {difference.why}")
-            for case in difference.cases:
+            print(f"\n{difference.package} differs:\n{difference.why}")
+            for case in difference.outcomes:
                 print(f"- {case}")
         seconds = time.monotonic() - self._started_at
         differ = f"in {self._different} a server differs as known"
