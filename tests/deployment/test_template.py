@@ -317,7 +317,7 @@ def test_the_environment_is_one_that_settings_accept(parameters: dict[str, str],
 def test_the_parameters_reach_the_function() -> None:
     """Each setting that has a parameter gets its value, also if this means that a field is left out of the request."""
     chosen = {
-        "TokenUrl": "https://auth.example.com/token",
+        "TokenUrl": "https://auth.example.com/token?tenant=1",
         "Audience": "",
         "Scope": "orders:read orders:write",
         "Parameters": '{"resource": "https://api.example.com"}',
@@ -335,7 +335,7 @@ def test_the_parameters_reach_the_function() -> None:
     assert settings == Settings(
         credentials_secret_id=arn("CredentialsSecret"),
         token_secret_id=arn("TokenSecret"),
-        token_url="https://auth.example.com/token",
+        token_url="https://auth.example.com/token?tenant=1",
         audience="",
         scope="orders:read orders:write",
         parameters='{"resource": "https://api.example.com"}',
@@ -443,7 +443,8 @@ def test_every_parameter_is_explained_and_its_default_allowed() -> None:
         ("ReservedConcurrency", "0"),
         ("TokenUrl", "http://auth.tangocard.com/oauth/token"),
         ("TokenUrl", "https://user:password@auth.tangocard.com/oauth/token"),
-        ("TokenUrl", "https://auth.tangocard.com/oauth/token?x=1"),
+        ("TokenUrl", "https://auth.tangocard.com/oauth/token#x"),
+        ("TokenUrl", "https://user@auth.tangocard.com"),
     ],
 )
 def test_a_slip_of_the_hand_is_refused_before_anything_is_deployed(parameter: str, value: str) -> None:
@@ -454,11 +455,11 @@ def test_a_slip_of_the_hand_is_refused_before_anything_is_deployed(parameter: st
 @pytest.mark.parametrize(
     "parameters",
     [
-        pytest.param({"AlarmBelowSeconds": "3600"}, id="low_for_an_hourly_report"),
-        pytest.param({"AlarmPeriodSeconds": "960"}, id="short_for_an_hour"),
-        pytest.param({"AlarmPeriodSeconds": "960", "ScheduleExpression": "rate(11 minutes)"}, id="short_for_11_minutes"),
-        pytest.param({"AlarmPeriodSeconds": "660", "ScheduleExpression": "rate(6 minutes)"}, id="short_for_6_minutes"),
-        pytest.param({"AlarmPeriodSeconds": "660", "ScheduleExpression": "cron(0 * * * ? *)"}, id="short_for_a_cron"),
+        pytest.param({"AlarmBelowSeconds": "3600"}, id="a_low_alarm"),
+        pytest.param({"AlarmPeriodSeconds": "960"}, id="an_hour"),
+        pytest.param({"AlarmPeriodSeconds": "960", "ScheduleExpression": "rate(11 minutes)"}, id="11_minutes"),
+        pytest.param({"AlarmPeriodSeconds": "660", "ScheduleExpression": "rate(6 minutes)"}, id="6_minutes"),
+        pytest.param({"AlarmPeriodSeconds": "660", "ScheduleExpression": "cron(0 * * * ? *)"}, id="a_cron"),
         pytest.param({"ReplicaRegion1": "eu-west-1", "ReplicaRegion2": "eu-west-1"}, id="one_replica_twice"),
     ],
 )
@@ -710,9 +711,7 @@ def test_the_token_alarm_leaves_time_to_act() -> None:
     assert allowed[:6] == ["1140", "1800", "2280", "3000", "3600", "4500"]
     for period, tick in PERIODS.items():
         rate = f"rate({tick // MINUTE} minutes)"
-        stacks = [
-            Stack(AlarmBelowSeconds=low, AlarmPeriodSeconds=period, ScheduleExpression=rate) for low in allowed
-        ]
+        stacks = [Stack(AlarmBelowSeconds=low, AlarmPeriodSeconds=period, ScheduleExpression=rate) for low in allowed]
         alarms = [stack.properties("TokenExpiresAlarm") for stack in stacks if not stack.broken_rules()]
         assert min(int(alarm["Threshold"]) for alarm in alarms) - int(period) - MINUTE >= 2 * MINUTE
 
