@@ -49,6 +49,16 @@ def arn(logical_id: str) -> str:
     return f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{logical_id}-AbCdEf"
 
 
+def is_allowed(parameter: str, value: str) -> bool:
+    """Say whether CloudFormation takes this value for a parameter of the template."""
+    definition = TEMPLATE["Parameters"][parameter]
+    if value not in definition.get("AllowedValues", [value]):
+        return False
+    if len(value) > definition.get("MaxLength", len(value)):
+        return False
+    return bool(re.fullmatch(definition.get("AllowedPattern", ".*"), value))
+
+
 class Stack:
     """The template with these parameters: `resources` and `outputs` contain only resolved values."""
 

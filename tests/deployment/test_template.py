@@ -21,7 +21,7 @@ from local.emulators.clock import Clock
 from local.emulators.faults import Fault
 from local.emulators.secrets_manager import LOST_ANSWER, AwsFault
 from local.emulators.world import CREDENTIALS_SECRET, TOKEN_SECRET, World, environment
-from tests.deployment.stack import ACCOUNT, NAME, REGION, ROOT, TEMPLATE, Json, Stack, arn
+from tests.deployment.stack import ACCOUNT, NAME, REGION, ROOT, TEMPLATE, Json, Stack, arn, is_allowed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -390,13 +390,6 @@ def test_two_stacks_fit_into_one_account() -> None:
 # Parameters
 
 
-def is_allowed(parameter: str, value: str) -> bool:
-    definition = TEMPLATE["Parameters"][parameter]
-    if value not in definition.get("AllowedValues", [value]):
-        return False
-    return bool(re.fullmatch(definition.get("AllowedPattern", ".*"), value))
-
-
 def test_every_parameter_is_explained_and_its_default_allowed() -> None:
     """Whoever presses Enter at each question of `sam deploy --guided` gets a good deployment."""
     for name, definition in TEMPLATE["Parameters"].items():
@@ -423,6 +416,7 @@ def test_every_parameter_is_explained_and_its_default_allowed() -> None:
         ("Audience", " https://api.tangocard.com/"),
         ("Scope", "raas.all "),
         ("Parameters", "resource=https://api.example.com"),
+        ("Parameters", '{"resource": "' + 2_000 * "x" + '"}'),
         ("ClientAuth", "private_key_jwt"),
         ("RefreshWindowSeconds", "0"),
         ("RefreshWindowSeconds", "4h"),
@@ -708,7 +702,7 @@ def test_the_token_alarm_leaves_time_to_act() -> None:
     # If nobody renews the token: the last report above the threshold may come right before it is reached.
     assert threshold - int(PLAIN.properties("TokenExpiresAlarm")["Period"]) - MINUTE >= 45 * MINUTE
     allowed = [str(seconds) for seconds in range(5_000) if is_allowed("AlarmBelowSeconds", str(seconds))]
-    assert allowed[:6] == ["1140", "1800", "2280", "3000", "3600", "4500"]
+    assert allowed[:6] == ["1180", "1800", "2280", "3000", "3600", "4500"]
     for period, tick in PERIODS.items():
         rate = f"rate({tick // MINUTE} minutes)"
         stacks = [Stack(AlarmBelowSeconds=low, AlarmPeriodSeconds=period, ScheduleExpression=rate) for low in allowed]
