@@ -41,10 +41,7 @@ FORMS = {
     "A vendor whose tokens live for one hour": {"scope": "orders:read orders:write"},
 }
 WITH_HEADER = {"Okta", "commercetools", "PayPal"}
-LIVES = {
-    "Microsoft Entra ID": 3_599,
-    "Salesforce": 7_200,
-}  # seconds, where it is not the answer's `expires_in`, or is odd
+SALESFORCE_LIFE = 7_200  # seconds; its answer does not have the life
 EXTRA = {
     "Salesforce": {"instance_url", "id", "issued_at", "signature", "token_format"},
     "PayPal": {"app_id", "nonce"},
@@ -80,8 +77,12 @@ def put_credentials(found: Recipe, world: World) -> None:
 
 def http_answer(status: int, body: object) -> bytes:
     """Return an HTTP response: JSON, or a text as it is."""
-    content = body.encode() if isinstance(body, str) else json.dumps(body).encode()
-    content_type = "text/plain" if isinstance(body, str) else "application/json"
+    if isinstance(body, str):
+        return with_head(status, "text/plain", body.encode())
+    return with_head(status, "application/json", json.dumps(body).encode())
+
+
+def with_head(status: int, content_type: str, content: bytes) -> bytes:
     head = f"HTTP/1.1 {status} Answer\r\nContent-Type: {content_type}\r\nContent-Length: {len(content)}\r\n\r\n"
     return head.encode() + content
 
@@ -111,7 +112,7 @@ def test_the_template_accepts_the_parameters(name: str) -> None:
         assert value != TEMPLATE["Parameters"][parameter]["Default"], f"{parameter} has its default"
     assert Stack(**found.parameters).broken_rules() == []
     settings = Settings.from_env(variables_of(found))
-    longest_life = found.answer.get("expires_in", settings.max_lifetime_seconds)
+    longest_life = found.answer.get("expires_in", SALESFORCE_LIFE)
     assert settings.max_lifetime_seconds >= longest_life
     stack = Stack(**found.parameters)
     threshold = int(stack.properties("TokenExpiresAlarm")["Threshold"])
@@ -130,7 +131,7 @@ def test_the_documented_answer_is_published_and_kept(name: str, world: World) ->
     assert_documented_request(found, vendor.requests)
     token = world.token()
     assert token["access_token"] == found.answer["access_token"]
-    life = LIVES.get(name, found.answer.get("expires_in"))
+    life = found.answer.get("expires_in", SALESFORCE_LIFE)
     assert token["expires_at"] == int(world.clock.now()) + life
     assert token["extra"].keys() == EXTRA.get(name, set())
     for key in token["extra"]:
@@ -204,7 +205,7 @@ def test_a_token_that_salesforce_repeats_is_published_with_its_new_end(world: Wo
         world.invoke(process=process)
         world.clock.advance(5_000)
         assert world.invoke(process=process)["outcome"] == "refreshed"
-    assert world.token()["expires_at"] == int(world.clock.now()) + 7_200
+    assert world.token()["expires_at"] == int(world.clock.now()) + SALESFORCE_LIFE
 
 
 def test_a_token_that_paypal_repeats_is_kept_until_half_of_its_life_has_passed(world: World) -> None:
