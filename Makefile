@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 STANDBY ?= yes
 EXAMPLES ?= 10000
-SECONDS ?= 60
+SECONDS ?= 300
 ROUNDS ?= 15
 ENV ?= sandbox
 MUTANTS ?=
@@ -66,7 +66,7 @@ format: $(READY)  ## let ruff rewrite what it can
 fuzz: $(READY)  ## run the property tests with many more examples (some minutes; EXAMPLES=10000)
 	FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest tests/unit -m hypothesis -n auto
 
-explore: $(READY)  ## every interleaving of two or three runs with faults, within printed bounds (SECONDS=60 a search; at most 15 min)
+explore: $(READY)  ## every interleaving of two or three runs with faults, within printed bounds (SECONDS=300 a search at most; 15 min on 2 cores)
 	$(BIN)/python -m local.explore --seconds $(SECONDS)
 
 study: $(READY)  ## simulate years of faults with the real handler, and write docs/RELIABILITY.md (25 min on 2 cores)

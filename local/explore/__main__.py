@@ -36,7 +36,7 @@ def main() -> int:
         f"{len(searches)} searches, {states:,} states, {steps:,} steps in {seconds:.0f} s: "
         f"{broken} violations, {unfinished} searches ended by their time"
     )
-    return 1 if broken else 0
+    return 1 if broken or unfinished else 0
 
 
 def _parser() -> argparse.ArgumentParser:
