@@ -90,7 +90,7 @@ class StoryOfAccounts:
             return ""
         status = self._world.invoke({"action": "status"})
         if status["safe_to_deactivate"] != OLD_ACCOUNT:
-            return "status: the old service account is still in use"
+            return "status: consumers may still have the old token"
         self._is_old_account_active = False
         self._world.vendor.deactivate(OLD_ACCOUNT)
         if self._with_standby:
