@@ -88,6 +88,7 @@ class Terms(NamedTuple):
             settings.audience,
             settings.scope,
             settings.client_auth,
+            settings.parameters,
         ]
         return hashlib.sha256(json.dumps(shape).encode()).hexdigest()[:16]
 
@@ -137,7 +138,8 @@ class Slot:
     @classmethod
     def spent_by(cls, token: Token, settings: Settings) -> "Slot":
         """Return the slot of a principal that has had this token."""
-        return cls(not_before=token.acquired_at + settings.slot_seconds, reason=LIMIT_INTERVAL)
+        not_before = token.acquired_at + settings.slot_seconds(token.principal)
+        return cls(not_before=not_before, reason=LIMIT_INTERVAL)
 
     def as_of(self, now: float, terms: Terms) -> "Slot":
         """Return the slot as it counts now: open if it can't be true, or if its reason is gone."""
@@ -338,7 +340,7 @@ class Ledger:
         if error.retry_after is not None:
             pause = min(error.retry_after, MAX_RATE_LIMITED_SECONDS)
         elif slot.suspicions:
-            pause = max(UNEXPLAINED_REFUSAL_SECONDS, terms.settings.slot_seconds)
+            pause = max(UNEXPLAINED_REFUSAL_SECONDS, terms.settings.slot_seconds(principal))
         else:
             pause = UNEXPLAINED_REFUSAL_SECONDS
         pause = max(pause, terms.back_off_seconds(principal, slot.failures))

@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from handler.errors import CredentialsError
+from handler.settings import PRINCIPAL_SEPARATOR
 
 # The first document of the token secret: no token has been issued yet.
 SEED = '{"access_token": null, "expires_at": 0, "schema": 1}'
 SCHEMA = 1
-_KEYS_OF_CLIENT = {"client_id", "client_secret"}
-_KEYS_OF_CREDENTIALS = _KEYS_OF_CLIENT | {"standby"}
+_KEYS_OF_CLIENT = {"client_id", "client_secret", "username", "password"}
+_KEYS_OF_CREDENTIALS = _KEYS_OF_CLIENT | {"standby", "settings"}
 _BYTE_ORDER_MARK = "\ufeff"
 # int() refuses a number of some more digits than this, and that must not cost the token next to it.
 _MAX_INT_DIGITS = 4_000
@@ -129,10 +130,15 @@ def _can_be_kept(name: str, value: Any) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """An OAuth 2.0 client (RFC 6749 section 2), which asks the vendor for a token."""
+    """An OAuth 2.0 client (RFC 6749 section 2), alone or with a service account, which asks for a token.
+
+    `username` and `password` are those of the service account, or both None.
+    """
 
     client_id: str
     client_secret: str = field(repr=False)
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
 
     @classmethod
     def parse(cls, document: dict[str, Any], prefix: str = "") -> "Client":
@@ -140,24 +146,40 @@ class Client:
 
         Raises CredentialsError, which names the field at fault and never repeats its value.
         """
-        for name in ("client_id", "client_secret"):
+        names = ["client_id", "client_secret"]
+        if "username" in document or "password" in document:
+            names += ["username", "password"]  # both or neither
+        for name in names:
             fault = _fault_of(document.get(name))
             if fault:
-                raise CredentialsError(f"the credentials secret: {prefix}{name} {fault}")
-        if len(document["client_id"]) > MAX_PRINCIPAL_CHARACTERS:
-            raise CredentialsError(
-                f"the credentials secret: {prefix}client_id is longer than {MAX_PRINCIPAL_CHARACTERS} characters"
+                raise _credentials_error(f"{prefix}{name} {fault}")
+        client = cls(**{name: document[name] for name in names})
+        if PRINCIPAL_SEPARATOR in client.client_id:
+            raise _credentials_error(f"{prefix}client_id has a {PRINCIPAL_SEPARATOR}, which is not supported")
+        if len(client.principal) > MAX_PRINCIPAL_CHARACTERS:
+            raise _credentials_error(
+                f"{prefix}client_id and username are longer than {MAX_PRINCIPAL_CHARACTERS} characters"
             )
-        return cls(document["client_id"], document["client_secret"])
+        return client
 
     @property
     def principal(self) -> str:
         """Who asks, as the ledger names it."""
-        return self.client_id
+        return principal_of(self.client_id, self.username)
+
+
+def principal_of(client_id: str, username: str | None) -> str:
+    if username is None:
+        return client_id
+    return f"{client_id}{PRINCIPAL_SEPARATOR}{username}"
+
+
+def _credentials_error(fault: str) -> CredentialsError:
+    return CredentialsError(f"the credentials secret: {fault}")
 
 
 def _fault_of(value: Any) -> str:
-    """Return what is wrong with a client id or secret; empty if nothing is."""
+    """Return what is wrong with a text of the credentials; empty if nothing is."""
     if not isinstance(value, str) or not value.strip():
         return "is missing, empty or not a text"
     # What was pasted along would cost an hour: the vendor refuses the secret.
@@ -172,12 +194,14 @@ def _fault_of(value: Any) -> str:
 class Credentials:
     """The credentials secret. Its version tells a corrected secret from the one that was refused.
 
+    `settings` replace those of the environment (see Settings.for_connection); they are not checked yet.
     `warnings` name the keys that nobody reads: a mistyped `Standby` must not stay unnoticed.
     """
 
     primary: Client
     standby: Client | None
     version_id: str
+    settings: dict[str, Any] = field(default_factory=dict, repr=False, hash=False)
     warnings: tuple[str, ...] = ()
 
     @classmethod
@@ -192,7 +216,10 @@ class Credentials:
             raise CredentialsError("the credentials secret is not a JSON object with client_id and client_secret")
         primary = Client.parse(document)
         standby = _parse_standby(document.get("standby"), primary)
-        return cls(primary, standby, version_id, _warnings_of(document))
+        settings = document.get("settings", {})
+        if not isinstance(settings, dict):
+            raise _credentials_error("settings is not an object")
+        return cls(primary, standby, version_id, settings, _warnings_of(document))
 
     @property
     def principals(self) -> set[str]:
@@ -212,9 +239,13 @@ def _parse_standby(value: Any, primary: Client) -> Client | None:
     if value is None:
         return None
     document = as_object(value)
-    if document.get("client_id") == primary.client_id:
-        raise CredentialsError("the credentials secret: standby has the primary's client_id")
-    return Client.parse(document, prefix="standby.")
+    if document and not document.keys() & {"client_id", "client_secret"}:
+        # A second service account of the same client.
+        document = document | {"client_id": primary.client_id, "client_secret": primary.client_secret}
+    standby = Client.parse(document, prefix="standby.")
+    if standby.principal == primary.principal:
+        raise _credentials_error("standby is the primary: its client_id, or its username, must differ")
+    return standby
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,15 +258,17 @@ class Token:
     expires_at: int
     acquired_at: int
     client_id: str
+    username: str | None
     audience: str
     requested_scope: str
+    requested_parameters: str
     token_url: str
     extra: Extra = field(default_factory=Extra, repr=False, hash=False)
 
     @property
     def principal(self) -> str:
         """Whose token it is, as the ledger names it."""
-        return self.client_id
+        return principal_of(self.client_id, self.username)
 
     @property
     def life_seconds(self) -> int:
@@ -282,7 +315,8 @@ class Token:
             return None
         if found["acquired_at"] > now + clock_margin_seconds:
             return None
-        if not found["access_token"].isprintable() or not found["client_id"].isprintable():
+        shown = [found["access_token"], found["client_id"], found["username"] or ""]
+        if not all(text.isprintable() for text in shown):
             return None  # half a surrogate pair can neither be sent nor shown in a result
         latest_end = found["acquired_at"] + max_lifetime_seconds
         found["expires_at"] = min(found["expires_at"], latest_end)

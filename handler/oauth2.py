@@ -1,4 +1,4 @@
-"""The token request (RFC 6749 section 4.4), and the probe of a token."""
+"""The token request (RFC 6749 sections 4.3 and 4.4), and the probe of a token."""
 
 import base64
 import time
@@ -94,16 +94,21 @@ def _post(client: Client, settings: Settings, timeout: float, min_answer_seconds
 
 
 def _form(client: Client, settings: Settings) -> bytes:
+    """Return the form of RFC 6749 section 4.4.2, or with a service account of section 4.3.2."""
     fields = {
         "grant_type": "client_credentials",
         "audience": settings.audience,
         "scope": settings.scope,
     }
+    if client.username is not None and client.password is not None:
+        fields["grant_type"] = "password"
+        fields["username"] = client.username
+        fields["password"] = client.password
     if settings.client_auth == "client_secret_post":
         fields["client_id"] = client.client_id
         fields["client_secret"] = client.client_secret
     given = {name: value for name, value in fields.items() if value}
-    return urlencode(given).encode()
+    return urlencode(given | settings.parameter_fields).encode()
 
 
 def _basic_authorization(client: Client) -> str:

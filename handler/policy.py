@@ -140,6 +140,8 @@ class State:
             return False
         if token.audience != self.settings.audience:
             return False
+        if token.requested_parameters != self.settings.parameters_hash:
+            return False
         return token.requested_scope == self.settings.scope
 
     def is_revoked(self, token: Token) -> bool:

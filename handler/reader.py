@@ -128,14 +128,6 @@ class Reader:
         credentials_version, token_version = self._store.get_both()
         return self._snapshot(credentials_version, token_version, ledger_version=ledger_version)
 
-    def parse_token(self, version: Version, now: float) -> Token | None:
-        return Token.parse(
-            version.text,
-            now=now,
-            max_lifetime_seconds=self._settings.max_lifetime_seconds,
-            clock_margin_seconds=self._settings.clock_margin_seconds,
-        )
-
     def _snapshot(
         self,
         credentials_version: Version,
@@ -144,10 +136,11 @@ class Reader:
         ledger_version: Version | None,
     ) -> Snapshot:
         now = self._process.now()
-        current = self.parse_token(token_version, now)
         # This figure counts if the credentials can't be read.
-        self.seconds_remaining = _seconds_until_end(current, now)
+        self.seconds_remaining = _seconds_until_end(parse_token(token_version, now, self._settings), now)
         credentials = Credentials.parse(credentials_version.text, credentials_version.version_id)
+        settings = self._settings.for_connection(credentials.settings)
+        current = parse_token(token_version, now, settings)
         own_runs = self._own_runs()
         self._process.forget_useless_tokens(current, now)
         state = State(
@@ -156,7 +149,7 @@ class Reader:
             unsaved=self._process.unsaved_tokens(),
             ledger=Ledger(),
             credentials=credentials,
-            settings=self._settings,
+            settings=settings,
         )
         state = self._probe(state)
         if ledger_version is not None:
@@ -179,10 +172,10 @@ class Reader:
         ledger = Ledger.parse(ledger_version.text).as_of(state.now, own_runs, state.terms)
         displaced = None
         if ledger_version.version_id != token_version.version_id:
-            displaced = self.parse_token(ledger_version, state.now)
+            displaced = parse_token(ledger_version, state.now, state.settings)
         previous = None
         if state.is_current_short():
-            previous = self.parse_token(self._store.get_version(PREVIOUS), state.now)
+            previous = parse_token(self._store.get_version(PREVIOUS), state.now, state.settings)
         return replace(state, ledger=ledger, displaced=displaced, previous=previous)
 
     def _own_runs(self) -> set[str]:
@@ -211,7 +204,7 @@ class Reader:
         if not self._should_probe(token, state):
             return False
         self._probed.add(token.access_token)
-        if not oauth2.is_revoked(token, self._settings.probe_url):
+        if not oauth2.is_revoked(token, state.settings.probe_url):
             return False
         if state.now - token.acquired_at < MIN_REVOKED_AGE_SECONDS:
             self._observe("ProbeRefused", acquired_at=token.acquired_at)
@@ -221,11 +214,21 @@ class Reader:
 
     def _should_probe(self, token: Token, state: State) -> bool:
         """Only a token that is good as far as we know has a life to lose."""
-        if not self._may_probe or not self._settings.probe_url:
+        if not self._may_probe or not state.settings.probe_url:
             return False
         if token.access_token in self._probed:
             return False
         return state.seconds_remaining(token) > 0
+
+
+def parse_token(version: Version, now: float, settings: Settings) -> Token | None:
+    """Return the token in a version's document, as far as it can be true by these settings."""
+    return Token.parse(
+        version.text,
+        now=now,
+        max_lifetime_seconds=settings.max_lifetime_seconds,
+        clock_margin_seconds=settings.clock_margin_seconds,
+    )
 
 
 def _seconds_until_end(token: Token | None, now: float) -> int:

@@ -237,7 +237,7 @@ class Refresh:
         claimed_at = self._process.now()
         ledger = state.ledger
         if at_hand is not None:
-            ledger = ledger.with_spent_slot(at_hand, self._settings, claimed_at)
+            ledger = ledger.with_spent_slot(at_hand, state.settings, claimed_at)
         claimed = ledger.with_claim(
             run_id=self._run_id,
             principal=principal,
@@ -324,7 +324,7 @@ class Refresh:
         """Raise a RefreshError if the vendor has no token for us, or only one that is not good any more."""
         answer = oauth2.acquire(
             client,
-            self._settings,
+            state.settings,
             budget_seconds=self._acquire_budget_seconds(claim),
             now=self._process.now,
             sleep=self._process.sleep,
@@ -372,7 +372,7 @@ class Refresh:
         Returns what is known then. Raises StoreError if every attempt fails; the process keeps the
         token.
         """
-        ledger = claim.ledger.after_publish(token, self._settings, claim.claimed_at)
+        ledger = claim.ledger.after_publish(token, snapshot.state.settings, claim.claimed_at)
         version_id = self._put_while_time_remains(ledger.to_json(token), claim)
         now = self._process.now()
         self._process.forget_useless_tokens(token, now)

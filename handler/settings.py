@@ -1,14 +1,16 @@
 """The environment as one frozen, validated value. Nothing else reads the environment."""
 
+import hashlib
 import ipaddress
+import json
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
-from handler.errors import ConfigurationError
+from handler.errors import ConfigurationError, CredentialsError
 
 # Ten years. A larger number is a mistake (milliseconds, say), and a date can hold ten years easily.
 MAX_SECONDS = 315_360_000
@@ -23,7 +25,41 @@ MAX_TEXT_BYTES = 2_000
 # A request with less time than this for its answer is not worth a slot.
 MIN_ACQUIRE_SECONDS = 10
 
+# Of a key that nobody knows, so much is shown.
+MAX_KEY_CHARACTERS = 40
+# Between the client id and the username of a service account, as the ledger names who asks.
+PRINCIPAL_SEPARATOR = "#"
+# The vendor grants a client alone one token in this time, and a service account as many as it likes.
+DEFAULT_LIMIT_INTERVAL_SECONDS = 72_000
+
+# These may stand in the credentials secret, too, under `settings`.
+_OF_A_CONNECTION = {
+    "token_url",
+    "audience",
+    "scope",
+    "parameters",
+    "client_auth",
+    "refresh_window_seconds",
+    "limit_interval_seconds",
+    "limit_margin_seconds",
+    "max_lifetime_seconds",
+    "standby_below_seconds",
+    "consumer_cache_seconds",
+    "probe_url",
+}
+# The fields of the token request that the function sends itself.
+_OWN_FIELDS = {"grant_type", "client_id", "client_secret", "username", "password", "audience", "scope"}
 _REQUIRED = ("credentials_secret_id", "token_secret_id", "token_url")
+_NUMBERS = {
+    "refresh_window_seconds",
+    "limit_interval_seconds",
+    "limit_margin_seconds",
+    "max_lifetime_seconds",
+    "standby_below_seconds",
+    "consumer_cache_seconds",
+    "acquire_timeout_seconds",
+    "write_reserve_seconds",
+}
 _MAY_BE_ZERO = {
     "limit_interval_seconds",
     "limit_margin_seconds",
@@ -40,7 +76,9 @@ _NOT_HTTPS = "must be an https URL (http is for a loopback host only)"
 class Settings:
     """One field per variable, in lower case. Durations are in seconds.
 
-    An empty text switches a feature off, or leaves the field out of the token request.
+    An empty text switches a feature off, or leaves the field out of the token request. `parameters` is a
+    JSON object of further fields, with its keys in order; empty if there are none.
+    `limit_interval_seconds` is None if it is left to the kind of the principal (see interval_of).
     """
 
     credentials_secret_id: str = ""
@@ -48,11 +86,12 @@ class Settings:
     token_url: str = ""
     audience: str = "https://api.tangocard.com/"
     scope: str = "raas.all"
+    parameters: str = ""
     client_auth: str = "client_secret_post"
     probe_url: str = ""
     event_bus_name: str = ""
     refresh_window_seconds: int = 14_400
-    limit_interval_seconds: int = 72_000
+    limit_interval_seconds: int | None = None
     limit_margin_seconds: int = 300
     max_lifetime_seconds: int = 86_400
     standby_below_seconds: int = 9_000
@@ -70,20 +109,73 @@ class Settings:
         values: dict[str, Any] = {}
         for field in fields(cls):
             values[field.name] = _value_of(field.name, field.default, env)
-        problems = "; ".join(_problems(values))
-        if problems:
+        faults = [*_faults(values), *_faults_of_the_environment(values)]
+        if faults:
+            problems = "; ".join(f"{name.upper()} {fault}" for name, fault in faults)
             raise ConfigurationError(f"environment: {problems}")
+        values["parameters"] = _in_order(values["parameters"])
         return cls(**values)
 
+    def for_connection(self, overrides: Mapping[str, Any]) -> "Settings":
+        """Return these settings with those of the credentials secret in their place.
+
+        `overrides` is its object `settings`. Raises CredentialsError, which names each key at fault as it
+        stands there, and never its value.
+        """
+        if not overrides:
+            return self
+        values = asdict(self)
+        faults = []
+        for name, value in overrides.items():
+            if name not in _OF_A_CONNECTION:
+                faults.append((ascii(name[:MAX_KEY_CHARACTERS]), "is not a setting of a connection"))
+            elif not _has_type_of(name, value):
+                faults.append((name, f"must be {_type_of(name)}"))
+            elif isinstance(value, dict):
+                values[name] = json.dumps(value)
+            else:
+                values[name] = value
+        faults = faults or list(_faults(values))
+        if faults:
+            problems = "; ".join(f"settings.{name} {fault}" for name, fault in faults)
+            raise CredentialsError(f"the credentials secret: {problems}")
+        values["parameters"] = _in_order(values["parameters"])
+        return Settings(**values)
+
     @property
-    def slot_seconds(self) -> int:
-        """How long a client's slot stays closed after a token: the vendor's interval and our margin."""
-        return self.limit_interval_seconds + self.limit_margin_seconds
+    def parameter_fields(self) -> dict[str, str]:
+        """The further fields of the token request."""
+        if not self.parameters:
+            return {}
+        fields_given: dict[str, str] = json.loads(self.parameters)
+        return fields_given
+
+    @property
+    def parameters_hash(self) -> str:
+        """A short hash of the further fields, for the token's document; empty if there are none."""
+        if not self.parameters:
+            return ""
+        return hashlib.sha256(self.parameters.encode()).hexdigest()[:16]
+
+    def interval_of(self, principal: str) -> int:
+        """Return the time in which the vendor grants this principal one token."""
+        if self.limit_interval_seconds is not None:
+            return self.limit_interval_seconds
+        if PRINCIPAL_SEPARATOR in principal:
+            return 0
+        return DEFAULT_LIMIT_INTERVAL_SECONDS
+
+    def slot_seconds(self, principal: str) -> int:
+        """Return how long a principal's slot stays closed after a token: its interval and our margin."""
+        return self.interval_of(principal) + self.limit_margin_seconds
 
     @property
     def max_believed_closed_seconds(self) -> int:
         """How far ahead the end of a closed slot can be true, whichever machine's clock wrote it."""
-        longest_spent = self.limit_interval_seconds + 2 * self.clock_margin_seconds
+        interval = self.limit_interval_seconds
+        if interval is None:
+            interval = DEFAULT_LIMIT_INTERVAL_SECONDS
+        longest_spent = interval + 2 * self.clock_margin_seconds
         return max(MAX_OWN_PAUSE_SECONDS, longest_spent)
 
     @property
@@ -113,50 +205,100 @@ def service_name() -> str:
     return os.environ.get("POWERTOOLS_SERVICE_NAME") or "token-refresh"
 
 
-def _value_of(name: str, default: Any, env: Mapping[str, str]) -> str | int:
-    text = env.get(name.upper(), str(default)).strip()
-    if not text and name not in _MAY_BE_EMPTY:
-        text = str(default)
-    if not isinstance(default, int):
+def _value_of(name: str, default: Any, env: Mapping[str, str]) -> str | int | None:
+    text = env.get(name.upper(), "").strip()
+    if name.upper() not in env or (not text and name not in _MAY_BE_EMPTY):
+        return default  # type: ignore[no-any-return]
+    if name not in _NUMBERS:
         return text
     if not re.fullmatch("[0-9]{1,9}", text):
         return _NOT_A_NUMBER
     return int(text)
 
 
-def _problems(values: Mapping[str, Any]) -> Iterator[str]:
+def _has_type_of(name: str, value: Any) -> bool:
+    if name == "parameters":
+        return isinstance(value, dict)
+    if name in _NUMBERS:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, str)
+
+
+def _type_of(name: str) -> str:
+    if name == "parameters":
+        return "an object"
+    if name in _NUMBERS:
+        return "a whole number"
+    return "a text"
+
+
+def _faults_of_the_environment(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for name in _REQUIRED:
         if not values[name]:
-            yield f"{name.upper()} is not set"
+            yield name, "is not set"
     if values["credentials_secret_id"] and values["credentials_secret_id"] == values["token_secret_id"]:
-        yield "TOKEN_SECRET_ID must name another secret than CREDENTIALS_SECRET_ID"
-    for fault in _url_faults(values["token_url"], query_allowed=False):
-        yield f"TOKEN_URL {fault}"
-    for fault in _url_faults(values["probe_url"], query_allowed=True):
-        yield f"PROBE_URL {fault}"
+        yield "token_secret_id", "must name another secret than CREDENTIALS_SECRET_ID"
+    together = values["acquire_timeout_seconds"] + values["write_reserve_seconds"]
+    if together > MAX_ACQUIRE_AND_WRITE_SECONDS:
+        yield (
+            "acquire_timeout_seconds",
+            f"and WRITE_RESERVE_SECONDS may be {MAX_ACQUIRE_AND_WRITE_SECONDS} together at most",
+        )
+
+
+def _faults(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield each setting that can't be right, and why. Never a value: a URL can hold a password."""
+    for name in ("token_url", "probe_url"):
+        for fault in _url_faults(values[name]):
+            yield name, fault
     for name, value in values.items():
         if isinstance(value, str) and len(value.encode("utf-8", "replace")) > MAX_TEXT_BYTES:
-            yield f"{name.upper()} may be {MAX_TEXT_BYTES} bytes at most"
+            yield name, f"may be {MAX_TEXT_BYTES} bytes at most"
     if values["client_auth"] not in {"client_secret_post", "client_secret_basic"}:
-        yield "CLIENT_AUTH must be client_secret_post or client_secret_basic"
+        yield "client_auth", "must be client_secret_post or client_secret_basic"
+    for fault in _parameter_faults(values["parameters"]):
+        yield "parameters", fault
     yield from _number_faults(values)
 
 
-def _number_faults(values: Mapping[str, Any]) -> Iterator[str]:
+def _number_faults(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for name, value in values.items():
         if not isinstance(value, int):
             continue
         smallest = 0 if name in _MAY_BE_ZERO else 1
         if not smallest <= value <= MAX_SECONDS:
-            yield f"{name.upper()} must be a whole number of seconds from {smallest} to {MAX_SECONDS}"
-    together = values["acquire_timeout_seconds"] + values["write_reserve_seconds"]
-    if together > MAX_ACQUIRE_AND_WRITE_SECONDS:
-        yield (
-            f"ACQUIRE_TIMEOUT_SECONDS and WRITE_RESERVE_SECONDS may be {MAX_ACQUIRE_AND_WRITE_SECONDS} together at most"
-        )
+            yield name, f"must be a whole number of seconds from {smallest} to {MAX_SECONDS}"
 
 
-def _url_faults(url: str, *, query_allowed: bool) -> Iterator[str]:
+def _parameter_faults(text: str) -> Iterator[str]:
+    if not text:
+        return
+    try:
+        parameters = json.loads(text)
+    except (ValueError, RecursionError):
+        parameters = None
+    if not isinstance(parameters, dict):
+        yield "must be a JSON object of texts"
+        return
+    for name, value in parameters.items():
+        shown = ascii(name[:MAX_KEY_CHARACTERS])
+        if name in _OWN_FIELDS:
+            yield f"must not have {shown}, which is sent already"
+        if not isinstance(value, str) or not value.isprintable() or not name.isprintable():
+            yield f"must have a printable text for {shown}"
+
+
+def _in_order(parameters: str) -> str:
+    """Return the same JSON object with its keys in order, so that their order is no other request."""
+    if not parameters:
+        return ""
+    fields_given = json.loads(parameters)
+    if not fields_given:
+        return ""
+    return json.dumps(fields_given, sort_keys=True)
+
+
+def _url_faults(url: str) -> Iterator[str]:
     if not url:
         return
     try:
@@ -169,8 +311,8 @@ def _url_faults(url: str, *, query_allowed: bool) -> Iterator[str]:
         yield _NOT_HTTPS
     if "@" in parts.netloc:
         yield "must not carry user info"
-    if parts.fragment or (parts.query and not query_allowed):
-        yield "must not carry a query or a fragment"
+    if parts.fragment:
+        yield "must not carry a fragment"
 
 
 def is_loopback(host: str) -> bool:

@@ -18,7 +18,7 @@ from handler.policy import (
     WaitForLock,
     decide,
 )
-from handler.reader import Observe, Reader, Snapshot, WarmProcess
+from handler.reader import Observe, Reader, Snapshot, WarmProcess, parse_token
 from handler.refresh import Outcome
 from handler.secrets_manager import PREVIOUS, SecretDescription
 
@@ -38,6 +38,7 @@ def result_of(outcome: Outcome) -> Result:
         "expires_at_utc": None,
         "seconds_remaining": state.seconds_remaining(state.current),
         "client_id": None,
+        "username": None,
         "not_before": not_before or None,
         "version_id": outcome.snapshot.token_version_id or None,
         "dry_run": False,
@@ -47,6 +48,7 @@ def result_of(outcome: Outcome) -> Result:
         result["expires_at"] = state.current.expires_at
         result["expires_at_utc"] = utc(state.current.expires_at)
         result["client_id"] = state.current.client_id
+        result["username"] = state.current.username
     return result
 
 
@@ -69,7 +71,7 @@ class Inspection:
         previous_version = self._store.get_version(PREVIOUS)
         description = self._store.describe()
         state = snapshot.state
-        previous = self.reader.parse_token(previous_version, state.now)
+        previous = parse_token(previous_version, state.now, state.settings)
         return result_now(snapshot, self._request) | {
             "next_due_at": next_due_at(state, self._request),
             # The ledger is shown as it was written: a lapsed lock is still in it.
@@ -126,6 +128,8 @@ def safe_to_deactivate(
         return None
     if current.principal != primary.principal or left_behind.principal == primary.principal:
         return None
+    if left_behind.username is None and left_behind.client_id == primary.client_id:
+        return None  # whoever deactivates the client ends the tokens of its service accounts, too
     # Since then consumers read the primary's token.
     published_at = max(current.acquired_at, description.changed_at)
     if previous is not None and previous.principal == primary.principal:

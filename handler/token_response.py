@@ -121,8 +121,10 @@ def parse_token(
         expires_at=int(sent_at + lifetime),
         acquired_at=int(arrived_at),
         client_id=client.client_id,
+        username=client.username,
         audience=settings.audience,
         requested_scope=settings.scope,
+        requested_parameters=settings.parameters_hash,
         token_url=settings.token_url,
         extra=Extra.of(answer),
     )
@@ -141,10 +143,11 @@ def _oddities(token: Token, settings: Settings, lifetime: float) -> list[str]:
         oddities.append("the token_type is not bearer: consumers send the token as a bearer token")
     if lifetime < MIN_LIFETIME_SECONDS:
         oddities.append(f"the token lives {int(lifetime)} s: less than {MIN_LIFETIME_SECONDS} s is not supported")
-    if lifetime <= settings.limit_interval_seconds:
+    interval = settings.interval_of(token.principal)
+    if lifetime <= interval:
         oddities.append(
             f"the token lives {int(lifetime)} s, not longer than LIMIT_INTERVAL_SECONDS "
-            f"({settings.limit_interval_seconds} s): it ends before the next one may be asked for"
+            f"({interval} s): it ends before the next one may be asked for"
         )
     return oddities
 

@@ -239,8 +239,10 @@ class _Player:
             expires_at=int(sent_at) + TOKEN_LIFE_SECONDS,
             acquired_at=int(now()),
             client_id=client.client_id,
+            username=client.username,
             audience=settings.audience,
             requested_scope=settings.scope,
+            requested_parameters=settings.parameters_hash,
             token_url=settings.token_url,
         )
         return TokenResponse(token, [])

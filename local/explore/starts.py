@@ -99,8 +99,10 @@ def token(name: str, *, age: int, principal: str = PRIMARY, life: int = TOKEN_LI
         expires_at=acquired_at + life,
         acquired_at=acquired_at,
         client_id=principal,
+        username=None,
         audience=SETTINGS.audience,
         requested_scope=SETTINGS.scope,
+        requested_parameters="",
         token_url=TOKEN_URL,
     )
 

@@ -295,7 +295,7 @@ class Invariants:
         after = self._ledger_state
         document = self._current.document
         slot = _slot(after.ledger, document["client_id"])
-        closed_until = document["acquired_at"] + process.settings.slot_seconds
+        closed_until = document["acquired_at"] + process.settings.slot_seconds(document["client_id"])
         is_for_principal = before.lock.get("principal") in {None, document["client_id"]}
         is_released = after.version_id == self._current.version_id and not after.lock
         is_closed = slot.get("not_before", 0) >= closed_until and not slot.get("suspicions")
@@ -333,7 +333,7 @@ class Invariants:
 
     def _is_late_enough(self, now: float, process: Process, client_id: str, *, may_override: bool) -> bool:
         state = self._ledger_state
-        interval_ends_at = self.newest(client_id) + process.settings.slot_seconds
+        interval_ends_at = self.newest(client_id) + process.settings.slot_seconds(client_id)
         limit_until = max(interval_ends_at, self._limit_until.get(client_id, 0))
         before = _slot(state.replaced_ledger, client_id)
         # What a lapsed lock adds is in the claim alone.

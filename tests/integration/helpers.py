@@ -212,6 +212,7 @@ def another_runs_token(world: World, client_id: str = BLUE, **changes: object) -
         "client_id": client_id,
         "audience": "https://api.tangocard.com/",
         "requested_scope": "raas.all",
+        "requested_parameters": "",
         "token_url": world.vendor.token_url,
         "expires_at_utc": "",
         "schema": 1,

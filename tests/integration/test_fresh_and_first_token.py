@@ -121,6 +121,7 @@ def test_document_has_each_key_that_consumers_rely_on(world: World) -> None:
         "client_id": BLUE,
         "audience": "https://api.tangocard.com/",
         "requested_scope": "raas.all",
+        "requested_parameters": "",
         "token_url": world.vendor.token_url,
         "extra": {},
         "expires_at_utc": "2026-09-22T14:13:20Z",

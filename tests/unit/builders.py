@@ -23,7 +23,7 @@ LATER = NOW + 100  # when the vendor's answer arrives
 HOUR = 3_600
 DAY = 86_400
 # From one token of a client to its next: the vendor's interval and our margin.
-INTERVAL = Settings().slot_seconds
+INTERVAL = Settings().slot_seconds("a client")
 MARGIN = Settings().limit_margin_seconds
 WINDOW = Settings().refresh_window_seconds
 STANDBY_BELOW = Settings().standby_below_seconds
@@ -85,8 +85,10 @@ def make_token(
         expires_at=expires_at,
         acquired_at=NOW - age,
         client_id=client.client_id,
+        username=client.username,
         audience=AUDIENCE,
         requested_scope="raas.all",
+        requested_parameters="",
         token_url=URL,
     )
     return replace(token, **changes)

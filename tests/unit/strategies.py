@@ -73,8 +73,10 @@ tokens = st.builds(
     expires_at=times,
     acquired_at=times,
     client_id=clients.map(lambda client: client.client_id),
+    username=st.none(),
     audience=st.sampled_from([AUDIENCE, AUDIENCE, OTHER_AUDIENCE]),
     requested_scope=st.sampled_from(["raas.all", "raas.all", "raas.none"]),
+    requested_parameters=st.just(""),
     token_url=st.sampled_from([URL, URL, OTHER_URL]),
 )
 reasons = st.sampled_from([None, "limit_interval", "rate_limited", "credentials_refused", "backing_off", "same_token"])

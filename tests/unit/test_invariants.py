@@ -55,7 +55,10 @@ def is_good(state: State, token: Token | None) -> bool:
 
 def interval_of(state: State) -> int:
     """Return the time from one token of a client to its next, by a second wording."""
-    return state.settings.limit_interval_seconds + state.settings.limit_margin_seconds
+    interval = state.settings.limit_interval_seconds
+    if interval is None:
+        interval = 72_000
+    return interval + state.settings.limit_margin_seconds
 
 
 # The decision
@@ -223,7 +226,7 @@ def test_ledger_as_of_now_can_be_true(ledger: Ledger, terms: Terms) -> None:
     """Whatever was written, nothing keeps this function out for longer than can be true."""
     after = ledger.as_of(NOW, {"this-run"}, terms)
     settings = terms.settings
-    interval = settings.limit_interval_seconds + 2 * settings.limit_margin_seconds
+    interval = 2 * settings.limit_margin_seconds + (settings.limit_interval_seconds or 72_000)
     for slot in after.slots.values():
         assert slot.not_before <= NOW + max(DAY, interval)
         assert slot.asked_at <= NOW

@@ -40,6 +40,7 @@ KEYS_OF_A_TOKEN = [
     "client_id",
     "audience",
     "requested_scope",
+    "requested_parameters",
     "token_url",
 ]
 
@@ -71,6 +72,7 @@ def test_token_document_has_the_keys_that_consumers_rely_on() -> None:
         "client_id": "client-primary",
         "audience": "https://api.tangocard.com/",
         "requested_scope": "raas.all",
+        "requested_parameters": "",
         "token_url": "https://auth.example/oauth/token",
         "extra": {},
         "expires_at_utc": "2027-01-16T08:00:00Z",

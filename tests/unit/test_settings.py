@@ -322,7 +322,8 @@ def test_environment_is_read_when_it_is_asked_for(monkeypatch: pytest.MonkeyPatc
 def test_slot_lasts_for_the_interval_and_the_margin(interval: int, margin: int, seconds: int) -> None:
     """From one token of a client to its next the vendor wants its interval, and we add a margin."""
     settings = make_settings(limit_interval_seconds=interval, limit_margin_seconds=margin)
-    assert settings.slot_seconds == seconds
+    assert settings.slot_seconds("a-client") == seconds
+    assert settings.slot_seconds("a-client#store-17") == seconds
 
 
 @pytest.mark.parametrize(("acquire", "write", "seconds"), [(120, 30, 180), (100, 20, 150)])

@@ -51,8 +51,10 @@ def usual_token(*, expires_at: int) -> Token:
         expires_at=expires_at,
         acquired_at=NOW + 2,
         client_id=PRIMARY.client_id,
+        username=None,
         audience=AUDIENCE,
         requested_scope="raas.all",
+        requested_parameters="",
         token_url=URL,
     )
 
