@@ -78,7 +78,7 @@ class StoryOfAccounts:
         self._world.add_account(NEW_ACCOUNT, NEW_PASSWORD)
         self._world.passwords[NEW_ACCOUNT] = NEW_PASSWORD + "x"
         self._world.put_credentials(NEW_ACCOUNT, OLD_ACCOUNT)
-        return "operator puts a new service account in, and mistypes its password"
+        return "operator puts a new account in, and mistypes its password"
 
     def _correct_password(self) -> str:
         self._world.passwords[NEW_ACCOUNT] = NEW_PASSWORD
@@ -97,7 +97,7 @@ class StoryOfAccounts:
             self._world.put_credentials(NEW_ACCOUNT, STANDBY_ACCOUNT)
         else:
             self._world.put_credentials(NEW_ACCOUNT)
-        return "operator deactivates the old service account, since status says that it is safe"
+        return "status says it is safe: operator deactivates the old one"
 
 
 def failures_of_vendor(world: World) -> Story:
