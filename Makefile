@@ -4,7 +4,7 @@ VENV ?= .venv
 STANDBY ?= yes
 ACCOUNTS ?= none
 EXAMPLES ?= 10000
-SECONDS ?= 60
+SECONDS ?= 300
 ROUNDS ?= 15
 ENV ?= sandbox
 MUTANTS ?=
@@ -18,7 +18,7 @@ MUTATION := .venv-mutation/bin
 
 .DEFAULT_GOAL := help
 # Every target that has a line in `make help`, and the one that SAM runs: some folders have the same names.
-.PHONY: help run serve test lint bench format fuzz study explore mutation lock clean \
+.PHONY: help run serve test lint bench format fuzz study explore vendors mutation lock clean \
 	build build-RefreshFunction validate deploy deploy-local
 
 help:  ## list these commands
@@ -67,11 +67,22 @@ format: $(READY)  ## let ruff rewrite what it can
 fuzz: $(READY)  ## run the property tests with many more examples (some minutes; EXAMPLES=10000)
 	FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest tests/unit -m hypothesis -n auto
 
-explore: $(READY)  ## every interleaving of two or three runs with faults, within printed bounds (SECONDS=60 a search; at most 15 min)
+explore: $(READY)  ## every interleaving of two or three runs with faults, within printed bounds (SECONDS=300 a search at most; 15 min on 2 cores)
 	$(BIN)/python -m local.explore --seconds $(SECONDS)
 
 study: $(READY)  ## simulate years of faults with the real handler, and write docs/RELIABILITY.md (25 min on 2 cores)
 	$(BIN)/python -m local.simulate
+
+vendors: $(READY) .venv-vendors/.ready build/vendors/.ready  ## the real handler against token endpoints that others wrote (1 min; needs Node)
+	$(BIN)/python -m local.vendors
+
+# Packages from npm, next to a copy of the file that pins them.
+build/vendors/.ready: local/vendors/servers/package-lock.json local/vendors/servers/package.json
+	@command -v npm >/dev/null || { echo "Node 20 or later with npm is needed: it runs two of the servers" >&2; exit 2; }
+	mkdir -p $(@D)
+	cp $^ $(@D)
+	npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
 
 mutation: .venv-mutation/.ready  ## change handler/ bit by bit, and check that a test notices (2 h; MUTANTS='handler.policy.*')
 	rm -rf mutants

@@ -14,15 +14,13 @@ from handler.policy import Request
 from handler.reader import WarmProcess
 from handler.refresh import Refresh
 from handler.secrets_manager import SecretStore
-from handler.settings import Settings
+from handler.settings import MAX_KEY_CHARACTERS, Settings
 from handler.status import Inspection, Result, result_of
 from handler.telemetry import RunTelemetry, logger
 
 Options = dict[str, Any]
 
-# These go to the log.
-MAX_REASON_CHARACTERS = 200
-MAX_KEY_CHARACTERS = 40
+MAX_REASON_CHARACTERS = 200  # it goes to the log
 
 EVENT_DEFAULTS: Options = {
     "action": "refresh",

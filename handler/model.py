@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from handler.errors import CredentialsError
-from handler.settings import PRINCIPAL_SEPARATOR
+from handler.settings import MAX_KEY_CHARACTERS, PRINCIPAL_SEPARATOR
 
 # The first document of the token secret: no token has been issued yet.
 SEED = '{"access_token": null, "expires_at": 0, "schema": 1}'
@@ -34,9 +34,8 @@ _NOT_EXTRA = {
 }
 # A principal is a key of the ledger.
 MAX_PRINCIPAL_CHARACTERS = 1_000
-# How many unknown keys of the credentials secret are named, and how much of each.
+# How many unknown keys of the credentials secret are named.
 _MAX_WARNINGS = 10
-_MAX_KEY_CHARACTERS = 40
 
 
 def utc(unix_seconds: float) -> str:
@@ -231,7 +230,7 @@ class Credentials:
 def _warnings_of(document: dict[str, Any]) -> tuple[str, ...]:
     unknown = [name for name in document if name not in _KEYS_OF_CREDENTIALS]
     unknown += [f"standby.{name}" for name in as_object(document.get("standby")) if name not in _KEYS_OF_CLIENT]
-    shown = [ascii(name[:_MAX_KEY_CHARACTERS]) for name in unknown[:_MAX_WARNINGS]]
+    shown = [ascii(name[:MAX_KEY_CHARACTERS]) for name in unknown[:_MAX_WARNINGS]]
     return tuple(f"the credentials secret has an unknown key {name}: it is ignored" for name in shown)
 
 

@@ -229,7 +229,7 @@ class Refresh:
             return None
         if self._process.now() - claim.claimed_at > self._settings.acquire_timeout_seconds / 2:
             self._give_up_slow_claim(claim, principal, snapshot.state)
-        self._observe("Claimed", reason=reason, client_id=principal)
+        self._observe("Claimed", reason=reason, principal=principal)
         return claim
 
     def _plan_claim(self, snapshot: Snapshot, principal: str | None, at_hand: Token | None) -> Claim:
@@ -297,7 +297,7 @@ class Refresh:
         try:
             answer = self._ask(client, claim, state)
         except RefreshError as error:
-            self._observe(type(error).__name__, error=str(error), client_id=client.client_id)
+            self._observe(type(error).__name__, error=str(error), principal=client.principal)
             ledger = claim.ledger.after_error(
                 error,
                 principal=client.principal,
@@ -317,7 +317,7 @@ class Refresh:
         for oddity in answer.oddities:
             self._observe("OddLifetime", oddity=oddity)
         if client is not state.credentials.primary:
-            self._observe("StandbyUsed", client_id=client.client_id)
+            self._observe("StandbyUsed", principal=client.principal)
         return answer.token
 
     def _ask(self, client: Client, claim: Claim, state: State) -> TokenResponse:
@@ -343,7 +343,7 @@ class Refresh:
         state = replace(snapshot.state, now=now)
         remaining = state.seconds_remaining(state.current)
         ledger = claim.ledger.after_same_token(client.principal, remaining, now)
-        self._observe("SameToken", client_id=client.client_id)
+        self._observe("SameToken", principal=client.principal)
         released_id = self._release(ledger, claim)
         after = self._after_release(snapshot, ledger, released_id)
         self.reader.seconds_remaining = remaining

@@ -20,7 +20,7 @@ from handler.errors import (
     VendorError,
 )
 from handler.model import MAX_METADATA_BYTES, MAX_TOKEN_BYTES, Client, Extra, Token, json_object
-from handler.settings import Settings
+from handler.settings import CLOCK_DIFFERENCE_SECONDS, Settings
 
 # If a 429 does not say how long to wait.
 DEFAULT_RETRY_AFTER_SECONDS = 900
@@ -74,11 +74,15 @@ class TokenResponse(NamedTuple):
 
 
 class _StatedLifetime(NamedTuple):
-    """A lifetime that the answer states, and the longest one that is not odd. In seconds."""
+    """A lifetime that the answer states, and the longest one that is not odd. In seconds.
+
+    `clock_seconds`: by how much it may be too short only because clocks differ, or count in whole seconds.
+    """
 
     name: str
     seconds: float
     max_seconds: int
+    clock_seconds: int = 0
 
     @property
     def is_usable(self) -> bool:
@@ -133,7 +137,8 @@ def parse_token(
     if not token.fits_into_a_version:
         raise VendorError("the vendor's token is too long to be saved", possibly_granted=True)
     oddities = [f"{one.name} is unusable, past or above the maximum" for one in stated if one.is_odd]
-    oddities += _oddities(token, settings, lifetime)
+    meant = [one.seconds + one.clock_seconds for one in stated if one.is_usable]
+    oddities += _oddities(token, settings, min([settings.max_lifetime_seconds, *meant]))
     return TokenResponse(token, oddities)
 
 
@@ -186,7 +191,8 @@ def error_of(response: HttpResponse, now: float) -> RefreshError:
 
     if 300 <= status < 500:
         return RequestRefused(
-            f"{answered}: it does not accept what is asked for, or how. Check TOKEN_URL, AUDIENCE, SCOPE, CLIENT_AUTH"
+            f"{answered}: it does not accept what is asked for, or how. Check TOKEN_URL, AUDIENCE, SCOPE, PARAMETERS "
+            "and CLIENT_AUTH, and the password of a service account"
         )
 
     if response.is_success:
@@ -237,7 +243,7 @@ def _stated_lifetimes(
         # the maximum is not odd.
         max_seconds = settings.max_lifetime_seconds + settings.limit_margin_seconds
         seconds = _number(claims["exp"]) - sent_at
-        stated.append(_StatedLifetime("the JWT's exp", seconds, max_seconds))
+        stated.append(_StatedLifetime("the JWT's exp", seconds, max_seconds, CLOCK_DIFFERENCE_SECONDS))
     return stated
 
 

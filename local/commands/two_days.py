@@ -125,7 +125,7 @@ def _tick(world: World, process: WarmProcess, note: str) -> Tick:
 def _request_reasons(world: World) -> tuple[str, ...]:
     """Return the reasons that the last run's log gives for its claims to acquire."""
     claims = [line for line in world.lines if line.get("message") == "Claimed"]
-    return tuple(line["reason"] for line in claims if line["client_id"])
+    return tuple(line["reason"] for line in claims if line["principal"])
 
 
 def _seconds_remaining(world: World) -> int:

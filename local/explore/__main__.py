@@ -36,7 +36,7 @@ def main() -> int:
         f"{len(searches)} searches, {states:,} states, {steps:,} steps in {seconds:.0f} s: "
         f"{broken} violations, {unfinished} searches ended by their time"
     )
-    return 1 if broken else 0
+    return 1 if broken or unfinished else 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -48,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--runs", type=int, default=2, help="of the one search")
     parser.add_argument("--faults", type=int, default=0, help="of the one search, at most")
     parser.add_argument("--faulty-runs", type=int, help="of the one search: how many of its runs meet faults (all)")
+    parser.add_argument("--switches", type=int, help="of the one search: how often a run is interrupted (any time)")
     parser.add_argument("--acts", default="", help=f"what people do by hand: of {', '.join(plan.ACTS)}")
     parser.add_argument("--standby", choices=("yes", "no"), default="yes", help="of the one search")
     parser.add_argument(
@@ -65,6 +66,7 @@ def _searches(options: argparse.Namespace) -> list[Search]:
                 runs=options.runs,
                 faults=options.faults,
                 faulty_runs=options.faulty_runs,
+                switches=options.switches,
                 acts=tuple(options.acts.split(",")) if options.acts else (),
                 standby=options.standby == "yes",
                 refusals_extend=options.refusals_extend,
@@ -80,6 +82,8 @@ def _tell(search: Search, found: Found) -> None:
     bounds = f"{search.runs} runs, {search.faults} faults"
     if search.faulty_runs is not None:
         bounds += f" in {search.faulty_runs} of them"
+    if search.switches is not None:
+        bounds += f", {search.switches} interruptions"
     if search.acts:
         bounds += f", by hand: {', '.join(search.acts)}"
     if not search.standby:

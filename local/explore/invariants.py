@@ -128,7 +128,8 @@ class Rest:
             if proc.node.ending is not None:
                 unsaved += proc.node.ending.unsaved
         for settled in [world, *late_effects(world)]:
-            calm = settled._replace(procs=(), lagging=(), late=(), faults=0, acts=())
+            alone = settled._replace(procs=(), lagging=(), late=(), faults=0, acts=())
+            calm = alone._replace(switches=None, last=None)
             key = hash((calm.key(), unsaved))
             if key not in self._checked:
                 self._checked.add(key)

@@ -18,8 +18,14 @@ POLL_SECONDS = 60
 # What a person may do by hand in the midst of the runs.
 ACTS = ("overwrite", "restore", "move", "rotate")
 
-# From here two runs have so many states that they are only in the whole exploration.
-_LARGE = {"expired, and the slot is spent"}
+# From here two runs have so many states that they are only in the whole exploration, and only without a
+# standby.
+_LARGEST = "expired, and the slot is spent"
+# From these two runs with a fault and a standby have hundreds of thousands of states, or millions.
+_LARGE_WITH_A_STANDBY = ("garbage", "expired", "no value, and the seed gets no AWSCURRENT")
+_LARGE = {*_LARGE_WITH_A_STANDBY, _LARGEST, "no value"}
+# What three runs have to do from here is short, so that all their interleavings can be visited.
+_WITH_THREE_RUNS = ("fresh", "expiring", "foreign, with a good previous one, and the ledger elsewhere")
 
 
 @dataclass(frozen=True)
@@ -28,13 +34,15 @@ class Search:
 
     `acts` is what people do, each at any moment. Only the first `faulty_runs` meet faults (None: all). If
     the runs begin alike, one is enough for a single fault: whatever the second one meets, the first one
-    meets too, under the other's name.
+    meets too, under the other's name. A run that could go on is interrupted by another one `switches`
+    times at most (None: at each step).
     """
 
     start: str
     runs: int = 2
     faults: int = 0
     faulty_runs: int | None = None
+    switches: int | None = None
     acts: tuple[str, ...] = ()
     standby: bool = True
     refusals_extend: bool = False
@@ -47,6 +55,8 @@ class Search:
         words += [f"--runs {self.runs}", f"--faults {self.faults}"]
         if self.faulty_runs is not None:
             words.append(f"--faulty-runs {self.faulty_runs}")
+        if self.switches is not None:
+            words.append(f"--switches {self.switches}")
         if self.acts:
             words.append(f"--acts {','.join(self.acts)}")
         words.append(f"--standby {'yes' if self.standby else 'no'}")
@@ -70,6 +80,7 @@ class Search:
                 runs=self.runs,
                 faults=self.faults,
                 faulty_runs=faulty_runs,
+                switches=self.switches,
                 acts=self.acts,
                 standby=self.standby,
                 refusals_extend=self.refusals_extend,
@@ -90,23 +101,30 @@ def whole() -> list[Search]:
     searches = []
     for start in starts():
         name = start.name
+        has_standby = name != _LARGEST
         searches += [
-            Search(name, faults=2),
             Search(name, faults=1, standby=False),
-            Search(name, faults=1, refusals_extend=True),
-            Search(name, runs=3),
-            Search(name, faults=1, acts=("rotate",)),
-            Search(name, acts=("overwrite", "overwrite")),
+            Search(name, faults=1, standby=False, refusals_extend=True),
+            Search(name, runs=1, faults=2),
+            Search(name, runs=1, faults=1, acts=("overwrite", "overwrite")),
         ]
-        searches += [Search(name, acts=(act,)) for act in ACTS]
-    return sorted(searches, key=lambda search: (search.faults, search.runs), reverse=True)
+        searches += [Search(name, acts=(act,), standby=has_standby) for act in ACTS]
+        if name not in _LARGE:
+            searches.append(Search(name, faults=1))
+    searches += [Search(name, faults=1, faulty_runs=1) for name in _LARGE_WITH_A_STANDBY]
+    searches += [Search(name, runs=3, standby=False) for name in _WITH_THREE_RUNS]
+    return sorted(searches, key=_size, reverse=True)
+
+
+def _size(search: Search) -> tuple[bool, int, bool]:
+    return search.start in _LARGE, search.faults + search.runs, search.standby
 
 
 def short() -> list[Search]:
     """Return the searches that are played in the test suite."""
     searches = []
     for start in starts():
-        if start.name not in _LARGE:
+        if start.name != _LARGEST:
             searches.append(Search(start.name))
         searches.append(Search(start.name, faults=1, runs=1))
         searches += [Search(start.name, runs=1, acts=(act,)) for act in ACTS]

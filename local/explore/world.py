@@ -54,7 +54,8 @@ class World(NamedTuple):
     `granted` is when each principal got its last token (or was refused, if refusals extend the
     limit). `late` are writes whose callers gave up, and until when they may yet take effect. `faults`
     and `acts` are how many may still happen; an act is a person's. Only the first `faulty_runs` of the
-    runs meet faults.
+    runs meet faults. `switches` is how often a run that could go on may still be interrupted by another
+    one (None: always), and `last` is the run that moved last; both are None if nobody counts.
     """
 
     now: int
@@ -69,6 +70,8 @@ class World(NamedTuple):
     acts: tuple[str, ...] = ()
     refusals_extend: bool = False
     labels_first: bool = True
+    switches: int | None = None
+    last: int | None = None
 
     def key(self) -> int:
         """A hash of the state. Runs that were answered alike are one node, so its number says it all."""
@@ -101,10 +104,16 @@ def moves(world: World) -> Iterator[Move]:
     for index, proc in enumerate(world.procs):
         if proc.is_over or proc.ready_at > _latest(world, index):
             continue
+        before = world
+        if world.switches is not None:
+            cost = int(_interrupts(world, index))
+            if cost > world.switches:
+                continue
+            before = world._replace(switches=world.switches - cost, last=index)
         if proc.pending:
-            yield from _answers(world, index)
+            yield from _answers(before, index)
         else:
-            yield from _steps(world, index)
+            yield from _steps(before, index)
     if all(proc.is_over for proc in world.procs):
         return
     for index, (until, step) in enumerate(world.late):
@@ -114,6 +123,14 @@ def moves(world: World) -> Iterator[Move]:
             yield Move(f"a write takes effect late: {_words(step)}", after, None, step)
     for act in sorted(set(world.acts)):
         yield from _act(world, act)
+
+
+def _interrupts(world: World, index: int) -> bool:
+    """Say whether this run would interrupt another one that could go on at once."""
+    if world.last is None or world.last == index:
+        return False
+    other = world.procs[world.last]
+    return not other.is_over and not other.pending and other.ready_at <= world.now
 
 
 def late_effects(world: World) -> Iterator[World]:

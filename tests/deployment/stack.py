@@ -49,6 +49,16 @@ def arn(logical_id: str) -> str:
     return f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{logical_id}-AbCdEf"
 
 
+def is_allowed(parameter: str, value: str) -> bool:
+    """Say whether CloudFormation takes this value for a parameter of the template."""
+    definition = TEMPLATE["Parameters"][parameter]
+    if value not in definition.get("AllowedValues", [value]):
+        return False
+    if len(value) > definition.get("MaxLength", len(value)):
+        return False
+    return bool(re.fullmatch(definition.get("AllowedPattern", ".*"), value))
+
+
 class Stack:
     """The template with these parameters: `resources` and `outputs` contain only resolved values."""
 
@@ -72,11 +82,19 @@ class Stack:
     def of_type(self, kind: str) -> dict[str, Json]:
         return {name: one["Properties"] for name, one in self.resources.items() if one["Type"] == kind}
 
+    def broken_rules(self) -> list[str]:
+        """Return what CloudFormation would say of the parameters before it deploys anything."""
+        assertions = [one for rule in TEMPLATE["Rules"].values() for one in rule["Assertions"]]
+        return [one["AssertDescription"] for one in assertions if not self._holds(one["Assert"])]
+
     def _holds(self, condition: Json) -> bool:
         ((function, value),) = condition.items()
         if function == "Fn::Equals":
             one, other = (self._resolve(side) for side in value)
             return bool(one == other)
+        if function == "Fn::Contains":
+            texts, text = self._resolve(value)
+            return text in texts
         if function == "Condition":
             return self._holds(TEMPLATE["Conditions"][value])
         inner = [self._holds(one) for one in value]

@@ -21,7 +21,7 @@ from local.emulators.clock import Clock
 from local.emulators.faults import Fault
 from local.emulators.secrets_manager import LOST_ANSWER, AwsFault
 from local.emulators.world import CREDENTIALS_SECRET, TOKEN_SECRET, World, environment
-from tests.deployment.stack import ACCOUNT, NAME, REGION, ROOT, TEMPLATE, Json, Stack, arn
+from tests.deployment.stack import ACCOUNT, NAME, REGION, ROOT, TEMPLATE, Json, Stack, arn, is_allowed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -315,12 +315,39 @@ def test_the_environment_is_one_that_settings_accept(parameters: dict[str, str],
 
 
 def test_the_parameters_reach_the_function() -> None:
-    """The window, the interval and the margin have the values of the parameters."""
-    chosen = {"RefreshWindowSeconds": "600", "LimitIntervalSeconds": "0", "LimitMarginSeconds": "1"}
+    """Each setting that has a parameter gets its value, also if this means that a field is left out of the request."""
+    chosen = {
+        "TokenUrl": "https://auth.example.com/token?tenant=1",
+        "Audience": "",
+        "Scope": "orders:read orders:write",
+        "Parameters": '{"resource": "https://api.example.com"}',
+        "ClientAuth": "client_secret_basic",
+        "RefreshWindowSeconds": "600",
+        "LimitIntervalSeconds": "0",
+        "LimitMarginSeconds": "1",
+        "MaxLifetimeSeconds": "7200",
+        "StandbyBelowSeconds": "0",
+        "ProbeUrl": "https://api.example.com/me?fields=id",
+        "EventBusName": BUS,
+    }
+    assert all(is_allowed(name, value) for name, value in chosen.items())
     settings = Settings.from_env(Stack(**chosen).properties("RefreshFunction")["Environment"]["Variables"])
-    assert settings.refresh_window_seconds == 600
-    assert settings.limit_interval_seconds == 0
-    assert settings.limit_margin_seconds == 1
+    assert settings == Settings(
+        credentials_secret_id=arn("CredentialsSecret"),
+        token_secret_id=arn("TokenSecret"),
+        token_url="https://auth.example.com/token?tenant=1",
+        audience="",
+        scope="orders:read orders:write",
+        parameters='{"resource": "https://api.example.com"}',
+        client_auth="client_secret_basic",
+        refresh_window_seconds=600,
+        limit_interval_seconds=0,
+        limit_margin_seconds=1,
+        max_lifetime_seconds=7_200,
+        standby_below_seconds=0,
+        probe_url="https://api.example.com/me?fields=id",
+        event_bus_name=BUS,
+    )
 
 
 def test_the_times_fit_one_another() -> None:
@@ -363,13 +390,6 @@ def test_two_stacks_fit_into_one_account() -> None:
 # Parameters
 
 
-def is_allowed(parameter: str, value: str) -> bool:
-    definition = TEMPLATE["Parameters"][parameter]
-    if value not in definition.get("AllowedValues", [value]):
-        return False
-    return bool(re.fullmatch(definition.get("AllowedPattern", ".*"), value))
-
-
 def test_every_parameter_is_explained_and_its_default_allowed() -> None:
     """Whoever presses Enter at each question of `sam deploy --guided` gets a good deployment."""
     for name, definition in TEMPLATE["Parameters"].items():
@@ -393,24 +413,93 @@ def test_every_parameter_is_explained_and_its_default_allowed() -> None:
         ("ScheduleExpression", "rate(1 minutes)"),
         ("ScheduleExpression", "cron(0 * * * *)"),
         ("ScheduleExpression", "at(2026-11-25T06:00:00)"),
+        ("Audience", " https://api.tangocard.com/"),
+        ("Scope", "raas.all "),
+        ("Parameters", "resource=https://api.example.com"),
+        ("Parameters", '{"resource": "' + 2_000 * "x" + '"}'),
+        ("ClientAuth", "private_key_jwt"),
         ("RefreshWindowSeconds", "0"),
         ("RefreshWindowSeconds", "4h"),
         ("LimitIntervalSeconds", "-1"),
         ("LimitMarginSeconds", "1.5"),
+        ("MaxLifetimeSeconds", "0"),
+        ("StandbyBelowSeconds", ""),
+        ("ProbeUrl", "http://api.example.com/me"),
+        ("ProbeUrl", "https://user:password@api.example.com/me"),
+        ("ProbeUrl", "https://api.example.com/me#id"),
         ("ExistingCredentialsSecretArn", "tango/credentials"),
         ("ExistingCredentialsSecretArn", THEIR_SECRET.rpartition("-")[0]),
         ("KmsKeyArn", "alias/mine"),
-        ("AlarmBelowSeconds", "3600"),
+        ("AlarmBelowSeconds", "3599"),
+        ("AlarmBelowSeconds", "4499"),
+        ("AlarmPeriodSeconds", "300"),
         ("ReplicaRegion1", "Ireland"),
         ("ReservedConcurrency", "0"),
         ("TokenUrl", "http://auth.tangocard.com/oauth/token"),
         ("TokenUrl", "https://user:password@auth.tangocard.com/oauth/token"),
-        ("TokenUrl", "https://auth.tangocard.com/oauth/token?x=1"),
+        ("TokenUrl", "https://auth.tangocard.com/oauth/token#x"),
+        ("TokenUrl", "https://user@auth.tangocard.com"),
     ],
 )
 def test_a_slip_of_the_hand_is_refused_before_anything_is_deployed(parameter: str, value: str) -> None:
     """Refused are values that the handler would reject at its first run, or that would blind an alarm."""
     assert not is_allowed(parameter, value)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        pytest.param({"AlarmBelowSeconds": "3600"}, id="a_low_alarm"),
+        pytest.param({"AlarmPeriodSeconds": "960"}, id="an_hour"),
+        pytest.param({"AlarmPeriodSeconds": "960", "ScheduleExpression": "rate(11 minutes)"}, id="11_minutes"),
+        pytest.param({"AlarmPeriodSeconds": "660", "ScheduleExpression": "rate(6 minutes)"}, id="6_minutes"),
+        pytest.param({"AlarmPeriodSeconds": "660", "ScheduleExpression": "cron(0 * * * ? *)"}, id="a_cron"),
+        pytest.param({"ReplicaRegion1": "eu-west-1", "ReplicaRegion2": "eu-west-1"}, id="one_replica_twice"),
+    ],
+)
+def test_values_that_do_not_fit_one_another_are_refused_before_anything_is_deployed(parameters: dict[str, str]) -> None:
+    """Each value is allowed by itself; one of the template's rules refuses them together, and says why."""
+    assert all(is_allowed(name, value) for name, value in parameters.items())
+    assert len(Stack(**parameters).broken_rules()) == 1
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        pytest.param({}, id="defaults"),
+        pytest.param(EVERYTHING, id="everything"),
+        pytest.param({"ScheduleExpression": "rate(1 minute)"}, id="a_fast_schedule"),
+        pytest.param({"ScheduleExpression": "cron(0/20 * * * ? *)"}, id="a_cron"),
+        pytest.param({"AlarmPeriodSeconds": "660", "ScheduleExpression": "rate(5 minutes)"}, id="5_minutes"),
+        pytest.param({"AlarmPeriodSeconds": "960", "ScheduleExpression": "rate(5 minutes)"}, id="faster_than_needed"),
+        pytest.param({"AlarmPeriodSeconds": "960", "ScheduleExpression": "rate(10 minutes)"}, id="10_minutes"),
+    ],
+)
+def test_values_that_fit_one_another_are_not_refused(parameters: dict[str, str]) -> None:
+    """The rules stand in nobody's way."""
+    assert Stack(**parameters).broken_rules() == []
+
+
+# The periods of the alarms, and the slowest schedule that each allows, in seconds.
+PERIODS = {"660": 5 * MINUTE, "960": 10 * MINUTE, "4200": HOUR}
+
+
+def test_every_alarm_on_the_function_looks_back_as_far_as_the_parameter_says() -> None:
+    """CloudWatch takes multiples of 60 s. A failed run and both of its retries fit into each of the periods."""
+    assert TEMPLATE["Parameters"]["AlarmPeriodSeconds"]["AllowedValues"] == list(PERIODS)
+    for period in PERIODS:
+        alarms = Stack(AlarmPeriodSeconds=period).of_type("AWS::CloudWatch::Alarm").values()
+        assert {alarm["Period"] for alarm in alarms if alarm["Namespace"] == "TokenRefresh"} == {period}
+        assert int(period) % MINUTE == 0
+
+
+def test_every_rate_goes_with_the_periods_that_contain_it() -> None:
+    """The rules know each of the rates that the parameter allows."""
+    for number in range(1, 61):
+        rate = "rate(1 minute)" if number == 1 else f"rate({number} minutes)"
+        fitting = [period for period, slowest in PERIODS.items() if number * MINUTE <= slowest]
+        stacks = {period: Stack(ScheduleExpression=rate, AlarmPeriodSeconds=period) for period in PERIODS}
+        assert [period for period, stack in stacks.items() if not stack.broken_rules()] == fitting
 
 
 CRON_FIELDS = {
@@ -572,34 +661,53 @@ def test_every_alarm_tells_somebody_what_it_means_and_what_to_do(stack: Stack) -
     }
 
 
-def test_the_token_alarm_leaves_time_to_act_and_is_not_for_one_failed_run() -> None:
-    """One failed run and its retries do not trigger it, and it still leaves 45 minutes to act."""
-    alarm = PLAIN.properties("TokenExpiresAlarm")
-    assert alarm["Statistic"] == "Maximum"
-    assert alarm["ComparisonOperator"] == "LessThanThreshold"
-    threshold = int(alarm["Threshold"])
-    window = Settings().refresh_window_seconds
-    assert threshold == 2 * HOUR
-    assert threshold < window
-    # In even hours the run succeeds in time. In odd hours it starts a minute late: two attempts fail, each after half
-    # a minute with a report of 0, and the third one succeeds.
+def samples_with_failures(tick: int, good: int) -> list[tuple[int, int]]:
+    """Return reports as (time, value): each second run starts a minute late, and its first two attempts report 0.
+
+    Each failed attempt takes half a minute, and the third one, like every other run, reports `good`.
+    """
     failing = 30
     first_pause = MINUTE + 30
     second_pause = 2 * MINUTE + 30
     samples = []
-    for hour in range(0, 40, 2):
-        samples.append((hour * HOUR, window))
-        first_attempt = (hour + 1) * HOUR + MINUTE
+    for start in range(0, 40 * tick, 2 * tick):
+        samples.append((start, good))
+        first_attempt = start + tick + MINUTE
         second_attempt = first_attempt + first_pause
         third_attempt = second_attempt + second_pause
         samples.append((first_attempt + failing, 0))
         samples.append((second_attempt + failing, 0))
-        samples.append((third_attempt + failing, window))
-    for now in range(2 * HOUR, 38 * HOUR, MINUTE):
-        period = [value for at, value in samples if now - alarm["Period"] <= at < now]
-        assert max(period, default=0) >= threshold, f"a false alarm at {now} s"
+        samples.append((third_attempt + failing, good))
+    return samples
+
+
+@pytest.mark.parametrize(("period", "tick"), PERIODS.items(), ids=PERIODS)
+def test_the_token_alarm_is_not_for_one_failed_run(period: str, tick: int) -> None:
+    """One failed run and its retries do not trigger it, with the slowest schedule that the period allows."""
+    alarm = Stack(AlarmPeriodSeconds=period).properties("TokenExpiresAlarm")
+    assert alarm["Statistic"] == "Maximum"
+    assert alarm["ComparisonOperator"] == "LessThanThreshold"
+    threshold = int(alarm["Threshold"])
+    samples = samples_with_failures(tick, good=threshold)
+    for now in range(2 * tick, 38 * tick, MINUTE):
+        in_period = [value for at, value in samples if now - int(alarm["Period"]) <= at < now]
+        assert max(in_period, default=0) >= threshold, f"a false alarm at {now} s"
+
+
+def test_the_token_alarm_leaves_time_to_act() -> None:
+    """With the defaults it still leaves 45 minutes to act, and with every value that the rules allow two minutes."""
+    threshold = int(PLAIN.properties("TokenExpiresAlarm")["Threshold"])
+    assert threshold == 2 * HOUR
+    assert threshold < Settings().refresh_window_seconds
     # If nobody renews the token: the last report above the threshold may come right before it is reached.
-    assert threshold - alarm["Period"] - MINUTE >= 45 * MINUTE
+    assert threshold - int(PLAIN.properties("TokenExpiresAlarm")["Period"]) - MINUTE >= 45 * MINUTE
+    allowed = [str(seconds) for seconds in range(5_000) if is_allowed("AlarmBelowSeconds", str(seconds))]
+    assert allowed[:6] == ["1180", "1800", "2280", "3000", "3600", "4500"]
+    for period, tick in PERIODS.items():
+        rate = f"rate({tick // MINUTE} minutes)"
+        stacks = [Stack(AlarmBelowSeconds=low, AlarmPeriodSeconds=period, ScheduleExpression=rate) for low in allowed]
+        alarms = [stack.properties("TokenExpiresAlarm") for stack in stacks if not stack.broken_rules()]
+        assert min(int(alarm["Threshold"]) for alarm in alarms) - int(period) - MINUTE >= 2 * MINUTE
 
 
 def test_the_failure_alarm_waits_for_both_retries() -> None:

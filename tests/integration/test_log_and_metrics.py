@@ -62,17 +62,17 @@ def test_words_of_aws_are_not_repeated(world: World) -> None:
     assert "canary" not in world.output
 
 
-def test_claim_is_in_the_log_with_its_reason_and_its_client(world: World) -> None:
+def test_claim_is_in_the_log_with_its_reason_and_its_principal(world: World) -> None:
     """The log says why a token will be asked for and for which client; an unsaved token needs no client."""
     process = world.process()
     leave_token_unsaved(world, process)
     [line] = logged(world, "Claimed")
     assert line["reason"] == "missing"
-    assert line["client_id"] == BLUE
+    assert line["principal"] == BLUE
     world.invoke(process=process)
     [line] = logged(world, "Claimed")
     assert line["reason"] == "unsaved"
-    assert line.get("client_id") is None
+    assert line.get("principal") is None
 
 
 def test_result_counts_from_the_end_of_a_slow_run(world: World) -> None:
@@ -89,7 +89,7 @@ def test_refusal_is_in_the_log_with_its_client(world: World) -> None:
     with pytest.raises(CredentialsRefused):
         world.invoke()
     line = logged(world, "CredentialsRefused")[0]
-    assert line["client_id"] == BLUE
+    assert line["principal"] == BLUE
     assert "HTTP 401, invalid_client" in line["error"]
 
 

@@ -45,7 +45,7 @@ def test_standby_steps_in_when_life_is_short(
     assert outcome_and_reason(result) == expected
     assert result["client_id"] == client_id
     assert ("StandbyUsed" in metrics(standby_world)) == (client_id == GREEN)
-    assert [line["client_id"] for line in logged(standby_world, "StandbyUsed")] == used
+    assert [line["principal"] for line in logged(standby_world, "StandbyUsed")] == used
 
 
 def test_standby_steps_in_if_there_is_no_good_token(standby_world: World) -> None:

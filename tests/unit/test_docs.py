@@ -5,13 +5,14 @@ import importlib
 import inspect
 import json
 import re
+from collections.abc import Set as AbstractSet
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from handler.app import parse_event
-from handler.errors import ConfigurationError, RefreshError
+from handler.errors import ConfigurationError, CredentialsError, RefreshError
 from handler.settings import Settings, service_name
 from handler.telemetry import COUNTED
 from local.emulators.faults import FAULT_NAMES, Fault
@@ -35,6 +36,15 @@ READ_BY_LIBRARIES = {
     "POWERTOOLS_SERVICE_NAME": "token-refresh",
     "AWS_ENDPOINT_URL_SECRETS_MANAGER": "boto3's own",
 }
+# Settings that have no parameter on purpose, and why.
+WITHOUT_PARAMETER = {
+    "token_secret_id": "the stack always makes this secret, so that its consumer policy and its alarms fit it",
+    "consumer_cache_seconds": "only `safe_to_deactivate` waits for it, and the readers of consumers/ fit its default",
+    "acquire_timeout_seconds": "the template's Timeout and event age follow from it, and a short one loses tokens",
+    "write_reserve_seconds": "the template's Timeout and event age follow from it",
+}
+# A parameter has its variable's name in CamelCase, except for this one: it must be the secret's ARN, for the policy.
+OTHER_PARAMETER_NAMES = {"credentials_secret_id": "ExistingCredentialsSecretArn"}
 
 
 def markdown_files() -> list[Path]:
@@ -81,6 +91,8 @@ def assert_same(documented: dict[str, str], actual: dict[str, str]) -> None:
 
 def shown(default: object) -> str:
     """Return a default as the documents write it."""
+    if default is None:
+        return "empty"
     return str(default) or "empty"
 
 
@@ -101,10 +113,75 @@ def parameters_in(value: object) -> set[str]:
     return references & set(TEMPLATE["Parameters"])
 
 
+def parameter_name(setting: str) -> str:
+    """Return the name that the parameter of a setting has."""
+    in_camel_case = "".join(word.capitalize() for word in setting.split("_"))
+    return OTHER_PARAMETER_NAMES.get(setting, in_camel_case)
+
+
+def missing_parts(
+    settings: AbstractSet[str],
+    rows: AbstractSet[str],
+    parameters: AbstractSet[str],
+    without_parameter: AbstractSet[str] = WITHOUT_PARAMETER.keys(),
+) -> list[str]:
+    """Name each of the three places that lacks a setting: the settings, the table of variables, the parameters.
+
+    Settings are named as their fields, rows as their variables, and parameters as in the template.
+    """
+    fields_of_rows = {variable.lower() for variable in rows}
+    missing = [f"{name.upper()} has no field in handler/settings.py" for name in sorted(fields_of_rows - settings)]
+    for setting in sorted(settings):
+        variable = setting.upper()
+        parameter = parameter_name(setting)
+        if variable not in rows:
+            missing.append(f"{variable} has no row in docs/CONFIGURATION.md")
+        if parameter not in parameters and setting not in without_parameter:
+            missing.append(f"{variable} has no parameter {parameter} in template.yaml")
+        if parameter in parameters and setting in without_parameter:
+            missing.append(f"{variable} has a parameter, and is listed as one without")
+    return missing
+
+
 def template_variables() -> dict[str, object]:
     properties = TEMPLATE["Resources"]["RefreshFunction"]["Properties"]
     variables: dict[str, object] = properties["Environment"]["Variables"]
     return variables
+
+
+def test_each_setting_has_its_field_its_row_and_its_parameter() -> None:
+    """Whoever adds a setting is told which of the three places lacks it."""
+    settings = {field.name for field in fields(Settings)}
+    rows = {variable for variable, *_ in configuration() if variable} - READ_BY_LIBRARIES.keys()
+    assert missing_parts(settings, rows, set(TEMPLATE["Parameters"])) == []
+    assert settings >= WITHOUT_PARAMETER.keys()
+
+
+def test_a_missing_part_of_a_setting_is_named() -> None:
+    """The check itself can fail: for the field, the row and the parameter, and for a list that is out of date."""
+    assert missing_parts({"scope"}, {"SCOPE"}, {"Scope"}) == []
+    assert missing_parts(set(), {"NEW_URL"}, {"NewUrl"}) == ["NEW_URL has no field in handler/settings.py"]
+    assert missing_parts({"new_url"}, set(), {"NewUrl"}) == ["NEW_URL has no row in docs/CONFIGURATION.md"]
+    lacking = ["NEW_URL has no parameter NewUrl in template.yaml"]
+    assert missing_parts({"new_url"}, {"NEW_URL"}, set()) == lacking
+    assert missing_parts({"new_url"}, {"NEW_URL"}, set(), without_parameter={"new_url"}) == []
+    listed = ["NEW_URL has a parameter, and is listed as one without"]
+    assert missing_parts({"new_url"}, {"NEW_URL"}, {"NewUrl"}, without_parameter={"new_url"}) == listed
+
+
+def test_the_settings_of_a_connection_are_those_that_the_code_takes() -> None:
+    """The list of docs/CONFIGURATION.md names the settings that the credentials secret may hold, and no others."""
+    text = section("docs/CONFIGURATION.md", "## Settings in the credentials secret")
+    names = {field.name for field in fields(Settings)}
+    documented = names & set(re.findall(r"`(\w+)`", text))
+    assert documented == {name for name in names if is_of_a_connection(name)}
+
+
+def is_of_a_connection(name: str) -> bool:
+    """Say whether the credentials secret may hold a setting of this name."""
+    with pytest.raises(CredentialsError) as caught:
+        Settings().for_connection({name: None})
+    return "is not a setting of a connection" not in str(caught.value)
 
 
 def test_each_variable_of_the_table_is_a_setting_with_its_default() -> None:

@@ -150,7 +150,10 @@ def test_every_status_has_a_meaning(status: int) -> None:
         message += ": too many requests"
     elif 300 <= status < 500:
         expected_class = RequestRefused
-        message += ": it does not accept what is asked for, or how. Check TOKEN_URL, AUDIENCE, SCOPE, CLIENT_AUTH"
+        message += (
+            ": it does not accept what is asked for, or how. Check TOKEN_URL, AUDIENCE, SCOPE, PARAMETERS "
+            "and CLIENT_AUTH, and the password of a service account"
+        )
     assert type(error) is expected_class
     assert error.retryable is (status >= 500)
     assert error.possibly_granted is (status >= 500 or status < 200)
