@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 STANDBY ?= yes
+ACCOUNTS ?= none
 EXAMPLES ?= 10000
 SECONDS ?= 300
 ROUNDS ?= 15
@@ -41,11 +42,11 @@ $(READY): requirements-dev.txt requirements.txt
 
 .venv-mutation/.ready: requirements-dev.txt requirements.txt
 
-run: $(READY)  ## play two days of the schedule through the real handler, with faults (STANDBY=no: without a standby)
-	$(BIN)/python -m local --standby $(STANDBY)
+run: $(READY)  ## play two days of the schedule through the real handler, with faults (STANDBY=no, ACCOUNTS=service)
+	$(BIN)/python -m local --standby $(STANDBY) --accounts $(ACCOUNTS)
 
-serve: $(READY)  ## run the emulated vendor and Secrets Manager on loopback, for `.venv/bin/python -m handler` and the AWS CLI
-	$(BIN)/python -m local serve
+serve: $(READY)  ## run the emulated vendor and Secrets Manager on loopback, for `.venv/bin/python -m handler` and the AWS CLI (ACCOUNTS=service)
+	$(BIN)/python -m local --accounts $(ACCOUNTS) serve
 
 test: $(READY)  ## lint, check the types, and run every test
 	@$(MAKE) --no-print-directory lint

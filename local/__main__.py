@@ -14,16 +14,22 @@ from local.commands.two_days import play_two_days
 def main() -> int:
     options = _parser().parse_args()
     if options.command == "serve":
-        return serve.serve(options.vendor_port, options.secrets_port)
+        return serve.serve(options.vendor_port, options.secrets_port, options.accounts)
     if options.command == "soak":
         return _soak(options.hours, options.threads)
-    ticks = play_two_days(standby=options.standby == "yes")
+    ticks = play_two_days(standby=options.standby == "yes", accounts=options.accounts)
     return two_days_report.show(ticks, options.out)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
     parser.add_argument("--standby", choices=("yes", "no"), default="yes", help="with or without a standby credential")
+    parser.add_argument(
+        "--accounts",
+        choices=("none", "service"),
+        default="none",
+        help="of two days and of serve: who asks the vendor, a client alone or with a service account",
+    )
     parser.add_argument("--out", type=Path, default=Path("out"), help="where the plot goes")
     commands = parser.add_subparsers(dest="command")
     serving = commands.add_parser("serve", help="keep the vendor and Secrets Manager up until Ctrl-C")

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from local.emulators.clock import Clock
-from local.emulators.world import CLIENTS, World
+from local.emulators.world import CLIENTS, SERVICE_ACCOUNTS, SERVICE_CLIENT, World
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
+ALL_SECRETS = [*CLIENTS.values(), *SERVICE_CLIENT.values(), *SERVICE_ACCOUNTS.values()]
 START = 1_790_000_000.0  # in September 2026; a test's clock stands still there until the test moves it
 
 
@@ -45,17 +46,18 @@ def live_world() -> Iterator[World]:
 
 
 def secrets_in(text: str, world: World) -> list[str]:
-    """Name the owner of each client secret and token of the world that the text shows."""
-    shown = [client_id for client_id, secret in world.client_secrets.items() if secret in text]
-    return shown + [f"a token of {issued.client_id}" for issued in world.vendor.issued if issued.token in text]
+    """Name the owner of each client secret, password and token of the world that the text shows."""
+    secrets = world.client_secrets | world.passwords
+    shown = [owner for owner, secret in secrets.items() if secret in text]
+    return shown + [f"a token of {issued.principal}" for issued in world.vendor.issued if issued.token in text]
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Fail a test if its captured output shows a client secret, whatever it asserts."""
+    """Fail a test if its captured output shows a client secret or a password, whatever it asserts."""
     report = yield
     output = "".join(text for _, text in report.sections) + str(report.longrepr or "")
-    if any(secret in output for secret in CLIENTS.values()):
+    if any(secret in output for secret in ALL_SECRETS):
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid}: its output shows a secret"
         report.sections = []

@@ -6,21 +6,25 @@ import shlex
 import signal
 import sys
 import threading
+from typing import TYPE_CHECKING
 
 from local.emulators.clock import Clock
 from local.emulators.world import World
+
+if TYPE_CHECKING:
+    from local.emulators.world import Accounts
 
 VENDOR_PORT = 8701
 SECRETS_PORT = 8702
 
 
-def serve(vendor_port: int, secrets_port: int) -> int:
+def serve(vendor_port: int, secrets_port: int, accounts: Accounts) -> int:
     """Return the exit code. If a port is taken, one line says so, and how to choose another."""
     stopped = threading.Event()
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, lambda *_: stopped.set())
     try:
-        with World(Clock(), ports=(vendor_port, secrets_port)) as world:
+        with World(Clock(), accounts=accounts, ports=(vendor_port, secrets_port)) as world:
             _print_exports(world)
             print("# Both servers are up; Ctrl-C stops them.", file=sys.stderr, flush=True)
             stopped.wait()

@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING
 
 from handler.errors import RefreshError
 from local.aws_lambda import RETRY_PAUSES_SECONDS
+from local.commands.stories import StoryOfAccounts, StoryOfClients
 from local.durations import HOUR
 from local.emulators.clock import Clock
-from local.emulators.faults import Fault
 from local.emulators.world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from handler.reader import WarmProcess
     from local.emulators.token_endpoint import TokenRequest
+    from local.emulators.world import Accounts
 
 HOURS = 48
 START = datetime(2026, 3, 2, tzinfo=UTC).timestamp()
-OUTAGE = Fault.answer(503, {"error": "temporarily_unavailable"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,18 +57,24 @@ class Played:
         return [status == 200 for status in from_first_token]
 
     @property
+    def hours_without_token(self) -> int:
+        """How many hourly calls of the consumer failed, from the first token on."""
+        return self.calls.count(False)
+
+    @property
     def lost(self) -> int:
         """How many tokens the vendor issued that nobody received."""
         requests = [request for tick in self.ticks for request in tick.requests]
         return len([request for request in requests if request.issued and request.status == 0])
 
 
-def play_two_days(*, standby: bool) -> Iterator[Tick]:
+def play_two_days(*, standby: bool, accounts: Accounts = "none") -> Iterator[Tick]:
     """Yield each tick as it happens. The same things happen with and without a standby credential."""
     clock = Clock(START)
-    with World(clock, standby=standby) as world:
+    story_type = StoryOfAccounts if accounts == "service" else StoryOfClients
+    with World(clock, standby=standby, accounts=accounts) as world:
         process = world.process()
-        story = _story(world, standby=standby)
+        story = story_type(world, standby=standby).hours()
         for hour in range(HOURS + 1):
             note = story[hour]() if hour in story else ""
             yield from _invocations(world, process, note)
@@ -86,40 +92,6 @@ def _invocations(world: World, process: WarmProcess, note: str) -> Iterator[Tick
         world.clock.advance(pause)
         tick = _tick(world, process, note="")
         yield tick
-
-
-def _story(world: World, *, standby: bool) -> dict[int, Callable[[], str]]:
-    """Return what happens right before the tick of an hour, each as a function that returns what it did in words."""
-
-    def rotate() -> str:
-        if standby:
-            world.put_credentials("client-green", "client-blue")
-        else:
-            world.put_credentials("client-green")
-        return "operator puts the new credential in"
-
-    def retire() -> str:
-        world.vendor.deactivate("client-blue")
-        if not standby:
-            return "operator deactivates the old one"
-        world.client_secrets["client-red"] = "red-secret-of-the-emulator"
-        world.vendor.add_client("client-red", world.client_secrets["client-red"])
-        world.put_credentials("client-green", "client-red")
-        return "operator deactivates the old one, and makes a new standby"
-
-    def lose_answer() -> str:
-        world.vendor.script(Fault.cut(issues=True))
-        return "the vendor issues a token, and its answer is lost"
-
-    def begin_outage() -> str:
-        world.vendor.outage = OUTAGE
-        return "the vendor is down"
-
-    def end_outage() -> str:
-        world.vendor.outage = None
-        return "the vendor is back"
-
-    return {3: rotate, 5: retire, 24: lose_answer, 45: begin_outage, 47: end_outage}
 
 
 def _tick(world: World, process: WarmProcess, note: str) -> Tick:

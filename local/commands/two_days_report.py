@@ -60,7 +60,7 @@ def _table(played: Played) -> Table:
 
 def _cells(tick: Tick) -> tuple[str, ...]:
     hours, minutes = divmod(tick.seconds_remaining // 60, 60)
-    requests = ", ".join(f"{request.client_id}: {_status(request.status, if_none='cut')}" for request in tick.requests)
+    requests = ", ".join(f"{request.principal}: {_status(request.status, if_none='cut')}" for request in tick.requests)
     return (
         _time(tick),
         tick.outcome,
@@ -90,10 +90,10 @@ def _summary(played: Played) -> Iterator[str]:
     for tick in played.ticks:
         for request, why in zip(tick.requests, tick.why, strict=True):
             number_of_requests += 1
-            yield f"  {_time(tick)}  {request.client_id}, {why}: {_status(request.status, if_none='cut')}"
+            yield f"  {_time(tick)}  {request.principal}, {why}: {_status(request.status, if_none='cut')}"
     calls = played.calls
     yield (
         f"availability as the consumer saw it, from the first token on: {100 * sum(calls) / len(calls):.1f} % "
         f"({sum(calls)} of {len(calls)} hourly calls); vendor requests: {number_of_requests}; "
-        f"tokens lost: {played.lost}"
+        f"tokens lost: {played.lost}; hours without a token: {played.hours_without_token}"
     )

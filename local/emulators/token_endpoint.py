@@ -1,4 +1,7 @@
-"""The vendor on loopback: its token endpoint and rate limit, one API call, and the ways to fail that we know of.
+"""The vendor on loopback: its token endpoint and limits, one API call, and the ways to fail that we know of.
+
+A client is of one of two generations. One of the first asks alone, and gets one token per interval. One of the second
+has service accounts, which ask with it and without such a limit.
 
 For people, `GET /_emulator` shows the state, and `POST /_emulator` changes it (`Vendor.steer`). Neither secrets
 nor tokens are shown or logged. Times are Unix seconds by the emulator's clock, but a fault waits in real seconds.
@@ -7,35 +10,42 @@ nor tokens are shown or logged. Times are Unix seconds by the emulator's clock, 
 from __future__ import annotations
 
 import contextlib
-import http.client
-import json
 import math
-import re
 import secrets
-import socket
-import struct
 import threading
-from base64 import b64decode, urlsafe_b64encode
+from base64 import urlsafe_b64encode
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from email.message import Message
 from functools import partial
-from http.server import BaseHTTPRequestHandler
 from typing import Any, Literal, Self
-from urllib.parse import parse_qsl, unquote_plus
 
 from local.emulators.clock import Clock
 from local.emulators.faults import NO_FAULT, Fault, HttpAnswer, encode, is_number, json_answer, refusal, require
-from local.emulators.loopback import POLL_SECONDS, LoopbackServer
+from local.emulators.service_accounts import (
+    GRANT_TYPE,
+    RequestRate,
+    ServiceAccount,
+    empty_refusal,
+    refusal_of_form,
+    wrong_username_or_password,
+)
+from local.emulators.token_request import ParsedRequest
+from local.emulators.token_server import API_PATH, TOKEN_PATH, TokenServer
 
-TOKEN_PATH = "/oauth/token"
-API_PATH = "/raas/v2/customers"
-CONTROL_PATH = "/_emulator"
-ROUTES = {TOKEN_PATH: ("POST",), API_PATH: ("GET",), CONTROL_PATH: ("GET", "POST")}
-STEERING = ("advance", "fault", "clear_faults", "outage", "deactivate", "reset_limit")
-MAX_ACTIVE_CLIENTS = 2
-MAX_STOP_SECONDS = 10.0  # real ones; only an `on_request` hook that does not return takes longer
+STEERING = (
+    "advance",
+    "fault",
+    "clear_faults",
+    "outage",
+    "deactivate",
+    "reset_limit",
+    "add_service_account",
+    "unblock",
+)
+MAX_ACTIVE_CLIENTS = 2  # of each generation
+PRINCIPAL_SEPARATOR = "#"
 OMITTED = object()  # as a value in the JSON of a success: the key is left out
 
 
@@ -49,6 +59,12 @@ class TokenRequest:
     issued: bool
     error: str | None
     fault: str | None
+    username: str | None = None
+
+    @property
+    def principal(self) -> str:
+        """Who asked, as the keeper writes it."""
+        return principal_of(self.client_id or "", self.username)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +75,33 @@ class Issued:
     token: str = field(repr=False)
     at: float
     expires_at: float
+    username: str | None = None
+
+    @property
+    def principal(self) -> str:
+        return principal_of(self.client_id, self.username)
 
 
 @dataclass(slots=True)
 class _RegisteredClient:
+    """A client. `accounts`: its service accounts by username; None if it is of the first generation."""
+
     client_id: str
     secret: str = field(repr=False)
+    accounts: dict[str, ServiceAccount] | None = None
     active: bool = True
-    clears_at: float = -math.inf  # when the limit ends
+    clears_at: float = -math.inf  # when the limit of the first generation ends
+
+    @property
+    def has_accounts(self) -> bool:
+        return self.accounts is not None
+
+
+def principal_of(client_id: str, username: str | None) -> str:
+    """Return a client as the keeper writes it, with its service account if there is one."""
+    if username is None:
+        return client_id
+    return f"{client_id}{PRINCIPAL_SEPARATOR}{username}"
 
 
 class Vendor:
@@ -96,7 +131,7 @@ class Vendor:
         self.client_name = client_name
         self.report_expires_in: Any = lifetime
         self.outage: Fault | None = None
-        self.client_outages: dict[str, Fault] = {}  # by client id: what every request of this client meets
+        self.client_outages: dict[str, Fault] = {}  # by principal or client id: what its requests meet
         self.on_request: Callable[[str], None] | None = None
         self.requests: list[TokenRequest] = []
         self.issued: list[Issued] = []
@@ -106,9 +141,10 @@ class Vendor:
         self._in_flight = 0
         self._script: deque[Fault] = deque()
         self._clients: dict[str, _RegisteredClient] = {}
+        self._request_rate = RequestRate()
         self._lock = threading.RLock()
         self._port = port
-        self._server: _Server | None = None
+        self._server: TokenServer | None = None
         for client_id, secret in clients.items():
             self.add_client(client_id, secret)
 
@@ -116,7 +152,7 @@ class Vendor:
         if self._server:
             return self
         self.stopping.clear()
-        self._server = _Server(self, self._port)
+        self._server = TokenServer(self, self._port)
         self._port = self._server.server_port
         self.url = f"http://127.0.0.1:{self._port}"
         self.token_url = self.url + TOKEN_PATH
@@ -147,21 +183,36 @@ class Vendor:
         with self._lock:
             self._script.clear()
 
-    def add_client(self, client_id: str, client_secret: str) -> None:
+    def add_client(self, client_id: str, client_secret: str, *, with_accounts: bool = False) -> None:
+        """Add a client, of the second generation if it is to have service accounts."""
+        client = _RegisteredClient(client_id, client_secret, {} if with_accounts else None)
         with self._lock:
-            active = sum(client.active for client in self._clients.values())
+            require(PRINCIPAL_SEPARATOR not in client_id, f"a client id has no {PRINCIPAL_SEPARATOR}")
             require(client_id not in self._clients, f"client {client_id!r} exists, or did")
-            require(active < MAX_ACTIVE_CLIENTS, f"at most {MAX_ACTIVE_CLIENTS} clients can be active")
-            self._clients[client_id] = _RegisteredClient(client_id, client_secret)
+            peers = [one for one in self._clients.values() if one.active and one.has_accounts == with_accounts]
+            require(len(peers) < MAX_ACTIVE_CLIENTS, f"at most {MAX_ACTIVE_CLIENTS} clients can be active")
+            self._clients[client_id] = client
 
-    def deactivate(self, client_id: str) -> None:
-        """End the client and all of its tokens, for good."""
+    def add_account(self, client_id: str, username: str, password: str) -> None:
+        """Make a service account of a client of the second generation. There can be any number."""
         with self._lock:
-            self._client(client_id).active = False
+            self._accounts_without(client_id, username)[username] = ServiceAccount(username, password)
 
-    def is_active(self, client_id: str) -> bool:
+    def deactivate(self, principal: str) -> None:
+        """End a client or one of its service accounts, and all tokens of it, for good."""
         with self._lock:
-            return self._client(client_id).active
+            self._holder(principal).active = False
+
+    def unblock(self, principal: str) -> None:
+        """Let a service account ask again after too many wrong passwords, as the vendor's support does."""
+        with self._lock:
+            self._account(principal).wrong_passwords = 0
+
+    def is_active(self, principal: str) -> bool:
+        """Say whether the tokens of this client, or of this service account, still work."""
+        with self._lock:
+            client_id, _, _ = principal.partition(PRINCIPAL_SEPARATOR)
+            return self._client(client_id).active and self._holder(principal).active
 
     def is_limited(self, client_id: str) -> bool:
         """Say whether the limit would refuse the client now."""
@@ -177,6 +228,28 @@ class Vendor:
         require(isinstance(client_id, str) and client_id in self._clients, f"no client {client_id!r}")
         return self._clients[str(client_id)]
 
+    def _account(self, principal: object) -> ServiceAccount:
+        """Return the service account that is written CLIENT_ID#USERNAME."""
+        client_id, _, username = str(principal).partition(PRINCIPAL_SEPARATOR)
+        client = self._clients.get(client_id)
+        account = client.accounts.get(username) if client and client.accounts else None
+        if account is None:
+            raise ValueError(f"no service account {principal!r}")
+        return account
+
+    def _holder(self, principal: object) -> _RegisteredClient | ServiceAccount:
+        if isinstance(principal, str) and PRINCIPAL_SEPARATOR in principal:
+            return self._account(principal)
+        return self._client(principal)
+
+    def _accounts_without(self, client_id: object, username: object) -> dict[str, ServiceAccount]:
+        """Return the service accounts of a client. Raises ValueError if there can't be a new one of this name."""
+        accounts = self._client(client_id).accounts
+        if accounts is None:
+            raise ValueError(f"client {client_id!r} asks alone: it has no service accounts")
+        require(username not in accounts, f"service account {username!r} exists, or did")
+        return accounts
+
     def describe(self) -> dict[str, object]:
         with self._lock:
             now = self.clock.now()
@@ -191,6 +264,9 @@ class Vendor:
             }
 
     def _describe_client(self, client: _RegisteredClient, now: float) -> dict[str, object]:
+        if client.accounts is not None:
+            accounts = {username: account.describe() for username, account in client.accounts.items()}
+            return {"active": client.active, "service_accounts": accounts}
         is_limited = client.clears_at > now
         return {"active": client.active, "limit_clears_at": client.clears_at if is_limited else None}
 
@@ -216,10 +292,27 @@ class Vendor:
             outage = None if value is None else Fault.parse(value)
             return partial(setattr, self, "outage", outage)
         if key == "deactivate":
-            return partial(self.deactivate, self._client(value).client_id)
+            self._holder(value)
+            return partial(self.deactivate, value)
         if key == "reset_limit":
             return partial(self.reset_limit, self._client(value).client_id)
+        if key == "unblock":
+            self._account(value)
+            return partial(self.unblock, value)
+        if key == "add_service_account":
+            return partial(self.add_account, **self._new_account(value))
         raise ValueError(f"unknown key {key!r}: {', '.join(STEERING)} are known")
+
+    def _new_account(self, document: object) -> dict[str, str]:
+        """Check what a person wants a new service account to be, and return it."""
+        keys = ["client_id", "username", "password"]
+        is_whole = isinstance(document, dict) and sorted(document) == sorted(keys)
+        values = document.values() if isinstance(document, dict) else []
+        are_texts = all(isinstance(value, str) and value for value in values)
+        require(is_whole and are_texts, f"add_service_account: an object of three texts, {', '.join(keys)}")
+        new: dict[str, str] = document  # type: ignore[assignment] # checked right above
+        self._accounts_without(new["client_id"], new["username"])
+        return new
 
     @contextlib.contextmanager
     def in_flight(self) -> Iterator[None]:
@@ -235,10 +328,10 @@ class Vendor:
     def token_request(self, headers: Message, body: bytes) -> tuple[HttpAnswer, Fault]:
         """Handle a request that was read completely. Return its answer, and the fault that the answer meets."""
         self._tell("received")
-        request = _ParsedRequest.parse(headers, body)
+        request = ParsedRequest.parse(headers, body)
         with self._lock:
             now = self.clock.now()
-            fault = self._next_fault(request.client_id)
+            fault = self._next_fault(request)
             verdict = self._verdict(now, request, fault)
             answer = fault.instead or verdict
             is_issued = verdict.status == 200
@@ -249,25 +342,32 @@ class Vendor:
                 issued=is_issued,
                 error=verdict.error,
                 fault=fault.name or None,
+                username=request.username,
             )
             self.requests.append(record)
         if is_issued:
             self._tell("issued")
         return answer, fault
 
-    def _next_fault(self, client_id: str | None) -> Fault:
+    def _next_fault(self, request: ParsedRequest) -> Fault:
         if self._script:
             return self._script.popleft()
-        if client_id in self.client_outages:
-            return self.client_outages[client_id]
+        client_id = request.client_id or ""
+        for one in (principal_of(client_id, request.username), client_id):
+            if one in self.client_outages:
+                return self.client_outages[one]
         return self.outage or NO_FAULT
 
-    def _verdict(self, now: float, request: _ParsedRequest, fault: Fault) -> HttpAnswer:
+    def _verdict(self, now: float, request: ParsedRequest, fault: Fault) -> HttpAnswer:
         """Return what the vendor answers by its own rules; status 0 if the request does not reach it."""
         if not fault.issues:
             return HttpAnswer(status=0, body=b"")
         if not request.is_form:
             return refusal(415, "unsupported_media_type", "a form is expected")
+        client = self._clients.get(request.client_id or "")
+        if _is_of_second_generation(client, request):
+            refused = self._refusal_for_account(now, client, request)
+            return refused or self._issue(now, request, fault)
         if request.is_ambiguous:
             return refusal(400, "invalid_request", "a parameter is repeated")
         if request.form.get("grant_type") != "client_credentials":
@@ -278,19 +378,43 @@ class Vendor:
         if self.on_request:
             self.on_request(moment)
 
-    def _grant(self, now: float, request: _ParsedRequest, fault: Fault) -> HttpAnswer:
+    def _refusal_for_account(
+        self, now: float, client: _RegisteredClient | None, request: ParsedRequest
+    ) -> HttpAnswer | None:
+        """Return the refusal of the second generation; None if the service account gets a token."""
+        too_fast = self._request_rate.refusal_of_one_more(now)
+        if too_fast:
+            return too_fast
+        if request.is_ambiguous:
+            return empty_refusal(400, "invalid_request")
+        if client is None or not _is_authentic(client, request):
+            return empty_refusal(401, "invalid_client")
+        bad_form = refusal_of_form(request.form)
+        if bad_form:
+            return bad_form
+        account = (client.accounts or {}).get(request.form["username"])
+        if account is None:
+            return wrong_username_or_password()
+        return account.refusal_of(request.form["password"])
+
+    def _grant(self, now: float, request: ParsedRequest, fault: Fault) -> HttpAnswer:
+        """Answer a client of the first generation."""
         client = self._clients.get(request.client_id or "")
-        if client is None or not client.active or client.secret != request.client_secret:
+        if client is None or not _is_authentic(client, request):
             challenge = {"WWW-Authenticate": "Basic"}
             return refusal(401, "invalid_client", "unknown client, or wrong secret", challenge)
         if now < client.clears_at:
             return self._refuse_for_limit(now, client)
         client.clears_at = now + self.interval
+        return self._issue(now, request, fault)
+
+    def _issue(self, now: float, request: ParsedRequest, fault: Fault) -> HttpAnswer:
         issued = Issued(
-            client_id=client.client_id,
-            token=self._new_token(client.client_id, int(now)),
+            client_id=request.client_id or "",
+            token=self._new_token(request, int(now)),
             at=now,
             expires_at=now + self.lifetime,
+            username=request.username,
         )
         self.issued.append(issued)
         document = {
@@ -308,12 +432,12 @@ class Vendor:
         # The vendor's code for this is access_denied; the records have a clearer word.
         return replace(refusal(400, "access_denied", message), error="rate_limited")
 
-    def _new_token(self, client_id: str, now: int) -> str:
+    def _new_token(self, request: ParsedRequest, now: int) -> str:
         if self.token_format == "opaque":
             return secrets.token_urlsafe(32)
         header = {"alg": "RS256"}
         payload = {
-            "sub": client_id,
+            "sub": request.username or request.client_id,
             "iat": now,
             "exp": now + self.lifetime,
             "jti": secrets.token_urlsafe(16),
@@ -336,52 +460,20 @@ class Vendor:
 
     def _is_good(self, token: str, now: float) -> bool:
         return any(
-            issued.token == token and now < issued.expires_at and self._clients[issued.client_id].active
+            issued.token == token and now < issued.expires_at and self.is_active(issued.principal)
             for issued in self.issued
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _ParsedRequest:
-    """What a token request says. `is_ambiguous`: a form field is repeated, or the secret is given in both ways."""
-
-    is_form: bool
-    is_ambiguous: bool
-    form: Mapping[str, str] = field(repr=False)
-    client_id: str | None
-    client_secret: str | None = field(repr=False)
-
-    @classmethod
-    def parse(cls, headers: Message, body: bytes) -> _ParsedRequest:
-        is_form = headers.get_content_type() == "application/x-www-form-urlencoded"
-        text = body.decode(errors="replace") if is_form else ""
-        pairs = parse_qsl(text, keep_blank_values=True)
-        form = dict(pairs)
-        basic = _basic_credentials(headers.get("Authorization", ""))
-        client_id, client_secret = basic or (form.get("client_id"), form.get("client_secret"))
-        has_two_secrets = basic is not None and "client_secret" in form
-        return cls(
-            is_form=is_form,
-            is_ambiguous=len(pairs) != len(form) or has_two_secrets,
-            form=form,
-            client_id=client_id,
-            client_secret=client_secret,
-        )
+def _is_of_second_generation(client: _RegisteredClient | None, request: ParsedRequest) -> bool:
+    """Say whose rules hold. Of an unknown client the grant type decides."""
+    if client is None:
+        return request.form.get("grant_type") == GRANT_TYPE
+    return client.has_accounts
 
 
-def _basic_credentials(authorization: str) -> tuple[str | None, str | None] | None:
-    """Read HTTP Basic as in RFC 6749 section 2.3.1. Return two None if it is malformed, and None if it is absent."""
-    scheme, _, value = authorization.partition(" ")
-    if scheme.lower() != "basic":
-        return None
-    try:
-        decoded = b64decode(value.strip(), validate=True).decode()
-    except ValueError:
-        return None, None
-    user, colon, password = decoded.partition(":")
-    if not colon:  # the whole text may be a secret, and the records show client ids
-        return None, None
-    return unquote_plus(user), unquote_plus(password)
+def _is_authentic(client: _RegisteredClient, request: ParsedRequest) -> bool:
+    return client.active and client.secret == request.client_secret
 
 
 def _jwt_part(part: object) -> str:
@@ -394,145 +486,3 @@ def _edited(document: dict[str, Any], fault: Fault) -> object:
     if not isinstance(changed, dict):
         return changed
     return {key: value for key, value in changed.items() if value is not OMITTED}
-
-
-class _Server(LoopbackServer):
-    request_queue_size = 128  # with the default of 5 a crowd of test clients has to repeat its SYNs
-
-    def __init__(self, vendor: Vendor, port: int) -> None:
-        self.vendor = vendor
-        self._connections: list[tuple[threading.Thread, socket.socket]] = []
-        super().__init__(("127.0.0.1", port), _Handler)
-        self._thread = threading.Thread(target=self.serve_forever, args=(POLL_SECONDS,), daemon=True)
-        self._thread.start()
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        # The library does not join its daemon threads. `stop` wakes and joins these.
-        thread = threading.Thread(target=self.process_request_thread, args=(request, client_address), daemon=True)
-        self._connections = [pair for pair in self._connections if pair[0].is_alive()]
-        self._connections.append((thread, request))
-        thread.start()
-
-    def stop(self) -> None:
-        self.shutdown()
-        self._thread.join()
-        self.server_close()
-        for _, connection in self._connections:
-            with contextlib.suppress(OSError):  # closed already
-                connection.shutdown(socket.SHUT_RDWR)
-        # A hook may stop the vendor from one of these threads.
-        threads = [thread for thread, _ in self._connections if thread is not threading.current_thread()]
-        for thread in threads:
-            thread.join(MAX_STOP_SECONDS)
-        if any(thread.is_alive() for thread in threads):
-            raise RuntimeError("a request is still being handled: does an on_request hook not return?")
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True  # each byte of a slow answer is sent when it is due
-    server: _Server
-
-    def log_message(self, *_: object) -> None:
-        """Log nothing, since requests carry secrets."""
-
-    def handle(self) -> None:
-        with contextlib.suppress(ConnectionError):  # clients may leave at any moment
-            super().handle()
-
-    def _route(self) -> None:
-        path = self.path.partition("?")[0]
-        allowed = ROUTES.get(path, ())
-        length = self.headers.get("Content-Length", "0")
-        if "Transfer-Encoding" in self.headers or not re.fullmatch("[0-9]{1,6}", length):
-            self.close_connection = True  # the unread rest would be taken for the next request
-            self._send(refusal(400, "invalid_request", "a Content-Length below 1,000,000 is expected"))
-            return
-        body = self.rfile.read(int(length))
-        if len(body) < int(length):
-            self.close_connection = True
-        elif not allowed:
-            self._send(refusal(404, "not_found", "no such path"))
-        elif self.command not in allowed:
-            self._send(refusal(405, "method_not_allowed", "see Allow", {"Allow": ", ".join(allowed)}))
-        elif path == TOKEN_PATH:
-            self._token(body)
-        elif path == API_PATH:
-            self._send(self.server.vendor.api_call(self.headers))
-        else:
-            answer = self._control(body)
-            self._send(replace(answer, body=answer.body + b"\n"))  # people read it in a terminal
-
-    # For a method that is not allowed the path decides: 404 or 405. The library itself would answer 501.
-    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _route  # noqa: N815 - its names
-
-    def _control(self, body: bytes) -> HttpAnswer:
-        vendor = self.server.vendor
-        if self.command == "GET":
-            return json_answer(200, vendor.describe())
-        try:
-            document = json.loads(body)
-        except (ValueError, RecursionError):  # not JSON, not Unicode, or nested too deeply
-            return refusal(400, "invalid_request", "the body is not JSON")
-        try:
-            vendor.steer(document)
-        except (ValueError, RecursionError) as error:
-            return refusal(400, "invalid_request", str(error))
-        return json_answer(200, vendor.describe())
-
-    def _token(self, body: bytes) -> None:
-        vendor = self.server.vendor
-        with contextlib.ExitStack() as handling:
-            handling.enter_context(vendor.in_flight())
-            answer, fault = vendor.token_request(self.headers, body)
-            self.close_connection = self.close_connection or fault is not NO_FAULT
-            self._send(answer, fault, handling.close)
-
-    def _send(
-        self,
-        answer: HttpAnswer,
-        fault: Fault = NO_FAULT,
-        before_last_byte: Callable[[], None] = lambda: None,
-    ) -> None:
-        """Send the answer as the fault lets it.
-
-        `before_last_byte` is called then, not later: a client that has the last byte may send its next request, and
-        the two must not count as in flight at once.
-        """
-        if fault.delay and self.server.vendor.stopping.wait(fault.delay):
-            return
-        if fault.ending:
-            before_last_byte()
-            if fault.ending == "reset":
-                self._reset_connection()
-            return
-        head = self._head(answer)
-        sent_length = 0 if self.command == "HEAD" else int(len(answer.body) * fault.keep)
-        whole = head + answer.body[:sent_length]
-        at_once = len(whole)
-        if fault.pause:
-            at_once = 1 if fault.slow_headers else len(head)
-        *pieces, last = [whole[:at_once], *(whole[at : at + 1] for at in range(at_once, len(whole)))]
-        for piece in pieces:
-            self.wfile.write(piece)
-            if self.server.vendor.stopping.wait(fault.pause):
-                return
-        before_last_byte()
-        self.wfile.write(last)
-
-    def _reset_connection(self) -> None:
-        # A close that lingers for zero seconds sends a RST. The library's own would send a FIN first.
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.rfile.close()
-        self.connection.close()
-
-    def _head(self, answer: HttpAnswer) -> bytes:
-        phrase = http.client.responses.get(answer.status, "Unknown")
-        headers = {
-            "Content-Length": str(len(answer.body)),
-            "Connection": "close" if self.close_connection else "keep-alive",
-            **answer.headers,
-        }
-        lines = [f"HTTP/1.1 {answer.status} {phrase}"]
-        lines += [f"{name}: {value}" for name, value in headers.items()]
-        return "\r\n".join([*lines, "", ""]).encode(errors="replace")

@@ -9,7 +9,7 @@ import os
 import traceback
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import requests
 
@@ -19,7 +19,7 @@ from handler.secrets_manager import SecretStore
 from handler.settings import Settings, service_name
 from local.aws_lambda import TIMEOUT_SECONDS
 from local.emulators.secrets_manager import SecretsManager
-from local.emulators.token_endpoint import Vendor
+from local.emulators.token_endpoint import PRINCIPAL_SEPARATOR, Vendor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -29,8 +29,17 @@ if TYPE_CHECKING:
 CREDENTIALS_SECRET = "tango/credentials"
 TOKEN_SECRET = "tango/token"
 CLIENTS = {"client-blue": "blue-secret-of-the-emulator", "client-green": "green-secret-of-the-emulator"}
+# The client of the vendor's second generation, and the passwords of its service accounts.
+SERVICE_CLIENT = {"client-violet": "violet-secret-of-the-emulator"}
+SERVICE_ACCOUNTS = {
+    "client-violet#keeper-1": "first-password-of-the-emulator",
+    "client-violet#keeper-2": "second-password-of-the-emulator",
+}
 # boto3 needs credentials and a region; the emulator does not look at them.
 AWS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "AWS_DEFAULT_REGION": "us-east-1"}
+
+
+Accounts = Literal["none", "service"]
 
 
 @dataclass
@@ -49,13 +58,19 @@ class Context:
 
 
 class World:
-    """Starts both servers and creates both secrets. The token secret has no value yet, as after a deployment."""
+    """Starts both servers and creates both secrets. The token secret has no value yet, as after a deployment.
+
+    The vendor has two clients that ask alone, and one with two service accounts. `accounts` says which of them
+    are in the credentials secret at first, as `primary` and `standby`. These are written as the keeper writes
+    principals: CLIENT_ID or CLIENT_ID#USERNAME.
+    """
 
     def __init__(
         self,
         clock: Clock,
         *,
         standby: bool = True,
+        accounts: Accounts = "none",
         ports: tuple[int, int] = (0, 0),
         vendor: Mapping[str, Any] | None = None,
     ) -> None:
@@ -63,8 +78,13 @@ class World:
         vendor_port, secrets_port = ports
         self.vendor = Vendor(clock, CLIENTS, port=vendor_port, **(vendor or {}))
         self.secrets = SecretsManager(clock, port=secrets_port)
-        self.client_secrets = dict(CLIENTS)
-        self.primary, self.standby = CLIENTS
+        self.client_secrets = CLIENTS | SERVICE_CLIENT
+        self.passwords: dict[str, str] = {}  # by principal, of service accounts
+        self.primary, self.standby = SERVICE_ACCOUNTS if accounts == "service" else CLIENTS
+        for client_id, client_secret in SERVICE_CLIENT.items():
+            self.vendor.add_client(client_id, client_secret, with_accounts=True)
+        for principal, password in SERVICE_ACCOUNTS.items():
+            self.add_account(principal, password)
         self._with_standby = standby
         self.output = ""  # of all runs: results, errors, log and metrics
         self.lines: list[dict[str, Any]] = []  # of the last run: log and metrics, parsed
@@ -124,15 +144,32 @@ class World:
                 self.output += output.getvalue()
                 self.lines = [json.loads(line) for line in output.getvalue().splitlines()]
 
+    def add_account(self, principal: str, password: str) -> None:
+        """Make a service account at the vendor, as an operator would, and note its password."""
+        client_id, _, username = principal.partition(PRINCIPAL_SEPARATOR)
+        self.vendor.add_account(client_id, username, password)
+        self.passwords[principal] = password
+
     def put_credentials(self, primary: str, standby: str | None = None) -> None:
-        """Write the credentials secret as an operator would, with these clients' secrets from `client_secrets`."""
+        """Write the credentials secret as an operator would, from `client_secrets` and `passwords`."""
         document: dict[str, Any] = self._credential(primary)
         if standby:
-            document["standby"] = self._credential(standby)
+            document["standby"] = self._standby_credential(primary, standby)
         self.secrets.client().put_secret_value(SecretId=CREDENTIALS_SECRET, SecretString=json.dumps(document))
 
-    def _credential(self, client_id: str) -> dict[str, str]:
-        return {"client_id": client_id, "client_secret": self.client_secrets[client_id]}
+    def _credential(self, principal: str) -> dict[str, str]:
+        client_id, _, username = principal.partition(PRINCIPAL_SEPARATOR)
+        credential = {"client_id": client_id, "client_secret": self.client_secrets[client_id]}
+        if username:
+            credential |= {"username": username, "password": self.passwords[principal]}
+        return credential
+
+    def _standby_credential(self, primary: str, standby: str) -> dict[str, str]:
+        """Leave out what the standby has from the primary: the client, if it is another service account of it."""
+        credential = self._credential(standby)
+        if credential["client_id"] == primary.partition(PRINCIPAL_SEPARATOR)[0]:
+            return {key: credential[key] for key in ("username", "password")}
+        return credential
 
     def token(self) -> dict[str, Any]:
         """Return the token document that consumers read."""

@@ -4,22 +4,35 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import signal
 import socket
 import subprocess
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import boto3
 import pytest
 
-from local.commands.two_days import Played, play_two_days
+from local.commands.two_days import START, Played, play_two_days
+from local.durations import HOUR
+from local.emulators.clock import Clock
+from local.emulators.world import CREDENTIALS_SECRET, SERVICE_ACCOUNTS, SERVICE_CLIENT, World, environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
+    from local.commands.two_days import Tick
+    from local.emulators.world import Accounts
+
+ROOT = Path(__file__).parents[2]
+STANDBY = pytest.mark.parametrize("standby", [True, False], ids=["standby", "no standby"])
+ACCOUNTS = pytest.mark.parametrize("accounts", ["none", "service"])
+OLD, SPARE = SERVICE_ACCOUNTS
+NEW = "client-violet#keeper-3"
 PATIENCE = 60  # real seconds; every process here ends much earlier
 
 
@@ -54,10 +67,64 @@ def test_without_a_standby_the_same_days_show_what_a_lost_token_costs() -> None:
     assert played.calls[-1]
 
 
-def test_every_vendor_request_of_the_played_days_has_its_reason() -> None:
+@ACCOUNTS
+def test_every_vendor_request_of_the_played_days_has_its_reason(accounts: Accounts) -> None:
     """The summary can say of each request why it was made."""
-    for tick in play_two_days(standby=True):
+    for tick in play_two_days(standby=True, accounts=accounts):
         assert len(tick.why) == len(tick.requests)
+
+
+@STANDBY
+def test_with_service_accounts_no_call_of_the_played_consumer_fails(standby: bool) -> None:
+    """After the first token every hourly call succeeds, with and without a standby, though one token is lost."""
+    played = Played(list(play_two_days(standby=standby, accounts="service")))
+    assert len(played.calls) == 49
+    assert all(played.calls)
+    assert played.hours_without_token == 0
+    assert played.lost == 1
+    answered = {tick.outcome for tick in played.ticks}
+    assert {"refreshed", "kept", "waiting", "CredentialsRefused", "OutcomeUnknown", "VendorError"} == answered
+
+
+@STANDBY
+def test_a_mistyped_password_costs_one_request(standby: bool) -> None:
+    """The vendor sees it once, since it blocks an account after ten; put right, it brings a token at once."""
+    ticks = list(play_two_days(standby=standby, accounts="service"))
+    assert requests_in_hour(ticks, 3) == [(NEW, "client_changed", 403)]
+    assert requests_in_hour(ticks, 4) == [(NEW, "client_changed", 200)]
+
+
+def test_a_lost_answer_without_a_limit_costs_a_minute() -> None:
+    """Lambda's first retry asks again, with the same service account, and gets a token."""
+    ticks = list(play_two_days(standby=True, accounts="service"))
+    [lost, granted] = [tick for tick in ticks if 24 * HOUR <= tick.at - START < 25 * HOUR]
+    assert [request.status for request in lost.requests] == [0]
+    assert [request.status for request in granted.requests] == [200]
+    assert granted.requests[0].principal == NEW
+    assert granted.at - lost.at == 60
+
+
+@pytest.mark.parametrize(("standby", "principals"), [(True, {NEW, SPARE}), (False, {NEW})])
+def test_the_old_service_account_goes_when_status_says_so(standby: bool, principals: set[str]) -> None:
+    """Status names it once no consumer can have its token any more; it is never asked with after the rotation."""
+    ticks = list(play_two_days(standby=standby, accounts="service"))
+    notes = [tick.note for tick in ticks if "status" in tick.note]
+    assert notes == [
+        "status: consumers may still have the old token",
+        "status says it is safe: operator deactivates the old one",
+    ]
+    assert {request.principal for tick in ticks[1:] for request in tick.requests} == principals
+
+
+def requests_in_hour(ticks: list[Tick], hour: int) -> list[tuple[str, str, int]]:
+    """Return who asked the vendor in this hour, why, and what came back."""
+    found = []
+    for tick in ticks:
+        if int((tick.at - START) // HOUR) != hour:
+            continue
+        for request, why in zip(tick.requests, tick.why, strict=True):
+            found.append((request.principal, why, request.status))
+    return found
 
 
 def test_make_run_is_plain_text_outside_a_terminal_and_writes_the_plot(tmp_path: Path) -> None:
@@ -70,15 +137,59 @@ def test_make_run_is_plain_text_outside_a_terminal_and_writes_the_plot(tmp_path:
     assert "<svg" in (tmp_path / "remaining-life.svg").read_text()
 
 
+def test_make_run_with_service_accounts_names_them_and_shows_no_secret(tmp_path: Path) -> None:
+    """The summary has each request with its service account and reason, and ends with the figures."""
+    done = run("local", "--accounts", "service", "--out", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert f"Mon 03:00  {NEW}, client_changed: HTTP 403" in done.stdout
+    assert (
+        "100.0 % (49 of 49 hourly calls); vendor requests: 12; tokens lost: 1; hours without a token: 0" in done.stdout
+    )
+    assert "password-of-the-emulator" not in done.stdout
+    assert "secret-of-the-emulator" not in done.stdout
+    assert (tmp_path / "remaining-life.png").exists()
+
+
+def credentials(world: World) -> dict[str, object]:
+    answer = world.secrets.client().get_secret_value(SecretId=CREDENTIALS_SECRET)
+    document: dict[str, object] = json.loads(answer["SecretString"])
+    return document
+
+
+def test_a_world_with_service_accounts_has_them_in_its_credentials_secret() -> None:
+    """The primary and the standby are two service accounts of one client, so the standby leaves the client out."""
+    with World(Clock(START), accounts="service") as world:
+        assert credentials(world) == {
+            "client_id": "client-violet",
+            "client_secret": SERVICE_CLIENT["client-violet"],
+            "username": "keeper-1",
+            "password": SERVICE_ACCOUNTS[OLD],
+            "standby": {"username": "keeper-2", "password": SERVICE_ACCOUNTS[SPARE]},
+        }
+        assert world.invoke()["client_id"] == "client-violet"
+        assert world.vendor.issued[0].principal == world.primary == OLD
+
+
+def test_a_standby_of_another_client_is_written_whole() -> None:
+    """A client alone can stand by for a service account."""
+    with World(Clock(START), accounts="service", standby=False) as world:
+        world.put_credentials(OLD, "client-blue")
+        assert credentials(world)["standby"] == {
+            "client_id": "client-blue",
+            "client_secret": world.client_secrets["client-blue"],
+        }
+
+
 def free_ports() -> tuple[str, str]:
     with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
         return str(one.getsockname()[1]), str(other.getsockname()[1])
 
 
 @contextmanager
-def served(vendor_port: str, secrets_port: str) -> Iterator[dict[str, str]]:
+def served(vendor_port: str, secrets_port: str, accounts: Accounts = "none") -> Iterator[dict[str, str]]:
     """Run `python -m local serve` and yield its exported variables; it must stop cleanly on Ctrl-C."""
-    command = [sys.executable, "-m", "local", "serve", "--vendor-port", vendor_port, "--secrets-port", secrets_port]
+    command = [sys.executable, "-m", "local", "--accounts", accounts, "serve"]
+    command += ["--vendor-port", vendor_port, "--secrets-port", secrets_port]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout
         exported: dict[str, str] = {}
@@ -104,6 +215,28 @@ def test_served_world_takes_the_function_from_a_shell() -> None:
     for port in ports:
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", int(port)), timeout=5)
+
+
+def test_served_service_account_takes_the_function_from_a_shell() -> None:
+    """With ACCOUNTS=service the credentials secret has a service account from the start."""
+    with served(*free_ports(), accounts="service") as variables:
+        result = json.loads(run("handler", "events/scheduled.json", env=variables).stdout)
+    assert result["outcome"] == "refreshed"
+    assert result["username"] == "keeper-1"
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/LOCAL.md"])
+def test_the_documented_service_account_brings_a_token(document: str) -> None:
+    """The credentials in the document, put into a served world, are good: the vendor has that account in any case."""
+    command = re.search(r"--secret-string \\\n *'([^']*keeper-1[^']*)'", (ROOT / document).read_text())
+    assert command
+    with served(*free_ports()) as variables:
+        with environment(variables):
+            client = boto3.client("secretsmanager")
+            client.put_secret_value(SecretId=CREDENTIALS_SECRET, SecretString=command.group(1))
+        result = json.loads(run("handler", "events/scheduled.json", env=variables).stdout)
+    assert result["outcome"] == "refreshed"
+    assert result["username"] == "keeper-1"
 
 
 def test_a_taken_port_is_one_clear_line() -> None:

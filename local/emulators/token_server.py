@@ -1,0 +1,169 @@
+"""The HTTP server of the emulated vendor. It sends each answer as the fault of the request lets it."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import re
+import socket
+import struct
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler
+from typing import TYPE_CHECKING, Any
+
+from local.emulators.faults import NO_FAULT, Fault, HttpAnswer, json_answer, refusal
+from local.emulators.loopback import POLL_SECONDS, LoopbackServer
+
+if TYPE_CHECKING:
+    from local.emulators.token_endpoint import Vendor
+
+TOKEN_PATH = "/oauth/token"
+API_PATH = "/raas/v2/customers"
+CONTROL_PATH = "/_emulator"
+ROUTES = {TOKEN_PATH: ("POST",), API_PATH: ("GET",), CONTROL_PATH: ("GET", "POST")}
+MAX_STOP_SECONDS = 10.0  # real ones; only an `on_request` hook that does not return takes longer
+
+
+class TokenServer(LoopbackServer):
+    request_queue_size = 128  # with the default of 5 a crowd of test clients has to repeat its SYNs
+
+    def __init__(self, vendor: Vendor, port: int) -> None:
+        self.vendor = vendor
+        self._connections: list[tuple[threading.Thread, socket.socket]] = []
+        super().__init__(("127.0.0.1", port), _Handler)
+        self._thread = threading.Thread(target=self.serve_forever, args=(POLL_SECONDS,), daemon=True)
+        self._thread.start()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        # The library does not join its daemon threads. `stop` wakes and joins these.
+        thread = threading.Thread(target=self.process_request_thread, args=(request, client_address), daemon=True)
+        self._connections = [pair for pair in self._connections if pair[0].is_alive()]
+        self._connections.append((thread, request))
+        thread.start()
+
+    def stop(self) -> None:
+        self.shutdown()
+        self._thread.join()
+        self.server_close()
+        for _, connection in self._connections:
+            with contextlib.suppress(OSError):  # closed already
+                connection.shutdown(socket.SHUT_RDWR)
+        # A hook may stop the vendor from one of these threads.
+        threads = [thread for thread, _ in self._connections if thread is not threading.current_thread()]
+        for thread in threads:
+            thread.join(MAX_STOP_SECONDS)
+        if any(thread.is_alive() for thread in threads):
+            raise RuntimeError("a request is still being handled: does an on_request hook not return?")
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # each byte of a slow answer is sent when it is due
+    server: TokenServer
+
+    def log_message(self, *_: object) -> None:
+        """Log nothing, since requests carry secrets."""
+
+    def handle(self) -> None:
+        with contextlib.suppress(ConnectionError):  # clients may leave at any moment
+            super().handle()
+
+    def _route(self) -> None:
+        path = self.path.partition("?")[0]
+        allowed = ROUTES.get(path, ())
+        length = self.headers.get("Content-Length", "0")
+        if "Transfer-Encoding" in self.headers or not re.fullmatch("[0-9]{1,6}", length):
+            self.close_connection = True  # the unread rest would be taken for the next request
+            self._send(refusal(400, "invalid_request", "a Content-Length below 1,000,000 is expected"))
+            return
+        body = self.rfile.read(int(length))
+        if len(body) < int(length):
+            self.close_connection = True
+        elif not allowed:
+            self._send(refusal(404, "not_found", "no such path"))
+        elif self.command not in allowed:
+            self._send(refusal(405, "method_not_allowed", "see Allow", {"Allow": ", ".join(allowed)}))
+        elif path == TOKEN_PATH:
+            self._token(body)
+        elif path == API_PATH:
+            self._send(self.server.vendor.api_call(self.headers))
+        else:
+            answer = self._control(body)
+            self._send(replace(answer, body=answer.body + b"\n"))  # people read it in a terminal
+
+    # For a method that is not allowed the path decides: 404 or 405. The library itself would answer 501.
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _route  # noqa: N815 - its names
+
+    def _control(self, body: bytes) -> HttpAnswer:
+        vendor = self.server.vendor
+        if self.command == "GET":
+            return json_answer(200, vendor.describe())
+        try:
+            document = json.loads(body)
+        except (ValueError, RecursionError):  # not JSON, not Unicode, or nested too deeply
+            return refusal(400, "invalid_request", "the body is not JSON")
+        try:
+            vendor.steer(document)
+        except (ValueError, RecursionError) as error:
+            return refusal(400, "invalid_request", str(error))
+        return json_answer(200, vendor.describe())
+
+    def _token(self, body: bytes) -> None:
+        vendor = self.server.vendor
+        with contextlib.ExitStack() as handling:
+            handling.enter_context(vendor.in_flight())
+            answer, fault = vendor.token_request(self.headers, body)
+            self.close_connection = self.close_connection or fault is not NO_FAULT
+            self._send(answer, fault, handling.close)
+
+    def _send(
+        self,
+        answer: HttpAnswer,
+        fault: Fault = NO_FAULT,
+        before_last_byte: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Send the answer as the fault lets it.
+
+        `before_last_byte` is called then, not later: a client that has the last byte may send its next request, and
+        the two must not count as in flight at once.
+        """
+        if fault.delay and self.server.vendor.stopping.wait(fault.delay):
+            return
+        if fault.ending:
+            before_last_byte()
+            if fault.ending == "reset":
+                self._reset_connection()
+            return
+        head = self._head(answer)
+        sent_length = 0 if self.command == "HEAD" else int(len(answer.body) * fault.keep)
+        whole = head + answer.body[:sent_length]
+        at_once = len(whole)
+        if fault.pause:
+            at_once = 1 if fault.slow_headers else len(head)
+        *pieces, last = [whole[:at_once], *(whole[at : at + 1] for at in range(at_once, len(whole)))]
+        for piece in pieces:
+            self.wfile.write(piece)
+            if self.server.vendor.stopping.wait(fault.pause):
+                return
+        before_last_byte()
+        self.wfile.write(last)
+
+    def _reset_connection(self) -> None:
+        # A close that lingers for zero seconds sends a RST. The library's own would send a FIN first.
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.rfile.close()
+        self.connection.close()
+
+    def _head(self, answer: HttpAnswer) -> bytes:
+        phrase = http.client.responses.get(answer.status, "Unknown")
+        headers = {
+            "Content-Length": str(len(answer.body)),
+            "Connection": "close" if self.close_connection else "keep-alive",
+            **answer.headers,
+        }
+        lines = [f"HTTP/1.1 {answer.status} {phrase}"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        return "\r\n".join([*lines, "", ""]).encode(errors="replace")
