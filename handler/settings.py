@@ -49,7 +49,7 @@ _OF_A_CONNECTION = {
 }
 # The fields of the token request that the function sends itself.
 _OWN_FIELDS = {"grant_type", "client_id", "client_secret", "username", "password", "audience", "scope"}
-_REQUIRED = ("credentials_secret_id", "token_secret_id", "token_url")
+_REQUIRED = ("credentials_secret_id", "token_secret_id")
 _NUMBERS = {
     "refresh_window_seconds",
     "limit_interval_seconds",
@@ -109,7 +109,7 @@ class Settings:
         values: dict[str, Any] = {}
         for field in fields(cls):
             values[field.name] = _value_of(field.name, field.default, env)
-        faults = [*_faults(values), *_faults_of_the_environment(values)]
+        faults = [*_faults_of_the_environment(values), *_faults(values)]
         if faults:
             problems = "; ".join(f"{name.upper()} {fault}" for name, fault in faults)
             raise ConfigurationError(f"environment: {problems}")
@@ -252,13 +252,25 @@ def _faults(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         for fault in _url_faults(values[name]):
             yield name, fault
     for name, value in values.items():
-        if isinstance(value, str) and len(value.encode("utf-8", "replace")) > MAX_TEXT_BYTES:
-            yield name, f"may be {MAX_TEXT_BYTES} bytes at most"
+        if isinstance(value, str):
+            for fault in _text_faults(value):
+                yield name, fault
+    if not values["token_url"]:
+        yield "token_url", "is not set"
     if values["client_auth"] not in {"client_secret_post", "client_secret_basic"}:
         yield "client_auth", "must be client_secret_post or client_secret_basic"
     for fault in _parameter_faults(values["parameters"]):
         yield "parameters", fault
     yield from _number_faults(values)
+
+
+def _text_faults(text: str) -> Iterator[str]:
+    if len(text.encode("utf-8", "replace")) > MAX_TEXT_BYTES:
+        yield f"may be {MAX_TEXT_BYTES} bytes at most"
+    if text != text.strip():
+        yield "has white space at an end"
+    if not text.isprintable():
+        yield "has a character that can't be printed"
 
 
 def _number_faults(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
