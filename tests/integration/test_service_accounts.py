@@ -461,7 +461,6 @@ BAD_ACCOUNTS: list[tuple[Json, str]] = [
     ({"password": "canary"}, "username"),
     ({"username": "", "password": "canary"}, "username"),
     ({"username": STORE, "password": ""}, "password"),
-    ({"username": None, "password": None}, "username"),
     ({"username": STORE, "password": "canary\n"}, "password"),
     ({"username": 5, "password": "canary"}, "username"),
     ({"client_id": "client#canary"}, "client_id"),
