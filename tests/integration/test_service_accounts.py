@@ -23,6 +23,7 @@ from tests.integration.account_endpoint import (
 )
 from tests.integration.helpers import (
     BLUE,
+    CURRENT,
     DAY,
     FORCE,
     GREEN,
@@ -34,11 +35,13 @@ from tests.integration.helpers import (
     ledger,
     now,
     outcome_and_reason,
+    public,
     run,
     slot_of,
+    write,
 )
 from tests.integration.recorder import Recorder
-from tests.integration.traffic import logged, metrics, record_traffic
+from tests.integration.traffic import fail_publishes, logged, metrics, record_traffic
 
 MARGIN = 300
 OURS = f"{BLUE}#{STORE}"
@@ -284,6 +287,48 @@ def test_five_days_of_hourly_runs_have_a_good_token_at_every_hour(world: World, 
         assert endpoint.accepts(world.token())
         world.clock.advance(HOUR)
     assert len(endpoint.received) == len(endpoint.owners) == 7
+
+
+# A token that was issued is not lost
+
+
+def test_token_that_could_not_be_saved_is_published_by_the_next_run(world: World, endpoint: AccountEndpoint) -> None:
+    """The warm process keeps it under its principal, and nobody is asked again."""
+    process = world.process(TOKEN_URL=endpoint.token_url)
+    fail_publishes(world)
+    assert run(world, process=process) == "StoreError"
+    world.secrets.on_call = None
+    assert list(process.unsaved) == [OURS]
+    world.clock.advance(MINUTE)
+    assert outcome_and_reason(world.invoke(process=process)) == ("recovered", "unsaved")
+    assert process.unsaved == {}
+    assert (world.token()["username"], len(endpoint.received)) == (STORE, 1)
+
+
+def test_unsaved_token_of_another_account_is_not_published(world: World, endpoint: AccountEndpoint) -> None:
+    """Between the two runs a person has put another account of the same client in."""
+    process = world.process(TOKEN_URL=endpoint.token_url)
+    fail_publishes(world)
+    assert run(world, process=process) == "StoreError"
+    world.secrets.on_call = None
+    put_credentials(world, client_of(world) | account_of(NEW_STORE))
+    world.clock.advance(4 * MINUTE)
+    assert outcome_and_reason(world.invoke(process=process)) == ("refreshed", "missing")
+    assert world.token()["username"] == NEW_STORE
+
+
+@pytest.mark.parametrize(("times", "reason"), [(1, "previous"), (2, "displaced")])
+def test_token_that_was_written_over_comes_back(
+    world: World, endpoint: AccountEndpoint, times: int, reason: str
+) -> None:
+    """The token of the configured account is found by its principal."""
+    invoke(world, endpoint)
+    token = public(world.token())
+    for number in range(times):
+        write(world, f"oops {number}", CURRENT)
+    assert outcome_and_reason(invoke(world, endpoint)) == ("recovered", reason)
+    assert public(world.token()) == token
+    assert len(endpoint.received) == 1
 
 
 # Refused passwords

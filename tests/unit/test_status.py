@@ -391,4 +391,4 @@ def test_no_client_in_use_is_safe_to_deactivate(state: State, previous: Token | 
     assert named != PRIMARY.principal
     if named is not None:
         assert state.current
-        assert state.current.client_id == PRIMARY.client_id
+        assert state.current.principal == PRIMARY.principal
