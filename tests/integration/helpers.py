@@ -52,6 +52,7 @@ RESULT_TYPES = {
     "expires_at_utc": str,
     "seconds_remaining": int,
     "client_id": str,
+    "username": type(None),  # of a client alone
     "not_before": int,
     "version_id": str,
     "dry_run": bool,

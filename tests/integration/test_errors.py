@@ -103,7 +103,7 @@ def test_errors_say_whether_a_retry_can_help(
         {"TOKEN_SECRET_ID": CREDENTIALS_SECRET},
         {"TOKEN_URL": ""},
         {"TOKEN_URL": "http://vendor.example/oauth/token"},
-        {"TOKEN_URL": "https://vendor.example/oauth/token?a=b"},
+        {"TOKEN_URL": "https://vendor.example/oauth/token#fragment"},
         {"TOKEN_URL": "https://user@vendor.example/oauth/token"},
         {"CLIENT_AUTH": "private_key_jwt"},
         {"MAX_LIFETIME_SECONDS": "0"},

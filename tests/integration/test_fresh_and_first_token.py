@@ -119,6 +119,7 @@ def test_document_has_each_key_that_consumers_rely_on(world: World) -> None:
         "expires_at": at + DAY,
         "acquired_at": at,
         "client_id": BLUE,
+        "username": None,
         "audience": "https://api.tangocard.com/",
         "requested_scope": "raas.all",
         "requested_parameters": "",

@@ -64,6 +64,7 @@ def test_result_is_null_if_there_is_nothing(world: World, event: Json) -> None:
         "expires_at_utc": None,
         "seconds_remaining": 0,
         "client_id": None,
+        "username": None,
         "not_before": None,
         "version_id": None,
         "dry_run": event is DRY_RUN,
@@ -79,7 +80,7 @@ def test_seed_has_a_version_and_nothing_else(world: World, event: Json) -> None:
     result = world.invoke(event)
     assert outcome_and_reason(result) == ("due", "missing")
     assert result["version_id"] == seed
-    for key in ("expires_at", "expires_at_utc", "client_id", "not_before"):
+    for key in ("expires_at", "expires_at_utc", "client_id", "username", "not_before"):
         assert result[key] is None
 
 

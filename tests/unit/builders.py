@@ -38,6 +38,8 @@ LIMIT_TEXT = b"Client tango client-primary has exceeded the daily rate limit"
 PRIMARY = Client("client-primary", "canary-primary-secret")
 STANDBY = Client("client-standby", "canary-standby-secret")
 FORMER = Client("client-former", "canary-former-secret")  # is no longer configured
+# A service account of the primary's client: another principal.
+ACCOUNT = Client("client-primary", "canary-primary-secret", "store-17", "canary-password")
 
 # The suite tries the same two hundred examples each time. `make fuzz` tries many others, and
 # `make mutation` a few.

@@ -1,6 +1,7 @@
 """Everything that a run may meet, for the tests of what always holds."""
 
 from dataclasses import replace
+from typing import Any
 
 from hypothesis import strategies as st
 
@@ -10,11 +11,12 @@ from handler.errors import (
     VendorUnreachable,
 )
 from handler.ledger import PACE_MAX_LEVEL, PACE_MIN_LEVEL, Ledger, Lock, Pace, Slot, Terms
-from handler.model import Credentials, Token
+from handler.model import Client, Credentials, Token
 from handler.policy import State
 from handler.token_response import HttpResponse, error_of
 
 from .builders import (
+    ACCOUNT,
     ASKED_WITH,
     ASKED_WITH_BEFORE,
     AUDIENCE,
@@ -61,22 +63,27 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=12,
 )
-clients = st.sampled_from([PRIMARY, STANDBY, FORMER])
+clients = st.sampled_from([PRIMARY, STANDBY, FORMER, ACCOUNT])
 principals = clients.map(lambda client: client.principal)
 seconds_ahead = st.sampled_from(NEAR_TIMES) | st.integers(-100_000, 100_000)
 times = seconds_ahead.map(lambda ahead: NOW + ahead)
+
+
+def _token_of(owner: Client, **changes: Any) -> Token:
+    return Token(client_id=owner.client_id, username=owner.username, **changes)
+
+
 tokens = st.builds(
-    Token,
+    _token_of,
+    owner=clients,
     access_token=st.sampled_from(["one", "two"]),
     token_type=st.just("Bearer"),
     scope=st.just("raas.all"),
     expires_at=times,
     acquired_at=times,
-    client_id=clients.map(lambda client: client.client_id),
-    username=st.none(),
     audience=st.sampled_from([AUDIENCE, AUDIENCE, OTHER_AUDIENCE]),
     requested_scope=st.sampled_from(["raas.all", "raas.all", "raas.none"]),
-    requested_parameters=st.just(""),
+    requested_parameters=st.sampled_from(["", "", "", "0123456789abcdef"]),
     token_url=st.sampled_from([URL, URL, OTHER_URL]),
 )
 reasons = st.sampled_from([None, "limit_interval", "rate_limited", "credentials_refused", "backing_off", "same_token"])
@@ -106,13 +113,13 @@ locks = st.builds(
 ledgers = st.builds(
     Ledger,
     lock=st.none() | locks,
-    slots=st.dictionaries(principals, slots, max_size=3),
+    slots=st.dictionaries(principals, slots, max_size=4),
     pace=st.just(Pace()) | paces,
 )
 credentials = st.builds(
     Credentials,
     primary=st.just(PRIMARY),
-    standby=st.none() | st.just(STANDBY),
+    standby=st.sampled_from([None, STANDBY, ACCOUNT]),
     version_id=st.sampled_from(["version-1", "version-2"]),
 )
 settings = st.sampled_from([make_settings(), make_settings(limit_interval_seconds=60, standby_below_seconds=0)])

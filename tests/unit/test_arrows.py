@@ -81,6 +81,7 @@ PURE = {
         "dataclasses",
         "datetime",
         "handler.errors",
+        "handler.settings",
         "json",
         "math",
         "typing",

@@ -13,13 +13,13 @@ from handler.model import Client, Token
 from handler.policy import Acquire, Keep, Publish, Request, State, Wait, WaitForLock, decide
 
 from .builders import (
+    ACCOUNT,
     AUDIENCE,
     BOUNDED,
     DAY,
     DEFAULT,
     NOW,
     PRIMARY,
-    STANDBY,
     URL,
     WINDOW,
     make_lock,
@@ -43,21 +43,22 @@ def is_good(state: State, token: Token | None) -> bool:
     """Say whether a token is good, by a second wording of the rule."""
     return (
         token is not None
-        and token.client_id in state.credentials.principals
+        and token.principal in state.credentials.principals
         and (token.token_url, token.audience, token.requested_scope) == (URL, AUDIENCE, "raas.all")
+        and token.requested_parameters == ""
         and token.expires_at > state.now
         and not any(
-            revoked.client_id == token.client_id and revoked.acquired_at >= token.acquired_at
+            revoked.principal == token.principal and revoked.acquired_at >= token.acquired_at
             for revoked in state.revoked
         )
     )
 
 
-def interval_of(state: State) -> int:
-    """Return the time from one token of a client to its next, by a second wording."""
+def interval_of(state: State, principal: str) -> int:
+    """Return the time from one token of a principal to its next, by a second wording."""
     interval = state.settings.limit_interval_seconds
     if interval is None:
-        interval = 72_000
+        interval = {ACCOUNT.principal: 0}.get(principal, 72_000)
     return interval + state.settings.limit_margin_seconds
 
 
@@ -92,8 +93,8 @@ def test_nobody_is_asked_without_a_slot(state: State, request: Request, tried: A
         assert slot.not_before <= state.now or is_own_pause
     else:
         assert slot.not_before <= state.now
-    if state.current and state.current.client_id == principal and slot.not_before <= state.now:
-        assert state.current.acquired_at + interval_of(state) <= state.now
+    if state.current and state.current.principal == principal and slot.not_before <= state.now:
+        assert state.current.acquired_at + interval_of(state, principal) <= state.now
 
 
 @BOUNDED
@@ -127,7 +128,7 @@ def test_only_a_good_token_of_the_primary_is_kept(state: State, request: Request
     if decide(state, request, tried) == Keep():
         assert state.current
         assert is_good(state, state.current)
-        assert state.current.client_id == PRIMARY.client_id
+        assert state.current.principal == PRIMARY.principal
 
 
 @BOUNDED
@@ -169,10 +170,10 @@ def test_only_a_better_token_is_published(state: State, request: Request, tried:
     assert is_good(state, token)
     if current is None or not is_good(state, current):
         return
-    if token.client_id == current.client_id:
+    if token.principal == current.principal:
         assert token.acquired_at > current.acquired_at
         return
-    is_primary = token.client_id == PRIMARY.client_id
+    is_primary = token.principal == PRIMARY.principal
     life = max(0, token.expires_at - token.acquired_at)
     is_fresh_primary = is_primary and token.expires_at - state.now > min(WINDOW, life / 3)
     assert is_fresh_primary or token.expires_at > current.expires_at
@@ -186,7 +187,7 @@ def test_the_standby_is_only_asked_in_need(state: State, request: Request, tried
     No event asks it earlier: any other run would ask it now, too.
     """
     decision = decide(state, request, tried)
-    if isinstance(decision, Acquire) and decision.client == STANDBY:
+    if isinstance(decision, Acquire) and decision.client != PRIMARY:
         if request.override_limit and not tried:
             assert decide(state, DEFAULT, tried) == decision
         remaining = 0.0

@@ -70,6 +70,7 @@ def test_token_document_has_the_keys_that_consumers_rely_on() -> None:
         "expires_at": NOW + DAY,
         "acquired_at": NOW,
         "client_id": "client-primary",
+        "username": None,
         "audience": "https://api.tangocard.com/",
         "requested_scope": "raas.all",
         "requested_parameters": "",
@@ -243,7 +244,7 @@ def test_unknown_keys_are_ignored_and_named() -> None:
         Client(**PAIR),
         Client(**OTHER_PAIR),
         "v",
-        (
+        warnings=(
             "the credentials secret has an unknown key 'Standby': it is ignored",
             "the credentials secret has an unknown key 'standby.owner': it is ignored",
         ),
@@ -391,10 +392,10 @@ def test_credentials_with_any_value_in_a_key_are_usable_or_refused(key: str, val
             json.dumps(PAIR | {"client_secret": "can\ud800ary"}),
             ": client_secret has a character that can't be printed: remove it",
         ),
-        (json.dumps(PAIR | {"client_id": "x" * 1_001}), ": client_id is longer than 1000 characters"),
+        (json.dumps(PAIR | {"client_id": "x" * 1_001}), ": client_id and username are longer than 1000 characters"),
         (
             json.dumps(PAIR | {"standby": OTHER_PAIR | {"client_id": "x" * 1_001}}),
-            ": standby.client_id is longer than 1000 characters",
+            ": standby.client_id and username are longer than 1000 characters",
         ),
         (
             json.dumps(PAIR | {"standby": OTHER_PAIR | {"client_secret": "canary\u00a0"}}),
@@ -404,7 +405,10 @@ def test_credentials_with_any_value_in_a_key_are_usable_or_refused(key: str, val
             json.dumps(PAIR | {"standby": {}}),
             ": standby.client_id is missing, empty or not a text",
         ),
-        (json.dumps(PAIR | {"standby": PAIR}), ": standby has the primary's client_id"),
+        (
+            json.dumps(PAIR | {"standby": PAIR}),
+            ": standby is the primary: its client_id, or its username, must differ",
+        ),
     ],
     ids=[
         "more than JSON",

@@ -20,9 +20,10 @@ REQUIRED = {
 DEFAULTS = {
     "AUDIENCE": "https://api.tangocard.com/",
     "SCOPE": "raas.all",
+    "PARAMETERS": "",
     "CLIENT_AUTH": "client_secret_post",
     "REFRESH_WINDOW_SECONDS": 14_400,
-    "LIMIT_INTERVAL_SECONDS": 72_000,
+    "LIMIT_INTERVAL_SECONDS": None,
     "LIMIT_MARGIN_SECONDS": 300,
     "MAX_LIFETIME_SECONDS": 86_400,
     "STANDBY_BELOW_SECONDS": 9_000,
@@ -168,11 +169,19 @@ def test_bad_url_is_named_and_not_repeated(name: str, url: str) -> None:
     assert "canary" not in message
 
 
-@pytest.mark.parametrize("url", ["https://auth.example/token?canary=1", "http://localhost/token?canary"])
-def test_token_url_has_no_query(url: str) -> None:
-    """The request's fields go into the form, because others log URLs."""
-    message = problems_of(TOKEN_URL=url)
-    assert variables_in(message) == {"TOKEN_URL"}
+@pytest.mark.parametrize("name", ["TOKEN_URL", "PROBE_URL"])
+@pytest.mark.parametrize("url", ["https://auth.example/token?tenant=1", "http://localhost/token?tenant"])
+def test_url_may_have_a_query(name: str, url: str) -> None:
+    """RFC 6749 section 3.2 allows a query in a token endpoint."""
+    assert getattr(read(**{name: url}), name.lower()) == url
+
+
+@pytest.mark.parametrize("name", ["TOKEN_URL", "PROBE_URL"])
+@pytest.mark.parametrize("url", ["https://auth.example/token#canary", "http://localhost/token?a=b#canary"])
+def test_url_has_no_fragment(name: str, url: str) -> None:
+    """A fragment is never sent (RFC 6749 section 3.2), so it is a mistake."""
+    message = problems_of(**{name: url})
+    assert variables_in(message) == {name}
     assert "canary" not in message
 
 
@@ -235,10 +244,10 @@ def test_longest_time_is_ten_years() -> None:
         ({"PROBE_URL": "http://api.example/"}, f"PROBE_URL {HTTPS}"),
         ({"PROBE_URL": "https://me@api.example/"}, "PROBE_URL must not carry user info"),
         (
-            {"TOKEN_URL": "https://auth.example/?a"},
-            "TOKEN_URL must not carry a query or a fragment",
+            {"TOKEN_URL": "https://auth.example/?a#b"},
+            "TOKEN_URL must not carry a fragment",
         ),
-        ({"PROBE_URL": "https://api.example/#a"}, "PROBE_URL must not carry a query or a fragment"),
+        ({"PROBE_URL": "https://api.example/#a"}, "PROBE_URL must not carry a fragment"),
         ({"CLIENT_AUTH": "post"}, "CLIENT_AUTH must be client_secret_post or client_secret_basic"),
         (
             {"MAX_LIFETIME_SECONDS": "0"},
@@ -297,9 +306,9 @@ def test_all_problems_are_in_one_message() -> None:
 
 def test_every_fault_of_a_url_is_told() -> None:
     """One variable can be wrong in two ways."""
-    message = problems_of(TOKEN_URL="https://user:canary@auth.example/token?canary=1")
+    message = problems_of(TOKEN_URL="https://user:canary@auth.example/token#canary")
     assert "user info" in message
-    assert "query" in message
+    assert "fragment" in message
 
 
 def test_environment_is_read_when_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

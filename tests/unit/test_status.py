@@ -122,6 +122,7 @@ def test_result_with_a_token() -> None:
         "expires_at_utc": "2027-01-16T07:00:00Z",
         "seconds_remaining": DAY - HOUR,
         "client_id": "client-primary",
+        "username": None,
         "not_before": NOW - HOUR + INTERVAL,
         "version_id": "version-of-the-token",
         "dry_run": False,
@@ -139,6 +140,7 @@ def test_result_without_a_token() -> None:
         "expires_at_utc": None,
         "seconds_remaining": 0,
         "client_id": None,
+        "username": None,
         "not_before": None,
         "version_id": None,
         "dry_run": False,
@@ -389,4 +391,4 @@ def test_no_client_in_use_is_safe_to_deactivate(state: State, previous: Token | 
     assert named != PRIMARY.principal
     if named is not None:
         assert state.current
-        assert state.current.client_id == PRIMARY.client_id
+        assert state.current.principal == PRIMARY.principal
