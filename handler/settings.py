@@ -252,7 +252,7 @@ def _faults(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         for fault in _url_faults(values[name]):
             yield name, fault
     for name, value in values.items():
-        if isinstance(value, str):
+        if isinstance(value, str) and name != "parameters":
             for fault in _text_faults(value):
                 yield name, fault
     if not values["token_url"]:
@@ -264,8 +264,12 @@ def _faults(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield from _number_faults(values)
 
 
+def _is_too_long(text: str) -> bool:
+    return len(text.encode("utf-8", "replace")) > MAX_TEXT_BYTES
+
+
 def _text_faults(text: str) -> Iterator[str]:
-    if len(text.encode("utf-8", "replace")) > MAX_TEXT_BYTES:
+    if _is_too_long(text):
         yield f"may be {MAX_TEXT_BYTES} bytes at most"
     if text != text.strip():
         yield "has white space at an end"
@@ -285,6 +289,8 @@ def _number_faults(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def _parameter_faults(text: str) -> Iterator[str]:
     if not text:
         return
+    if _is_too_long(text):
+        yield f"may be {MAX_TEXT_BYTES} bytes at most"
     try:
         parameters = json.loads(text)
     except (ValueError, RecursionError):
