@@ -128,7 +128,8 @@ class Settings:
         faults = []
         for name, value in overrides.items():
             if name not in _OF_A_CONNECTION:
-                faults.append((ascii(name[:MAX_KEY_CHARACTERS]), "is not a setting of a connection"))
+                known = ", ".join(sorted(_OF_A_CONNECTION))
+                faults.append((ascii(name[:MAX_KEY_CHARACTERS]), f"is not known; known are {known}"))
             elif not _has_type_of(name, value):
                 faults.append((name, f"must be {_type_of(name)}"))
             elif isinstance(value, dict):

@@ -181,8 +181,8 @@ def error_of(response: HttpResponse, now: float) -> RefreshError:
     is_client_error = status in {400, 403} and error in CLIENT_ERROR_CODES
     if status == 401 or is_client_error:
         return CredentialsRefused(
-            f"{answered}: it does not accept the credentials. If they are right, "
-            "CLIENT_AUTH, AUDIENCE or TOKEN_URL may be wrong"
+            f"{answered}: it does not accept the credentials, or those of the service account. "
+            "If they are right, CLIENT_AUTH, AUDIENCE or TOKEN_URL may be wrong"
         )
 
     if 300 <= status < 500:
@@ -237,7 +237,7 @@ def _stated_lifetimes(
     if "exp" in claims:
         # The vendor's clock may be ahead, and its answer takes a moment to arrive. So a little more than
         # the maximum is not odd.
-        max_seconds = settings.max_lifetime_seconds + settings.limit_margin_seconds
+        max_seconds = settings.max_lifetime_seconds + settings.clock_margin_seconds
         seconds = _number(claims["exp"]) - sent_at
         stated.append(_StatedLifetime("the JWT's exp", seconds, max_seconds))
     return stated

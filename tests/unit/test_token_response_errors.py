@@ -143,7 +143,8 @@ def test_every_status_has_a_meaning(status: int) -> None:
     if status == 401:
         expected_class = CredentialsRefused
         message += (
-            ": it does not accept the credentials. If they are right, CLIENT_AUTH, AUDIENCE or TOKEN_URL may be wrong"
+            ": it does not accept the credentials, or those of the service account. "
+            "If they are right, CLIENT_AUTH, AUDIENCE or TOKEN_URL may be wrong"
         )
     elif status == 429:
         expected_class = RateLimited
