@@ -24,6 +24,8 @@ MAX_ANSWER_BYTES = 65_536
 READ_BYTES = 8_192
 # A host that does not answer must leave time for the other attempts, which come after some pauses.
 CONNECT_TIMEOUT_SECONDS = 10
+_SWITCHING_PROTOCOLS = 101
+_FIRST_FINAL_STATUS = 200
 _GZIP_MAGIC = b"\x1f\x8b"
 _GZIP_FORMAT = 16 + zlib.MAX_WBITS
 # The checksum and the length, at the end of a gzip body.
@@ -178,14 +180,36 @@ def _make_session(headers: dict[str, str], body: RequestBody) -> Any:
 
 
 def _telling(connection_class: Any, body: RequestBody) -> Any:
-    """Return a class of connections that tells the body when it is connected."""
+    """Return a class of connections that tells the body its socket, and that passes over interim answers."""
 
     class Connection(connection_class):  # type: ignore[misc]
+        response_class = _final_response_class()
+
+        def _new_conn(self) -> Any:
+            connection = super()._new_conn()
+            body.connected(connection)  # a proxy may not answer to CONNECT
+            return connection
+
         def connect(self) -> None:
             super().connect()
-            body.connected(self.sock)
+            body.connected(self.sock)  # TLS has put another one in its place
 
     return Connection
+
+
+def _final_response_class() -> Any:
+    """Return a class of responses that skips 102, 103 and the like (RFC 9110 section 15.2), as http.client skips 100."""
+    import http.client
+
+    class FinalResponse(http.client.HTTPResponse):
+        def _read_status(self) -> tuple[str, int, str]:
+            while True:
+                version, status, reason = super()._read_status()  # type: ignore[misc]
+                if not _SWITCHING_PROTOCOLS < status < _FIRST_FINAL_STATUS:
+                    return version, status, reason
+                http.client.parse_headers(self.fp)
+
+    return FinalResponse
 
 
 def _decoded(response: HttpResponse) -> HttpResponse:

@@ -24,13 +24,16 @@ MAX_TOKEN_BYTES = 56_000
 MAX_METADATA_BYTES = 2_000
 MAX_EXTRA_BYTES = 2_000
 # The members of an answer that the token document has keys of its own for, or that must not be stored.
+# As they are without underscores, in lower case.
 _NOT_EXTRA = {
-    "access_token",
-    "expires_in",
-    "id_token",
-    "refresh_token",
+    "accesstoken",
+    "clientsecret",
+    "expiresin",
+    "idtoken",
+    "password",
+    "refreshtoken",
     "scope",
-    "token_type",
+    "tokentype",
 }
 # A principal is a key of the ledger.
 MAX_PRINCIPAL_CHARACTERS = 1_000
@@ -46,11 +49,11 @@ def utc(unix_seconds: float) -> str:
 def json_object(text: str | bytes | None, *, ignore_trailing: bool = False) -> dict[str, Any]:
     """Return the JSON object in `text`. Returns {} if the text is not a JSON object, for any reason.
 
-    `ignore_trailing`: anything may follow the object.
+    `ignore_trailing`: anything may follow the object, and its texts may have line breaks.
     """
     if text is None:
         return {}
-    decoder = json.JSONDecoder(parse_int=_parse_int)
+    decoder = json.JSONDecoder(parse_int=_parse_int, strict=not ignore_trailing)
     try:
         if isinstance(text, bytes):
             text = text.decode()
@@ -118,7 +121,7 @@ class Extra(dict[str, Any]):
 
 
 def _can_be_kept(name: str, value: Any) -> bool:
-    if name in _NOT_EXTRA or not is_unicode(name):
+    if name.replace("_", "").lower() in _NOT_EXTRA or not is_unicode(name):
         return False
     if isinstance(value, str):
         return is_unicode(value)
@@ -146,7 +149,7 @@ class Client:
         Raises CredentialsError, which names the field at fault and never repeats its value.
         """
         names = ["client_id", "client_secret"]
-        if "username" in document or "password" in document:
+        if document.get("username") is not None or document.get("password") is not None:
             names += ["username", "password"]  # both or neither
         for name in names:
             fault = _fault_of(document.get(name))
@@ -155,10 +158,8 @@ class Client:
         client = cls(**{name: document[name] for name in names})
         if PRINCIPAL_SEPARATOR in client.client_id:
             raise _credentials_error(f"{prefix}client_id has a {PRINCIPAL_SEPARATOR}, which is not supported")
-        if len(client.principal) > MAX_PRINCIPAL_CHARACTERS:
-            raise _credentials_error(
-                f"{prefix}client_id and username are longer than {MAX_PRINCIPAL_CHARACTERS} characters"
-            )
+        if len(json.dumps(client.principal)) > MAX_PRINCIPAL_CHARACTERS:
+            raise _credentials_error(f"{prefix}client_id and username are longer than {MAX_PRINCIPAL_CHARACTERS} bytes")
         return client
 
     @property
@@ -238,7 +239,8 @@ def _parse_standby(value: Any, primary: Client) -> Client | None:
     if value is None:
         return None
     document = as_object(value)
-    if document and not document.keys() & {"client_id", "client_secret"}:
+    has_account = bool(document.keys() & {"username", "password"})
+    if has_account and not document.keys() & {"client_id", "client_secret"}:
         # A second service account of the same client.
         document = document | {"client_id": primary.client_id, "client_secret": primary.client_secret}
     standby = Client.parse(document, prefix="standby.")

@@ -131,6 +131,8 @@ class State:
         """Say whether the vendor answered with the very token that consumers have, and nothing is new about it."""
         if self.current is None or token.access_token != self.current.access_token:
             return False
+        if not self.is_ours(self.current) or token.principal != self.current.principal:
+            return False  # it was granted for another request, and fits the present one
         is_revoked = any(token.access_token == revoked.access_token for revoked in self.revoked)
         lives_longer = token.expires_at > self.current.expires_at + SAME_TOKEN_SECONDS
         return is_revoked or not lives_longer

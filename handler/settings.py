@@ -6,7 +6,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -86,7 +86,7 @@ class Settings:
     token_url: str = ""
     audience: str = "https://api.tangocard.com/"
     scope: str = "raas.all"
-    parameters: str = ""
+    parameters: str = field(default="", repr=False)
     client_auth: str = "client_secret_post"
     probe_url: str = ""
     event_bus_name: str = ""
@@ -107,8 +107,8 @@ class Settings:
         because a URL can hold a password.
         """
         values: dict[str, Any] = {}
-        for field in fields(cls):
-            values[field.name] = _value_of(field.name, field.default, env)
+        for one in fields(cls):
+            values[one.name] = _value_of(one.name, one.default, env)
         faults = [*_faults_of_the_environment(values), *_faults(values)]
         if faults:
             problems = "; ".join(f"{name.upper()} {fault}" for name, fault in faults)
@@ -128,8 +128,7 @@ class Settings:
         faults = []
         for name, value in overrides.items():
             if name not in _OF_A_CONNECTION:
-                known = ", ".join(sorted(_OF_A_CONNECTION))
-                faults.append((ascii(name[:MAX_KEY_CHARACTERS]), f"is not known; known are {known}"))
+                faults.append((ascii(name[:MAX_KEY_CHARACTERS]), "is not a setting of a connection"))
             elif not _has_type_of(name, value):
                 faults.append((name, f"must be {_type_of(name)}"))
             elif isinstance(value, dict):

@@ -406,6 +406,10 @@ HTTPS = "must be an https URL (http is for a loopback host only)"
 SECONDS_FROM_0 = "must be a whole number of seconds from 0 to 315360000"
 SECONDS_FROM_1 = "must be a whole number of seconds from 1 to 315360000"
 FAULTS: list[tuple[Any, str]] = [
+    ({"token_url": ""}, "settings.token_url is not set"),
+    ({"audience": "\ud800"}, "settings.audience has a character that can't be printed"),
+    ({"scope": "x\ud800"}, "settings.scope has a character that can't be printed"),
+    ({"audience": "https://canary.example/ "}, "settings.audience has white space at an end"),
     ("canary", "settings is not an object"),
     (["canary"], "settings is not an object"),
     (None, "settings is not an object"),
