@@ -211,7 +211,7 @@ def test_a_mistyped_rotation_that_is_rolled_back_leaves_all_as_it_was(standby: b
     rates = replace(NONE, rotations=40, mistyped=1, rolled_back=1)
     year = Year(0, Setup(rates=rates, days=60, standby=standby))
     year.play()
-    assert len(year.operator.clients) == 1 + standby
+    assert len(year.operator.principals) == 1 + standby
     assert not year.operator.is_busy
     assert standby or len(year.network.vendor.describe()["clients"]) > 3  # type: ignore[arg-type]
 
