@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from email.message import Message
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, urlencode
+from urllib.parse import parse_qs, parse_qsl, urlencode
 
 from handler import http_exchange, oauth2
 from handler.http_exchange import CONNECT_TIMEOUT_SECONDS
@@ -72,10 +72,8 @@ def _form(client: Client) -> bytes:
 
 def _principal_in(body: bytes) -> str:
     """Return who asks with this form."""
-    form = parse_qs(body.decode())
-    [client_id] = form["client_id"]
-    username, *_ = form.get("username", [None])
-    return principal_of(client_id, username)
+    form = dict(parse_qsl(body.decode()))
+    return principal_of(form["client_id"], form.get("username"))
 
 
 class ConnectionFailed(Exception):
