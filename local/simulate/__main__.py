@@ -6,10 +6,12 @@ import argparse
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 from local.simulate import study, study_report
 from local.simulate.ablations import ABLATIONS
 from local.simulate.figures import describe, describe_broken
+from local.simulate.plan import AccountKind
 from local.simulate.year import Year
 
 MINIMA = {"scale": 0, "workers": 1, "period": 60, "days": 1}
@@ -45,6 +47,12 @@ def _parser() -> argparse.ArgumentParser:
         help="of the one year; compared: those of the page's comparisons",
     )
     parser.add_argument("--standby", choices=("yes", "no"), default="yes", help="of the one year")
+    parser.add_argument(
+        "--accounts",
+        choices=get_args(AccountKind),
+        default=study.REAL.accounts,
+        help="of the one year: who asks, a client alone or the service accounts of one",
+    )
     parser.add_argument("--probe", choices=("yes", "no"), default="no", help="of the one year")
     parser.add_argument(
         "--period", type=float, default=study.REAL.period, help="of the one year: seconds from tick to tick"
@@ -91,6 +99,7 @@ def _play_one_year(options: argparse.Namespace) -> int:
     setup = replace(
         setup,
         standby=options.standby == "yes",
+        accounts=options.accounts,
         probe=options.probe == "yes",
         period=options.period,
         days=options.days or setup.days,

@@ -31,6 +31,8 @@ class Figures:
     lost: Counter[str] = field(default_factory=Counter)
     refusals: int = 0
     requests: int = 0
+    max_wrong_passwords: int = 0  # in a row, with one service account
+    unblocked: int = 0  # how often people had a service account unblocked
     calls: int = 0
     runs: Counter[str] = field(default_factory=Counter)
     max_versions_per_day: int = 0
@@ -50,6 +52,7 @@ def describe(figures: Figures) -> str:
         f"tokens published: {figures.published}",
         f"tokens lost: {figures.lost.total()}{_in_brackets(figures.lost)}",
         f"requests to the vendor: {figures.requests}, refused {figures.refusals}",
+        f"wrong passwords in a row: {figures.max_wrong_passwords} at most; accounts unblocked: {figures.unblocked}",
         f"runs: {figures.runs.total()}{_in_brackets(figures.runs)}",
         f"calls of AWS: {figures.calls}; versions in a day: {figures.max_versions_per_day} at most",
     ]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from handler.ledger import BACKING_OFF, CREDENTIALS_REFUSED, LIMITS
-from handler.model import json_object
+from handler.model import json_object, principal_of
 from handler.secrets_manager import CURRENT, LEDGER, PREVIOUS
 from local.durations import DAY
 from local.simulate.aws_secrets import MAX_LAG_SECONDS, TOKEN_SECRET
@@ -36,6 +36,7 @@ PUBLIC_KEYS = {
     "expires_at",
     "acquired_at",
     "client_id",
+    "username",
     "audience",
     "token_url",
 }
@@ -115,7 +116,7 @@ class Invariants:
         self._current = _Stored()
         self._ledger_state = _LedgerState()
         self._used_claims: set[str] = set()  # the versions under which a request was sent
-        # When the newest published token of a client and configuration was acquired.
+        # When the newest published token of a principal and configuration was acquired.
         self._newest: dict[tuple[str, ...], int] = {}
         # By principal: until when the ledger has ever said that the vendor's limit closes its slot, and
         # when its last claim was made.
@@ -139,9 +140,9 @@ class Invariants:
     def current_token(self) -> str:
         return self._current.document.get("access_token") or ""
 
-    def newest(self, client_id: str) -> int:
-        """Return when the newest published token of a client was acquired; 0 if none was published."""
-        return max((at for (owner, *_), at in self._newest.items() if owner == client_id), default=0)
+    def newest(self, principal: str) -> int:
+        """Return when the newest published token of a principal was acquired; 0 if none was published."""
+        return max((at for (owner, *_), at in self._newest.items() if owner == principal), default=0)
 
     def note_hand_write(self, now: float) -> _Json:
         """Note that a person wrote the token secret. Return the document that is current now."""
@@ -155,11 +156,11 @@ class Invariants:
         now: float,
         operation: str,
         process: Process,
-        client_lists: list[list[str]],
+        principal_lists: list[list[str]],
     ) -> _Json | None:
         """Check the token secret after a write. Return AWSCURRENT's document if that has changed.
 
-        `client_lists`: those that the credentials secret had at some time during the run, each with
+        `principal_lists`: those that the credentials secret had at some time during the run, each with
         the primary first.
         """
         self._count_versions(now)
@@ -168,7 +169,7 @@ class Invariants:
         self._current = self._read(CURRENT)
         self._read_ledger_state(now, process)
         if self._ledger_state.version_id != before.version_id:
-            self._check_standby(now, process, client_lists, current_before)
+            self._check_standby(now, process, principal_lists, current_before)
         if self._current.version_id == current_before.version_id:
             return None
         document = self._current.document
@@ -178,7 +179,7 @@ class Invariants:
         if not is_seed:
             self._check_lock(now, operation, process, before)
         if _is_token(document):
-            self._check_owner(now, process, document, client_lists)
+            self._check_owner(now, process, document, principal_lists)
             self._check_age(now, document)
             if operation == "put_secret_value":
                 self._check_publish(now, process, before)
@@ -219,20 +220,20 @@ class Invariants:
         self,
         now: float,
         process: Process,
-        client_lists: list[list[str]],
+        principal_lists: list[list[str]],
         current_before: _Stored,
     ) -> None:
         """Check a claim for a standby. `current_before`: what was current when it was made."""
         state = self._ledger_state
         principal = state.lock.get("principal")
         was_disturbed = self._hand_wrote_at >= process.began_at - MAX_LAG_SECONDS
-        may_be_primary = any(clients[0] == principal for clients in client_lists)
+        may_be_primary = any(principals[0] == principal for principals in principal_lists)
         if not principal or was_disturbed or may_be_primary:
             return
         at_hand = [
             document
             for document in self._documents_at_hand(process, current_before)
-            if self._would_do(now, process, document, client_lists)
+            if self._would_do(now, process, document, principal_lists)
         ]
         self.expect("standby", now, holds=not at_hand, example=", ".join(map(_about, at_hand)))
 
@@ -248,7 +249,7 @@ class Invariants:
         now: float,
         process: Process,
         document: _Json,
-        client_lists: list[list[str]],
+        principal_lists: list[list[str]],
     ) -> bool:
         """Say whether it is a token of ours that the API takes, and that is not short."""
         settings = process.settings
@@ -256,7 +257,7 @@ class Invariants:
             return False
         if _configuration(document) != (settings.token_url, settings.audience):
             return False
-        if not all(document["client_id"] in clients for clients in client_lists):
+        if not all(_owner(document) in principals for principals in principal_lists):
             return False
         if not self._is_accepted(document["access_token"]):
             return False
@@ -277,26 +278,27 @@ class Invariants:
         now: float,
         process: Process,
         document: _Json,
-        client_lists: list[list[str]],
+        principal_lists: list[list[str]],
     ) -> None:
         settings = process.settings
         is_our_configuration = _configuration(document) == (settings.token_url, settings.audience)
-        is_our_client = any(document["client_id"] in clients for clients in client_lists)
-        self.expect("foreign", now, holds=is_our_configuration and is_our_client, example=_about(document))
+        is_our_principal = any(_owner(document) in principals for principals in principal_lists)
+        self.expect("foreign", now, holds=is_our_configuration and is_our_principal, example=_about(document))
 
     def _check_age(self, now: float, document: _Json) -> None:
-        owner = document["client_id"], *_configuration(document)
+        key = _owner(document), *_configuration(document)
         acquired_at = document["acquired_at"]
-        newest = self._newest.get(owner, 0)
+        newest = self._newest.get(key, 0)
         self.expect("older", now, holds=acquired_at >= newest, example=_about(document))
-        self._newest[owner] = max(acquired_at, newest)
+        self._newest[key] = max(acquired_at, newest)
 
     def _check_publish(self, now: float, process: Process, before: _LedgerState) -> None:
         after = self._ledger_state
         document = self._current.document
-        slot = _slot(after.ledger, document["client_id"])
-        closed_until = document["acquired_at"] + process.settings.slot_seconds(document["client_id"])
-        is_for_principal = before.lock.get("principal") in {None, document["client_id"]}
+        owner = _owner(document)
+        slot = _slot(after.ledger, owner)
+        closed_until = document["acquired_at"] + process.settings.slot_seconds(owner)
+        is_for_principal = before.lock.get("principal") in {None, owner}
         is_released = after.version_id == self._current.version_id and not after.lock
         is_closed = slot.get("not_before", 0) >= closed_until
         # A token from before the last request says nothing of that request.
@@ -313,34 +315,34 @@ class Invariants:
         self,
         now: float,
         process: Process,
-        client_id: str,
+        principal: str,
         *,
         in_flight: int,
         may_override: bool,
     ) -> None:
         """Check the ledger when a request is sent. `in_flight`: how many others are under way."""
-        self._check_claim(now, process, client_id)
+        self._check_claim(now, process, principal)
         self.expect("flight", now, holds=not in_flight, example=str(in_flight))
-        is_late_enough = self._is_late_enough(now, process, client_id, may_override=may_override)
+        is_late_enough = self._is_late_enough(now, process, principal, may_override=may_override)
         state = self._ledger_state
         example = json.dumps([state.replaced_ledger, state.ledger])
         self.expect("early", now, holds=is_late_enough, example=example)
 
-    def _check_claim(self, now: float, process: Process, client_id: str) -> None:
+    def _check_claim(self, now: float, process: Process, principal: str) -> None:
         state = self._ledger_state
         is_new = state.version_id not in self._used_claims
         self._used_claims.add(state.version_id)
-        is_own_claim = state.writer is process and state.lock.get("principal") == client_id
+        is_own_claim = state.writer is process and state.lock.get("principal") == principal
         holds = is_own_claim and is_new and _is_long_enough(state.lock, now, process)
         self.expect("claim", now, holds=holds, example=json.dumps(state.lock))
 
-    def _is_late_enough(self, now: float, process: Process, client_id: str, *, may_override: bool) -> bool:
+    def _is_late_enough(self, now: float, process: Process, principal: str, *, may_override: bool) -> bool:
         state = self._ledger_state
-        interval_ends_at = self.newest(client_id) + process.settings.slot_seconds(client_id)
-        limit_until = max(interval_ends_at, self._limit_until.get(client_id, 0))
-        before = _slot(state.replaced_ledger, client_id)
+        interval_ends_at = self.newest(principal) + process.settings.slot_seconds(principal)
+        limit_until = max(interval_ends_at, self._limit_until.get(principal, 0))
+        before = _slot(state.replaced_ledger, principal)
         # What a lapsed lock adds is in the claim alone.
-        claimed = _slot(state.ledger, client_id)
+        claimed = _slot(state.ledger, principal)
         latest = now + process.skew
         if limit_until <= latest and not _is_paused(before, claimed, latest):
             return True
@@ -394,9 +396,14 @@ def _is_long_enough(lock: _Json, now: float, process: Process) -> bool:
     return bool(lock["until"] >= needed_until)
 
 
-def _slot(ledger: _Json, client_id: str) -> _Json:
+def _slot(ledger: _Json, principal: str) -> _Json:
     slots = ledger.get("slots") or {}
-    return slots.get(client_id) or {}
+    return slots.get(principal) or {}
+
+
+def _owner(document: _Json) -> str:
+    """Return the principal whose token it is."""
+    return principal_of(document["client_id"], document["username"])
 
 
 def _configuration(document: _Json) -> tuple[str, str]:
@@ -404,4 +411,6 @@ def _configuration(document: _Json) -> tuple[str, str]:
 
 
 def _about(document: _Json) -> str:
-    return ", ".join(str(document.get(key)) for key in ("client_id", "audience", "token_url", "acquired_at"))
+    return ", ".join(
+        str(document.get(key)) for key in ("client_id", "username", "audience", "token_url", "acquired_at")
+    )

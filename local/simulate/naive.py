@@ -115,8 +115,7 @@ class ServicesYear(Year):
         if plan_number != self._plan_numbers[number]:
             return
         self._account_for(number)
-        client_id, client_secret = self.operator.primary_pair()
-        token = self.network.ask_without_ledger(client_id, client_secret)
+        token = self.network.ask_without_ledger(self.operator.primary)
         if token:
             self._accounts[number].token = token
         good_seconds = self.network.good_until(token) - self.engine.now

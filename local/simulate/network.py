@@ -6,14 +6,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.message import Message
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
-from urllib.parse import parse_qs, urlencode
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, parse_qsl, urlencode
 
 from handler import http_exchange, oauth2
 from handler.http_exchange import CONNECT_TIMEOUT_SECONDS
-from handler.model import json_object
+from handler.model import json_object, principal_of
+from handler.settings import PRINCIPAL_SEPARATOR
 from handler.token_response import HttpResponse
 from local.emulators.faults import refusal
+from local.emulators.service_accounts import MAX_WRONG_PASSWORDS
 from local.simulate.rates import FaultSampler
 from local.simulate.stand_in import Change, stand_in
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from handler.http_exchange import RequestBody
+    from handler.model import Client
     from local.emulators.token_endpoint import Vendor
     from local.simulate.engine import Engine
     from local.simulate.rates import Rates
@@ -52,9 +55,25 @@ _FORM_HEADERS = Message()
 _FORM_HEADERS["Content-Type"] = "application/x-www-form-urlencoded"
 
 
-def _form(client_id: str, client_secret: str) -> bytes:
-    fields = {"grant_type": "client_credentials", "client_id": client_id, "client_secret": client_secret}
+def _form(client: Client) -> bytes:
+    """Return the token request that somebody else makes with our client, or with its service account."""
+    fields = {
+        "grant_type": "client_credentials",
+        "client_id": client.client_id,
+        "client_secret": client.client_secret,
+        "audience": AUDIENCE,
+    }
+    if client.username is not None and client.password is not None:
+        fields["grant_type"] = "password"
+        fields["username"] = client.username
+        fields["password"] = client.password
     return urlencode(fields).encode()
+
+
+def _principal_in(body: bytes) -> str:
+    """Return who asks with this form."""
+    form = dict(parse_qsl(body.decode()))
+    return principal_of(form["client_id"], form.get("username"))
 
 
 class ConnectionFailed(Exception):
@@ -86,7 +105,7 @@ class Reply:
 class Grant:
     """A token that the vendor issued to us. Times by the engine's clock."""
 
-    client_id: str
+    principal: str
     token: str = field(repr=False)
     at: float
     expires_at: float
@@ -101,13 +120,14 @@ class Network:
         self._rng = rng
         self._faults = FaultSampler(rng, rates, "vendor_", "request")
         self._probe_faults = FaultSampler(rng, rates, "probe_", "probe")
-        self.on_request: Callable[[Process, str], None] = lambda _process, _client_id: None
+        self.on_request: Callable[[Process, str], None] = lambda _process, _principal: None
         self.on_issue: Callable[[Grant], None] = lambda _grant: None
         self.vendor = vendor
         self.outage = ""  # the fault that every request meets, empty for none
         self.grants: dict[str, Grant] = {}  # by token
         self.requests = 0
         self.refusals = 0
+        self.max_wrong_passwords = 0  # in a row, with one service account
         self.in_flight = 0
 
     def end_faults(self) -> None:
@@ -160,7 +180,7 @@ class Network:
         self._wait(process, 0.05, deadline)
         body = read_body()
         self.requests += 1
-        self.on_request(process, parse_qs(body.decode())["client_id"][0])
+        self.on_request(process, _principal_in(body))
         self.in_flight += 1
         try:
             return self._answer(process, body, fault, deadline)
@@ -211,13 +231,16 @@ class Network:
             self.on_issue(grant)
         if answer.error == "rate_limited":
             self.refusals += 1
+        if answer.error == "invalid_grant":
+            wrong_passwords = self.wrong_passwords(_principal_in(body))
+            self.max_wrong_passwords = max(self.max_wrong_passwords, wrong_passwords)
         return Reply(answer.status, dict(answer.headers), answer.body)
 
     def _note_grant(self, fault: str) -> Grant:
         issued = self.vendor.issued[-1]
         now = self._engine.now
         grant = Grant(
-            client_id=issued.client_id,
+            principal=issued.principal,
             token=issued.token,
             at=now,
             expires_at=now + issued.expires_at - issued.at,
@@ -226,18 +249,34 @@ class Network:
         self.grants[issued.token] = grant
         return grant
 
-    def use_as_second_party(self, client_id: str, client_secret: str) -> None:
-        """Let somebody else ask with our client and keep the token. A refusal may cost us the slot as well."""
-        self.vendor.token_request(_FORM_HEADERS, _form(client_id, client_secret))
+    def wrong_passwords(self, principal: str) -> int:
+        """Return how many wrong passwords in a row the vendor got with a service account."""
+        client_id, _, username = principal.partition(PRINCIPAL_SEPARATOR)
+        clients: Any = self.vendor.describe()["clients"]
+        wrong_passwords: int = clients[client_id]["service_accounts"][username]["wrong_passwords"]
+        return wrong_passwords
 
-    def ask_without_ledger(self, client_id: str, client_secret: str) -> str:
+    def is_blocked(self, principal: str) -> bool:
+        """Say whether the vendor has blocked a service account."""
+        return self.wrong_passwords(principal) >= MAX_WRONG_PASSWORDS
+
+    def is_limited(self, principal: str) -> bool:
+        """Say whether the vendor's limit would refuse the principal now. Service accounts have no limit."""
+        client_id, _, _ = principal.partition(PRINCIPAL_SEPARATOR)
+        return self.vendor.is_limited(client_id)
+
+    def use_as_second_party(self, client: Client) -> None:
+        """Let somebody else ask with our client and keep the token. A refusal may cost us the slot as well."""
+        self.vendor.token_request(_FORM_HEADERS, _form(client))
+
+    def ask_without_ledger(self, client: Client) -> str:
         """Let a service ask for a token of its own; return the token, or an empty text if none arrives."""
         fault = self.outage or self._faults.draw()
         if fault not in _NEVER_SENT:
             self.requests += 1
         if fault in {*_NEVER_SENT, *_ANSWERED_IN_FRONT, "vendor_silent", "vendor_reset_before"}:
             return ""
-        answer, _ = self.vendor.token_request(_FORM_HEADERS, _form(client_id, client_secret))
+        answer, _ = self.vendor.token_request(_FORM_HEADERS, _form(client))
         if answer.error == "rate_limited":
             self.refusals += 1
         if answer.status != 200:
@@ -248,7 +287,7 @@ class Network:
     def good_until(self, token: str) -> float:
         """Return until when the API takes this token; 0 for a token that it does not take."""
         grant = self.grants.get(token)
-        if grant is None or not self.vendor.is_active(grant.client_id):
+        if grant is None or not self.vendor.is_active(grant.principal):
             return 0.0
         return grant.expires_at
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 START = 1_767_225_600.0  # 2026-01-01T00:00:00Z
 
+# Who asks: a client alone, which the vendor limits, or a client with service accounts, which it does not.
+AccountKind = Literal["client", "service"]
 OutageKind = Literal["vendor", "aws", "kms", "writes", "schedule", "settings"]
 
 
@@ -26,6 +28,7 @@ class Setup:
     rates: Rates = REALISTIC
     period: float = HOUR  # seconds from tick to tick
     standby: bool = True
+    accounts: AccountKind = "client"
     probe: bool = False
     max_clock_offset: float = 5.0  # seconds between our clock and the vendor's
     max_skew: float = 0.5  # seconds between the true time and the clock of one process

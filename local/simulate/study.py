@@ -131,6 +131,7 @@ def replay_command(seed: int, setup: Setup, ablation: str = "") -> str:
         f"--seed {seed}",
         f"--rates {name}",
         f"--standby {_yes_or_no(setup.standby)}",
+        f"--accounts {setup.accounts}",
         f"--probe {_yes_or_no(setup.probe)}",
         f"--period {setup.period:g}",
         f"--days {setup.days}",

@@ -145,10 +145,12 @@ class Year:
             self.network,
             self.function,
             with_standby=self.setup.standby,
+            with_accounts=self.setup.accounts == "service",
         )
         self.token_writer = TokenWriter(self.secrets_manager, self._on_hand_write)
         self.consumers = Consumers(self.engine, self.network.good_until, self._cause)
         self.operator.on_deactivate = self.consumers.update
+        self.operator.on_unblock = self._on_unblock
 
     def play(self) -> Figures:
         """Play it, then end all faults and see whether it heals."""
@@ -315,17 +317,17 @@ class Year:
             max_skew=self.setup.max_skew,
         )
 
-    def _on_request(self, process: Process, client_id: str) -> None:
-        may_override = process.may_override and self._may_be_primary(client_id)
+    def _on_request(self, process: Process, principal: str) -> None:
+        may_override = process.may_override and self._may_be_primary(principal)
         process.may_override = False
         self.invariants.check_request(
             self.engine.now,
             process,
-            client_id,
+            principal,
             in_flight=self.network.in_flight,
             may_override=may_override,
         )
-        self._note(f"asks as {client_id}")
+        self._note(f"asks as {principal}")
 
     def _on_issue(self, grant: Grant) -> None:
         self._tokens.last_issued.append(grant.token)
@@ -339,7 +341,7 @@ class Year:
             self.engine.now,
             operation,
             process,
-            self._client_lists_of_runs(),
+            self._principal_lists_of_runs(),
         )
         self._note(f"{operation} {params.get('VersionStages') or params.get('VersionStage')}")
         if not document:
@@ -359,16 +361,20 @@ class Year:
         self.consumers.publish(document.get("access_token") or NO_TOKEN)
         self._is_written_by_hand = True
 
+    def _on_unblock(self, principal: str) -> None:
+        self._figures.unblocked += 1
+        self._note(f"unblocked {principal}")
+
     def _on_lag(self) -> None:
         self.engine.current_worker.has_lagged = True
 
-    def _may_be_primary(self, client_id: str) -> bool:
-        """Say whether any run that is under way now may have read that this client is the primary."""
-        return any(clients[:1] == [client_id] for clients in self._client_lists_of_runs())
+    def _may_be_primary(self, principal: str) -> bool:
+        """Say whether any run that is under way now may have read that this principal is the primary."""
+        return any(principals[:1] == [principal] for principals in self._principal_lists_of_runs())
 
-    def _client_lists_of_runs(self) -> list[list[str]]:
-        """Return the client lists, primary first, that any run that is under way now may have read."""
-        return self.operator.client_lists_since(self.engine.now - TIMEOUT_SECONDS - MAX_LAG_SECONDS)
+    def _principal_lists_of_runs(self) -> list[list[str]]:
+        """Return the principals, the primary first, as any run that is under way now may have read them."""
+        return self.operator.principal_lists_since(self.engine.now - TIMEOUT_SECONDS - MAX_LAG_SECONDS)
 
     def _on_end(self, process: Process, end: RunEnd, began_at: float) -> None:
         if self.setup.forgets:
@@ -394,14 +400,14 @@ class Year:
 
     def _secrets_to_hide(self, process: Process) -> set[str]:
         tokens = {*self._tokens.last_issued, self.invariants.current_token} - {""}
-        return self.operator.client_secrets | tokens | process.unsaved
+        return self.operator.secrets | tokens | process.unsaved
 
     def _is_of_use(self, token: str) -> bool:
         """Say whether consumers could still use this token: not published, not over, and no newer one is published."""
         if token in self._tokens.published:
             return False
         grant = self.network.grants[token]
-        newest = self.invariants.newest(grant.client_id)
+        newest = self.invariants.newest(grant.principal)
         # The ledger has whole seconds, of clocks that differ by up to two skews.
         is_superseded = newest >= grant.at - 2 - 2 * self.setup.max_skew
         # A JWT says when it ends by the vendor's clock.
@@ -431,13 +437,13 @@ class Year:
         ledger = self.invariants.ledger()
         first_tick_at = self._plan.end + self._remaining_pause(ledger)
         until = first_tick_at + self.setup.period + self._right_settings.lock_seconds
-        has_no_slot: list[bool] = []  # at each tick: whether the vendor had no slot for any client
+        has_no_slot: list[bool] = []  # at each tick: whether the vendor had no slot for anybody
 
         def tick() -> None:
             self.function.invoke(Request())
 
         def look() -> None:
-            has_no_slot.append(all(self._has_no_slot(client) for client in self.operator.clients))
+            has_no_slot.append(all(self._has_no_slot(principal) for principal in self.operator.principals))
 
         at = first_tick_at
         while at < until:
@@ -466,14 +472,14 @@ class Year:
         last: float = max([pace["at"] + missing * PACE_SECONDS_PER_CLAIM, *paused_until])
         return max(0.0, min(last - self._plan.end, MAX_PAUSE_SECONDS))
 
-    def _has_no_slot(self, client_id: str) -> bool:
-        """Say whether the vendor has no slot for the client.
+    def _has_no_slot(self, principal: str) -> bool:
+        """Say whether the vendor has no slot for the principal.
 
         That is also so if the vendor refused it one: the refusal may have begun another interval.
         """
-        slot = self.invariants.ledger().get("slots", {}).get(client_id) or {}
+        slot = self.invariants.ledger().get("slots", {}).get(principal) or {}
         was_refused = slot.get("reason") == RATE_LIMITED and slot["not_before"] > self.engine.now
-        return was_refused or self.network.vendor.is_limited(client_id)
+        return was_refused or self.network.is_limited(principal)
 
     def _collect_figures(self) -> Figures:
         figures = self._figures
@@ -487,6 +493,7 @@ class Year:
         figures.published = len(self._tokens.published)
         figures.refusals = self.network.refusals
         figures.requests = self.network.requests
+        figures.max_wrong_passwords = self.network.max_wrong_passwords
         figures.calls = self.secrets_manager.calls
         figures.max_versions_per_day = self.invariants.max_versions_per_day
         figures.broken = self.invariants.broken

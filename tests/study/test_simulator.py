@@ -11,6 +11,7 @@ import pytest
 
 from handler.policy import Request
 from local.durations import HOUR, MINUTE
+from local.simulate import __main__ as command_line
 from local.simulate import study, study_report
 from local.simulate.ablations import ABLATIONS
 from local.simulate.causes import WRITTEN_BY_HAND
@@ -97,9 +98,12 @@ def test_nothing_is_told_of_a_year_in_which_all_held() -> None:
     assert not describe_broken(Year(0, setup).play(), replay_command(0, setup))
 
 
-def test_the_same_seed_is_the_same_year() -> None:
+@pytest.mark.parametrize(
+    "setup",
+    [replace(HARD, days=10), replace(TORTURED, days=6), replace(TORTURED, days=6, accounts="service")],
+)
+def test_the_same_seed_is_the_same_year(setup: Setup) -> None:
     """A year can be played again, to look into it; another seed is another year."""
-    setup = replace(HARD, days=10)
     first, again, other = (Year(seed, setup).play() for seed in (5, 5, 6))
     assert first == again
     assert first.trace != other.trace
@@ -113,6 +117,7 @@ def test_the_same_seed_is_the_same_year() -> None:
         (2, replace(HARD, days=6, standby=False)),
         (3, replace(TORTURED, days=4)),
         (0, replace(TORTURED, days=8, rates=EACH_ANSWER)),
+        (1, replace(TORTURED, days=2, accounts="service")),
     ],
 )
 def test_real_clients_leave_the_very_same_trace(seed: int, setup: Setup) -> None:
@@ -211,9 +216,94 @@ def test_a_mistyped_rotation_that_is_rolled_back_leaves_all_as_it_was(standby: b
     rates = replace(NONE, rotations=40, mistyped=1, rolled_back=1)
     year = Year(0, Setup(rates=rates, days=60, standby=standby))
     year.play()
-    assert len(year.operator.clients) == 1 + standby
+    assert len(year.operator.principals) == 1 + standby
     assert not year.operator.is_busy
     assert standby or len(year.network.vendor.describe()["clients"]) > 3  # type: ignore[arg-type]
+
+
+def day_of_accounts(*, is_mistyped: bool) -> Year:
+    """Return a day without faults, in which people rotate the service account."""
+    year = Year(0, Setup(accounts="service", rates=NONE, days=1))
+
+    def rotate() -> None:
+        assert year.operator.rotate(is_mistyped=is_mistyped, is_rolled_back=False)
+
+    year.engine.at(START + 2 * HOUR, rotate)
+    return year
+
+
+@pytest.mark.parametrize("standby", [True, False])
+def test_rotations_of_service_accounts_cost_no_second_without_a_token(standby: bool) -> None:
+    """A new account gets its token at once, and the old one is deactivated when no consumer has its token any more."""
+    setup = Setup(accounts="service", standby=standby, rates=replace(NONE, rotations=100), days=60)
+    figures = Year(0, setup).play()
+    assert (figures.careful, figures.plain, figures.outages) == (1, 1, [])
+    assert not figures.broken
+    assert figures.requests == figures.published
+    assert figures.lost.total() == 0
+
+
+def test_a_rotation_leaves_the_accounts_as_the_runbook_has_it() -> None:
+    """The new account is the primary, the old one is deactivated, and the standby from before is the standby again."""
+    year = day_of_accounts(is_mistyped=False)
+    year.play()
+    vendor = year.network.vendor
+    active = [name for name in ("account-1", "account-2", "account-3") if vendor.is_active(f"client-1#{name}")]
+    assert year.operator.principals == ["client-1#account-3", "client-1#account-2"]
+    assert active == ["account-2", "account-3"]
+    assert not year.operator.is_busy
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_people_correct_a_wrong_password_before_the_vendor_blocks_the_account(seed: int) -> None:
+    """Ten wrong passwords in a row block it. The pauses that grow leave people the time that they need."""
+    rates = replace(REALISTIC, rotations=100, mistyped=1)
+    figures = Year(seed, Setup(accounts="service", rates=rates, days=60)).play()
+    assert not figures.broken
+    assert 0 < figures.max_wrong_passwords < 10
+    assert figures.unblocked == 0
+
+
+def test_people_have_a_blocked_account_unblocked() -> None:
+    """Somebody else tries wrong passwords while ours is wrong, too: the account is blocked, and used again later."""
+    year = day_of_accounts(is_mistyped=True)
+    operator = year.operator
+
+    def block() -> None:
+        wrong = replace(operator.primary, password="wrong")
+        for _ in range(10):
+            year.network.use_as_second_party(wrong)
+
+    year.engine.at(START + 2 * HOUR + MINUTE, block)
+    figures = year.play()
+    assert figures.unblocked == 1
+    assert figures.careful == 1
+    assert not figures.broken
+    assert year.network.grants[year.invariants.current_token].principal == operator.primary.principal
+
+
+@pytest.mark.parametrize("standby", [True, False])
+def test_nothing_is_broken_with_service_accounts_when_everything_fails_at_once(standby: bool) -> None:
+    """The invariants go by principal: a client's service accounts do not stand for each other."""
+    setup = replace(TORTURED, accounts="service", standby=standby, days=20)
+    figures = Year(1, setup).play()
+    if figures.broken:
+        pytest.fail(describe_broken(figures, replay_command(1, setup)), pytrace=False)
+    assert figures.runs["refreshed"] > 10
+
+
+def test_the_replay_command_names_the_kind_of_accounts(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Otherwise it would play another year."""
+    setup = replace(REAL, accounts="service", days=2)
+    python_and_module, options = replay_command(3, setup).split(" local.simulate ")
+    assert python_and_module.endswith("-m")
+    monkeypatch.setattr(sys, "argv", ["simulate", *shlex.split(options)])
+    assert command_line.main() == 0
+    played = capsys.readouterr().out
+    assert "asks as client-1#account-1" in played
+    assert Year(3, setup).play().trace in played
 
 
 def test_chances_beyond_one_are_refused() -> None:
@@ -255,16 +345,22 @@ def test_the_page_has_the_words_of_the_code() -> None:
 
 
 @cache
-def whole(days: int) -> str:
+def whole(seed: int, days: int) -> str:
     """Return the trace of the product, with nothing taken out."""
-    return Year(2, replace(TORTURED, days=days)).play().trace
+    return Year(seed, replace(TORTURED, days=days)).play().trace
+
+
+def differs(ablation: str, seed: int, days: int) -> bool:
+    """Say whether the ablation makes another year."""
+    figures = ABLATIONS[ablation].play_year(seed, replace(TORTURED, days=days))
+    return figures.trace != whole(seed, days)
 
 
 @pytest.mark.parametrize("name", [name for name, one in ABLATIONS.items() if one.is_studied])
 def test_each_studied_ablation_takes_something_out(name: str) -> None:
     """With enough faults it makes another year; otherwise its line in the tables would be the product's own."""
     # Most need few faults. A write that fails for as long as a lock lasts, and then a warm process, is rare.
-    assert any(ABLATIONS[name].play_year(2, replace(TORTURED, days=days)).trace != whole(days) for days in (5, 20, 60))
+    assert any(differs(name, seed, days) for seed, days in ((2, 5), (5, 10), (2, 20), (2, 60)))
 
 
 def test_the_number_of_workers_changes_no_figure() -> None:
