@@ -198,7 +198,7 @@ def _telling(connection_class: Any, body: RequestBody) -> Any:
 
 
 def _final_response_class() -> Any:
-    """Return a class of responses that skips 102, 103 and the like (RFC 9110 section 15.2), as http.client skips 100."""
+    """Return a class of responses that skips 102 and 103 (RFC 9110 section 15.2), as http.client skips 100."""
     import http.client
 
     class FinalResponse(http.client.HTTPResponse):

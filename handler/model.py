@@ -158,8 +158,10 @@ class Client:
         client = cls(**{name: document[name] for name in names})
         if PRINCIPAL_SEPARATOR in client.client_id:
             raise _credentials_error(f"{prefix}client_id has a {PRINCIPAL_SEPARATOR}, which is not supported")
-        if len(json.dumps(client.principal)) > MAX_PRINCIPAL_CHARACTERS:
-            raise _credentials_error(f"{prefix}client_id and username are longer than {MAX_PRINCIPAL_CHARACTERS} bytes")
+        if len(json.dumps(client.principal)) > len('""') + MAX_PRINCIPAL_CHARACTERS:
+            raise _credentials_error(
+                f"{prefix}client_id and username are longer than {MAX_PRINCIPAL_CHARACTERS} characters"
+            )
         return client
 
     @property

@@ -48,7 +48,6 @@ KNOWN_ERROR_CODES = CLIENT_ERROR_CODES | {
     "too_many_requests",
     "unsupported_grant_type",
 }
-_ACCESS_TOKEN_MEMBER = re.compile(r'"access_token"\s*:\s*("(?:[^"\\]|\\.)*")')
 # In an answer that was cut off, and so is not JSON.
 _ERROR_MEMBER = re.compile(rb'"error"\s*:\s*"([a-z_]{1,40})"')
 
@@ -104,12 +103,7 @@ def parse_token(
     arrived, in Unix seconds. Raises VendorError if there is no token that can be used and saved.
     """
     # A byte that is not UTF-8, or something after the JSON object, must not cost the token.
-    text = body.decode("utf-8-sig", "replace")
-    answer = json_object(text, ignore_trailing=True)
-    oddities = []
-    if not answer:
-        answer = _salvaged(text)
-        oddities.append("the answer is not whole JSON: only its access_token was read")
+    answer = json_object(body.decode("utf-8-sig", "replace"), ignore_trailing=True)
     access_token = _text(answer.get("access_token"), MAX_TOKEN_BYTES)
     # VSCHAR, RFC 6749 appendix A.12. A header carries nothing else.
     if not re.fullmatch("[\x20-\x7e]+", access_token) or not access_token.strip():
@@ -138,20 +132,9 @@ def parse_token(
         token = replace(token, extra=Extra())
     if not token.fits_into_a_version:
         raise VendorError("the vendor's token is too long to be saved", possibly_granted=True)
-    oddities += [f"{one.name} is unusable, past or above the maximum" for one in stated if one.is_odd]
+    oddities = [f"{one.name} is unusable, past or above the maximum" for one in stated if one.is_odd]
     oddities += _oddities(token, settings, lifetime)
     return TokenResponse(token, oddities)
-
-
-def _salvaged(text: str) -> dict[str, Any]:
-    """Return the access_token of an answer that was cut after it, or that has a fault elsewhere.
-
-    Returns {} if there is none.
-    """
-    found = _ACCESS_TOKEN_MEMBER.search(text)
-    if found is None:
-        return {}
-    return json_object(f'{{"access_token": {found[1]}}}')
 
 
 def _without_echoes(answer: Mapping[str, Any], client: Client) -> dict[str, Any]:

@@ -436,3 +436,24 @@ def test_pause_of_a_failing_vendor_is_counted_at_every_run(world: World) -> None
         run(world)
         counts.append(metrics(world).get("BackingOff"))
     assert counts == [1] * 8
+
+
+def test_same_token_for_another_request_is_a_new_one(world: World) -> None:
+    """A vendor that repeats its token while it lives has granted it for the new audience, too."""
+    token = acquire_token(world, 20.5 * HOUR)
+    repeated = {"access_token": token["access_token"], "token_type": "Bearer", "expires_in": 3.5 * HOUR}
+    world.vendor.outage = Fault.answer(200, repeated)
+    changed = world.process(AUDIENCE="https://other.example/")
+    assert run(world, process=changed) == "refreshed"
+    assert world.token()["access_token"] == token["access_token"]
+    assert world.token()["audience"] == "https://other.example/"
+
+
+@pytest.mark.parametrize("name", ["client_secret", "clientSecret", "Refresh_Token", "refreshToken", "echo", "password"])
+def test_secrets_that_the_vendor_repeats_are_not_stored(world: World, name: str) -> None:
+    """Every consumer reads the document."""
+    secret = world.client_secrets[BLUE]
+    body = {"access_token": "abcd", "expires_in": DAY, name: f"<{secret}>", "instance_url": "https://one.example"}
+    world.vendor.script(Fault.answer(200, body))
+    assert run(world) == "refreshed"
+    assert world.token()["extra"] == {"instance_url": "https://one.example"}
