@@ -5,6 +5,8 @@ STANDBY ?= yes
 ACCOUNTS ?= none
 EXAMPLES ?= 10000
 SECONDS ?= 300
+# One more than there are processors, because many tests wait for something.
+TEST_WORKERS ?= $(shell $(PYTHON) -c 'import os; print(1 + (os.cpu_count() or 1))')
 ROUNDS ?= 15
 ENV ?= sandbox
 MUTANTS ?=
@@ -50,7 +52,7 @@ serve: $(READY)  ## run the emulated vendor and Secrets Manager on loopback, for
 
 test: $(READY)  ## lint, check the types, and run every test
 	@$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest -n auto --dist worksteal
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal
 
 lint: $(READY)  ## run ruff and mypy
 	$(BIN)/ruff check $(SOURCES)

@@ -3,6 +3,7 @@
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -18,7 +19,7 @@ MAX_SECONDS = 300  # a backstop: each of these searches is bounded by its states
 WHERE = {
     "recovery by a moved label": Search("foreign, with a good previous one, and the ledger elsewhere"),
     "no compare": Search("no value"),
-    "a claim is known by its run alone": Search("expired, and the slot is spent", faults=1),
+    "a claim is known by its run alone": Search("expired, and the slot is spent", faults=1, switches=1),
     "no lock": Search("no value"),
     "claims carry no token": Search("displaced by hand", acts=("overwrite",)),
     "no displaced token": Search("displaced by an older one"),
@@ -43,7 +44,7 @@ def test_nothing_is_broken_in_any_interleaving(name: str) -> None:
 def test_a_fault_that_is_put_back_is_found(name: str) -> None:
     """The explorer finds each of these faults, and shows the steps that lead to it."""
     bounds = WHERE[name]
-    search = Search(bounds.start, faults=bounds.faults, acts=bounds.acts, without=name)
+    search = replace(bounds, without=name)
     found = search.play(MAX_SECONDS, shortens=False)
     assert found.violation
     assert found.trace

@@ -292,7 +292,6 @@ def test_nothing_of_a_run_goes_on_after_it(world: World, answer: Answer) -> None
         process = world.process(TOKEN_URL=vendor.url, **IMPATIENT)
         with pytest.raises((OutcomeUnknown, VendorError)):
             world.invoke(process=process)
-        assert time.monotonic() - began < 1.5
         assert_ends_soon(lambda: threads_of_runs() - before)
 
 
@@ -304,7 +303,6 @@ def test_nothing_of_a_probe_goes_on_after_it(world: World, monkeypatch: pytest.M
     with RawServer(SLOW[name], pause_seconds=0.02) as api:
         before = threads_of_runs()
         assert run(world, process=world.process(PROBE_URL=api.url)) == "kept"
-        assert time.monotonic() - began < 1
         assert_ends_soon(lambda: threads_of_runs() - before)
 
 

@@ -45,7 +45,7 @@ ACCOUNT = Client("client-primary", "canary-primary-secret", "store-17", "canary-
 # `make mutation` a few.
 FUZZED = int(os.environ.get("FUZZ_EXAMPLES", "0"))
 BOUNDED = hypothesis_settings(
-    max_examples=FUZZED or 2 * hypothesis_settings().max_examples,
+    max_examples=FUZZED or hypothesis_settings().max_examples,
     deadline=None,
     derandomize=not FUZZED,
     database=None,
