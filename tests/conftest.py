@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import TYPE_CHECKING
 
 import pytest
@@ -43,6 +44,12 @@ def live_world() -> Iterator[World]:
     with World(Clock(), standby=False) as made:
         yield made
         assert not secrets_in(made.output, made)
+
+
+def pytest_collection_finish() -> None:
+    """Let no collection of garbage look at the thousands of tests again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def secrets_in(text: str, world: World) -> list[str]:
