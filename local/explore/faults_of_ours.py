@@ -59,13 +59,6 @@ def _is_claimed_by_its_run(self: Refresh, version: Version, claim: Claim) -> boo
     return lock is not None and lock.run_id == self._run_id
 
 
-def _not_in_this_order(self: Reader) -> Snapshot:
-    """Read the secrets before the ledger."""
-    credentials_version, token_version = self._store.get_both()
-    ledger_version = self._store.get_version(LEDGER)
-    return self._snapshot(credentials_version, token_version, ledger_version=ledger_version)
-
-
 _as_of = Ledger.as_of
 _plan_claim = Refresh._plan_claim
 _publish_at_hand = Refresh._publish_at_hand
@@ -78,7 +71,6 @@ FAULTS_OF_OURS: dict[str, tuple[Change, ...]] = {
     "no lock": ((Ledger, "as_of", _without_lock),),
     "claims carry no token": ((Refresh, "_plan_claim", _without_carried),),
     "no displaced token": ((Reader, "_with_ledger", _without_displaced),),
-    "the secrets before the ledger": ((Reader, "read_ledger_and_secrets", _not_in_this_order),),
 }
 
 

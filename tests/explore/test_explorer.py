@@ -23,7 +23,6 @@ WHERE = {
     "no lock": Search("no value"),
     "claims carry no token": Search("displaced by hand", acts=("overwrite",)),
     "no displaced token": Search("displaced by an older one"),
-    "the secrets before the ledger": Search("an unsaved token in a warm process", acts=("overwrite",)),
 }
 CREDENTIALS = Version("credentials", "{}", ("AWSCURRENT",))
 
