@@ -18,6 +18,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from handler.errors import ConfigurationError, CredentialsError, StoreError
 from handler.model import SEED
 
+_BOTOCORE_LOGGER = logging.getLogger("botocore")
+
 # Stage labels of the token secret's versions: AWS's own, and ours.
 CURRENT = "AWSCURRENT"
 PREVIOUS = "AWSPREVIOUS"
@@ -251,7 +253,8 @@ class SecretStore:
 
     def _call(self, operation: str, **parameters: Any) -> dict[str, Any]:
         # At DEBUG it would log all that is read and written, so it is set again whoever has changed it.
-        logging.getLogger("botocore").setLevel(logging.WARNING)
+        if _BOTOCORE_LOGGER.level != logging.WARNING:
+            _BOTOCORE_LOGGER.setLevel(logging.WARNING)
         try:
             answer: dict[str, Any] = getattr(self._client, operation)(**parameters)
         except ClientError as error:
