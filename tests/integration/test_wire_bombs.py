@@ -361,3 +361,15 @@ def test_interim_answer_is_passed_over(world: World, interim: bytes) -> None:
     with RawServer(always(interim + head + body)) as vendor:
         assert run(world, process=world.process(TOKEN_URL=f"{vendor.url}/token")) == "refreshed"
         assert len(vendor.requests) == 1
+
+
+def test_nothing_goes_on_if_a_proxy_never_ends_its_answer(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run gives up on the tunnel, and the thread that waits for it ends, too."""
+    process = world.process(TOKEN_URL="https://vendor.example/token", **IMPATIENT)
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with RawServer(endless(b"HTTP/1.1 502 Ba", b"d"), pause_seconds=0.02) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        before = threads_of_runs()
+        assert run(world, process=process) == "VendorUnreachable"
+        assert_ends_soon(lambda: threads_of_runs() - before)
