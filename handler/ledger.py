@@ -146,7 +146,7 @@ class Slot:
         slot = replace(self, asked_at=min(self.asked_at, int(now)))
         if slot.not_before > now + terms.settings.max_believed_closed_seconds:
             slot = replace(slot, not_before=0, reason=None)
-        # A slot that does not say what was asked with differs from nothing.
+        # If a slot does not say what was asked with, no request counts as another one.
         is_other_request = slot.asked_with not in {None, terms.asked_with}
         if is_other_request and slot.reason in _REASONS_OF_THE_REQUEST:
             slot = replace(slot, not_before=0, reason=None, failures=0)

@@ -136,11 +136,13 @@ class Reader:
         ledger_version: Version | None,
     ) -> Snapshot:
         now = self._process.now()
+        current = parse_token(token_version, now, self._settings)
         # This figure counts if the credentials can't be read.
-        self.seconds_remaining = _seconds_until_end(parse_token(token_version, now, self._settings), now)
+        self.seconds_remaining = _seconds_until_end(current, now)
         credentials = Credentials.parse(credentials_version.text, credentials_version.version_id)
         settings = self._settings.for_connection(credentials.settings)
-        current = parse_token(token_version, now, settings)
+        if settings is not self._settings:
+            current = parse_token(token_version, now, settings)
         own_runs = self._own_runs()
         self._process.forget_useless_tokens(current, now)
         state = State(

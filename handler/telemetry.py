@@ -70,8 +70,8 @@ class RunTelemetry:
         """Log how the run failed, and count it.
 
         What the vendor refused was observed when it happened: a run that waits for the interval of our own
-        token blames nobody. Of an error that is not ours only its class and the places in the code are logged: its text
-        may hold a secret.
+        token blames nobody. Of an error that is not ours only its class and the places in the code are
+        logged: its text may hold a secret.
         """
         name = type(error).__name__
         facts: Facts = {"error": name, "retryable": getattr(error, "retryable", False)}
