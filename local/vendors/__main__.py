@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 
+from local.time_limit import exit_by_exception
 from local.vendors.cases import cases_of
 from local.vendors.foreign_server import PROGRAMS, ForeignServer
 from local.vendors.report import Report
@@ -23,7 +23,7 @@ def main() -> int:
     for program in chosen:
         if not program.is_installed:
             sys.exit(f"{program.package} is not installed: run `make vendors`, which does that")
-    exit_by_exception()
+    exit_by_exception(MAX_SECONDS)
     report = Report()
     for program in chosen:
         cases = [case for case in cases_of(program) if options.case in case.name]
@@ -31,14 +31,6 @@ def main() -> int:
             with ForeignServer(program) as server:
                 report.play_all(cases, server)
     return report.finish()
-
-
-def exit_by_exception() -> None:
-    """Make a signal, or too long a run, raise SystemExit, so that every server that was started is ended."""
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signum, lambda *_: sys.exit("ended from outside"))
-    signal.signal(signal.SIGALRM, lambda *_: sys.exit(f"FAILED  not over within {MAX_SECONDS} s"))
-    signal.alarm(MAX_SECONDS)
 
 
 if __name__ == "__main__":

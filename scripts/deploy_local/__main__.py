@@ -2,13 +2,13 @@
 """Run `python -m scripts.deploy_local`. With `--template` it takes a changed copy, to see which check fails."""
 
 import argparse
-import signal
 import sys
 from pathlib import Path
 
 from local.emulators.clock import Clock
 from local.emulators.token_endpoint import Vendor
 from local.emulators.world import CLIENTS
+from local.time_limit import exit_by_exception
 from scripts import ROOT
 from scripts.deploy_local.check_list import CheckList
 from scripts.deploy_local.emulator import PROGRAM, Aws
@@ -26,7 +26,7 @@ def main() -> int:
         parser.error(f"{template} is not a file")
     if not PROGRAM.exists():
         sys.exit("ministack is not installed: run `make deploy-local`, which does that")
-    exit_by_exception()
+    exit_by_exception(MAX_SECONDS)
     checks = CheckList()
     with Vendor(Clock(), CLIENTS) as vendor, Aws() as aws:
         print(f"ministack on {aws.url} with IAM enforced, the emulated vendor on {vendor.url}")
@@ -40,14 +40,6 @@ def main() -> int:
     for text in NOT_SHOWN:
         print(f"not shown here: {text}")
     return checks.finish()
-
-
-def exit_by_exception() -> None:
-    """Make a signal, or too long a run, raise SystemExit, so that everything that was started here is ended."""
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signum, lambda *_: sys.exit("ended from outside"))
-    signal.signal(signal.SIGALRM, lambda *_: sys.exit(f"FAILED  not over within {MAX_SECONDS} s"))
-    signal.alarm(MAX_SECONDS)
 
 
 if __name__ == "__main__":
