@@ -46,6 +46,18 @@ def live_world() -> Iterator[World]:
         assert not secrets_in(made.output, made)
 
 
+@pytest.fixture
+def no_garbage_collection() -> Iterator[None]:
+    """Collect no garbage while the test runs.
+
+    It is for tests with a document that is nested too deeply. A collection at that depth calls finalizers that
+    have no stack left, and pytest fails whatever test runs then.
+    """
+    gc.disable()
+    yield
+    gc.enable()
+
+
 def pytest_collection_finish() -> None:
     """Let no collection of garbage look at the thousands of tests again and again."""
     gc.collect()

@@ -144,6 +144,7 @@ def test_a_minimum_of_life_reads_again_and_says_what_is_left(reader_world: World
     assert reader.token(min_remaining=4 * HOUR) == reader_world.token()["access_token"]
 
 
+@pytest.mark.usefixtures("no_garbage_collection")
 @pytest.mark.parametrize(
     "text", ["no JSON", "[]", "{}", '{"access_token": 1}', '{"access_token": "x"}', "[" * 9_000, NAN, BROKEN]
 )

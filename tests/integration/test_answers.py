@@ -230,6 +230,7 @@ def test_nobody_asks_before_retry_after_is_over(world: World) -> None:
 # Other answers without a token
 
 
+@pytest.mark.usefixtures("no_garbage_collection")
 @pytest.mark.parametrize(
     "refusal",
     [
@@ -296,6 +297,7 @@ NO_TOKEN = {
 }
 
 
+@pytest.mark.usefixtures("no_garbage_collection")
 @pytest.mark.parametrize("success", NO_TOKEN.values(), ids=NO_TOKEN)
 def test_success_without_a_usable_token_is_a_failure_and_a_suspicion(world: World, success: Fault) -> None:
     """The vendor believes that it issued a token. A retry would meet the same, so the error is not retryable."""

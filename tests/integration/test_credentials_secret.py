@@ -50,6 +50,7 @@ UNFIT_IDS: list[object] = ["", " ", None, 5, ["x"], "client\n"]
 UNFIT_SECRETS: list[object] = ["", "\t", None, True, {}, "canary\n"]
 
 
+@pytest.mark.usefixtures("no_garbage_collection")
 @pytest.mark.parametrize(
     ("content", "word"),
     [

@@ -829,6 +829,7 @@ def test_refuses_to_be_steered_wrongly(
     assert vendor.describe()["script"] == []
 
 
+@pytest.mark.usefixtures("no_garbage_collection")
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 100_000])
 def test_refuses_what_is_not_json(vendor: Vendor, http: requests.Session, body: bytes) -> None:
     """A body that is not JSON gets 400 too, and the message says so."""

@@ -224,6 +224,7 @@ def test_hash_of_parameters_is_short_and_shows_nothing() -> None:
     assert all(len(text) == 16 and int(text, 16) >= 0 for text in hashes)
 
 
+@pytest.mark.usefixtures("no_garbage_collection")
 @pytest.mark.parametrize(
     ("text", "fault"),
     [

@@ -93,6 +93,7 @@ def test_empty_ledger_reads_back() -> None:
     assert Ledger.parse(Ledger().to_json()) == Ledger()
 
 
+@pytest.mark.usefixtures("no_garbage_collection")
 @pytest.mark.parametrize(
     "text",
     [

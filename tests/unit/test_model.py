@@ -129,6 +129,7 @@ def test_document_without_a_key_is_not_a_token(key: str) -> None:
     assert read(json.dumps(without(json.loads(document_of(make_token())), key))) is None
 
 
+@pytest.mark.usefixtures("no_garbage_collection")
 @pytest.mark.parametrize(
     "text",
     [
@@ -322,6 +323,7 @@ def test_standby_with_the_primary_id_is_refused() -> None:
     assert "canary" not in str(caught.value)
 
 
+@pytest.mark.usefixtures("no_garbage_collection")
 @pytest.mark.parametrize(
     "text",
     [

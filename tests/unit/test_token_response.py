@@ -243,6 +243,7 @@ def test_usable_lifetime_counts_next_to_an_odd_one(exp: int, expires_in: int, od
     assert response.oddities == [oddity(odd)]
 
 
+@pytest.mark.usefixtures("no_garbage_collection")
 @pytest.mark.parametrize(
     "access_token",
     [
@@ -451,6 +452,7 @@ BODIES = [
 ]
 
 
+@pytest.mark.usefixtures("no_garbage_collection")
 @pytest.mark.parametrize("body", BODIES)
 def test_success_without_a_usable_token(body: bytes) -> None:
     """The vendor may have issued a token that nobody can use, so asking again at once is wrong."""
