@@ -646,7 +646,8 @@ def test_a_slip_of_the_hand_is_refused_before_anything_is_deployed(parameter: st
         pytest.param({"AlarmPeriodSeconds": "660", "ScheduleExpression": "cron(0 * * * ? *)"}, id="a_cron"),
         pytest.param({"ReplicaRegion1": "eu-west-1", "ReplicaRegion2": "eu-west-1"}, id="one_replica_twice"),
         pytest.param(
-            {"ConnectionsPrefix": PREFIX, "ExistingCredentialsSecretArn": THEIR_SECRET}, id="many_and_a_credentials_secret"
+            {"ConnectionsPrefix": PREFIX, "ExistingCredentialsSecretArn": THEIR_SECRET},
+            id="many_and_a_credentials_secret",
         ),
         pytest.param({"ConnectionsPrefix": PREFIX, "ReplicaRegion1": "eu-west-1"}, id="many_and_a_replica"),
         pytest.param({"ConnectionsPrefix": PREFIX, "ReplicaRegion2": "eu-west-1"}, id="many_and_a_second_replica"),
