@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from itertools import count
+from bisect import bisect_right
+from itertools import count, islice
 from typing import Any, NamedTuple
 
 from moto.secretsmanager.models import FakeSecret, SecretsManagerBackend, _matches, filter_keys
@@ -69,9 +70,10 @@ def page_of(
     _check_filters(filters)
     size = _page_size(params, largest)
     after = _number_in(params.get("NextToken"))
-    secrets = [one for one in dict.values(store.secrets) if isinstance(one, ListedSecret) and one.number > after]
+    secrets = [one for one in dict.values(store.secrets) if isinstance(one, ListedSecret)]
+    start = bisect_right(secrets, after, key=lambda one: one.number)
     found: list[ListedSecret] = []
-    for position, secret in enumerate(secrets):
+    for position, secret in enumerate(islice(secrets, start, None)):
         if len(found) == size or position == scanned:
             return Page(found, _token(after))
         after = secret.number
