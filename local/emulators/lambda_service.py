@@ -59,7 +59,7 @@ class Invocation:
 class LambdaService:
     """Has one function. `handle` is called as Lambda calls it: with an event and a context.
 
-    `on_run` hears of each run that has ended. `outage`: while it is set, every call of Invoke meets it.
+    `listeners` hear of each run that has ended. `outage`: while it is set, every call of Invoke meets it.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class LambdaService:
         self.timeout_seconds = timeout_seconds
         self.invocations: list[Invocation] = []
         self.outage: AwsFault | None = None
-        self.on_run: Callable[[Run], None] | None = None
+        self.listeners: list[Callable[[Run], None]] = []
         self.queue = LambdaQueue(clock, self._run, max_event_age_seconds)
         self._handle = handle
         self._port = port
@@ -177,8 +177,8 @@ class LambdaService:
         with self._one_run:
             deadline = self.clock.now() + self.timeout_seconds
             ended = run(self._handle, event, Context(self.clock, deadline, aws_request_id=request_id))
-            if self.on_run:
-                self.on_run(ended)
+            for listener in self.listeners:
+                listener(ended)
         return ended
 
 

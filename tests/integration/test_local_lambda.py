@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import botocore.session
@@ -77,11 +78,17 @@ def aws(clock: Clock) -> Iterator[Aws]:
         yield Aws(service, function, client)
 
 
+@cache
+def session() -> Any:
+    """Return one session for all tests: a session reads AWS's service models, which takes long."""
+    made = botocore.session.Session()
+    made.set_credentials("key", "secret")
+    return made
+
+
 def connect(service: LambdaService) -> Any:
-    session = botocore.session.Session()
-    session.set_credentials("key", "secret")
     config = Config(proxies={}, retries={"total_max_attempts": 1})
-    return session.create_client("lambda", "us-east-1", endpoint_url=service.url, config=config)
+    return session().create_client("lambda", "us-east-1", endpoint_url=service.url, config=config)
 
 
 def payload_of(answer: dict[str, Any]) -> Any:
