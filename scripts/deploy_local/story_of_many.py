@@ -92,14 +92,14 @@ class StoryOfMany:
         expected = {"outcome": "swept", "connections": 4, "fresh": 3, "problems": []}
         checks.equal("status counts the connections", counts, expected)
         worst = status["worst"][0]
-        found = (worst["name"], worst["seconds_remaining"], worst["reason"])
-        checks.equal("it names the store that has no token", found, (MISTYPED, 0, "missing"))
+        without_token = (worst["name"], worst["seconds_remaining"], worst["reason"])
+        checks.equal("it names the store that has no token", without_token, (MISTYPED, 0, "missing"))
         of_one = self._stack.invoke({"action": "status", "connection": MISTYPED})
         [slot] = of_one["ledger"]["slots"].values()
         checks.equal("that store's own status says why", slot["error"], "CredentialsRefused")
         of_another = self._stack.invoke({"action": "status", "connection": STORES[0]})
-        found = (of_another.get("outcome"), of_another.get("username"))
-        checks.equal("another store's own status tells of its token", found, ("kept", STORES[0]))
+        with_token = (of_another.get("outcome"), of_another.get("username"))
+        checks.equal("another store's own status tells of its token", with_token, ("kept", STORES[0]))
 
     def consume(self) -> None:
         checks = self._checks
