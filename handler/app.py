@@ -14,8 +14,9 @@ from handler.connections import WarmProcess
 from handler.errors import ConfigurationError, EventError
 from handler.policy import Request
 from handler.refresh import Refresh
+from handler.result import Result, result_of
 from handler.settings import MAX_KEY_CHARACTERS, Settings, is_connection_name
-from handler.status import Inspection, Result, result_of
+from handler.status import Inspection
 from handler.survey import Survey
 from handler.sweep import Sweep, hand_over_to, result_of_survey
 from handler.telemetry import RunTelemetry, logger

@@ -1,14 +1,14 @@
-"""What a run answers, and what is known and comes next. Nothing in this file can write."""
+"""What is known of a connection, and what comes next. Nothing in this file can write."""
 
-import math
 from dataclasses import asdict
-from typing import Any
 
+from handler import __version__
 from handler.connections import Connection
+from handler.errors import RefreshError, StoreError
 from handler.ledger import Ledger
-from handler.model import Token, utc
+from handler.model import Token
+from handler.outlook import next_due_at
 from handler.policy import (
-    LEVEL_TO_ACQUIRE,
     Acquire,
     Decision,
     Keep,
@@ -21,112 +21,155 @@ from handler.policy import (
 )
 from handler.reader import Observe, Reader, Snapshot, parse_token
 from handler.refresh import Outcome
-from handler.secrets_manager import PREVIOUS, SecretDescription
+from handler.result import Result, empty_result, facts_of, result_of, utc_or_none
+from handler.secrets_manager import LEDGER, PREVIOUS, Both, SecretDescription, Version
+from handler.summary import summary_without_state
 
-Result = dict[str, Any]
-
-
-def empty_result(outcome: str) -> Result:
-    """Return a result that has every key, and says nothing but the outcome."""
-    return {
-        "outcome": outcome,
-        "reason": None,
-        "connection": None,
-        "expires_at": None,
-        "expires_at_utc": None,
-        "seconds_remaining": None,
-        "client_id": None,
-        "username": None,
-        "not_before": None,
-        "version_id": None,
-        "dry_run": False,
-        "warnings": [],
-    }
-
-
-def result_of(outcome: Outcome, connection_name: str = "") -> Result:
-    """Return the result, with the keys that docs/REFERENCE.md lists. It never shows a secret.
-
-    The name is empty in a deployment that keeps one connection.
-    """
-    state = outcome.snapshot.state
-    not_before = outcome.not_before
-    if not_before is None:
-        not_before = state.primary_may_ask_at(state.current)
-    result = empty_result(outcome.name) | {
-        "reason": outcome.reason,
-        "connection": connection_name or None,
-        "seconds_remaining": state.seconds_remaining(state.current),
-        "not_before": not_before or None,
-        "version_id": outcome.snapshot.token_version_id or None,
-        "warnings": list(state.credentials.warnings),
-    }
-    if state.current is not None:
-        result["expires_at"] = state.current.expires_at
-        result["expires_at_utc"] = utc(state.current.expires_at)
-        result["client_id"] = state.current.client_id
-        result["username"] = state.current.username
-    return result
+# The reason of a status or a dry run if a secret can't be read: a refresh would fail.
+UNREADABLE = "unreadable"
 
 
 class Inspection:
-    """One run that only looks: it writes nothing, does not probe, and does not ask the vendor."""
+    """One run that only looks: it writes nothing, does not probe, and does not ask the vendor.
+
+    It never fails for the state of the secrets. What can't be read is among the result's `problems`.
+    """
 
     def __init__(self, connection: Connection, request: Request, observe: Observe) -> None:
-        self._name = connection.name
+        self._connection = connection
         self._store = connection.store
         self._request = request
+        self._problems: list[RefreshError] = []
         self.reader = Reader(connection, run_id=None, may_probe=False, observe=observe)
 
     def dry_run(self) -> Result:
         """Say what a refresh would do, except for what a probe would tell it."""
-        snapshot = self.reader.read_ledger_and_secrets()
-        return result_now(snapshot, self._request, self._name) | {"dry_run": True}
+        ledger_version = self._read_version(LEDGER)
+        both = self._read_both()
+        snapshot = self._snapshot_of(both, ledger_version)
+        return self._result(both, snapshot, ledger_version) | {
+            "dry_run": True,
+            "problems": self._shown_problems(),
+        }
 
     def status(self) -> Result:
         """Say what a refresh would do, what is known, and what comes next."""
-        snapshot = self.reader.read_ledger_and_secrets()
-        previous_version = self._store.get_version(PREVIOUS)
-        description = self._store.describe()
-        state = snapshot.state
-        previous = parse_token(previous_version, state.now, state.settings)
-        return result_now(snapshot, self._request, self._name) | {
-            "next_due_at": next_due_at(state, self._request),
+        ledger_version = self._read_version(LEDGER)
+        both = self._read_both()
+        snapshot = self._snapshot_of(both, ledger_version)
+        next_at = None
+        ledger = None
+        if ledger_version is not None:
             # The ledger is shown as it was written: a lapsed lock is still in it.
-            "ledger": asdict(Ledger.parse(snapshot.ledger_version.text)),
-            "safe_to_deactivate": safe_to_deactivate(
-                state,
-                previous,
-                previous_created_at=previous_version.created_at,
-                description=description,
-            ),
+            ledger = asdict(Ledger.parse(ledger_version.text))
+            if snapshot is not None:
+                next_at = next_due_at(snapshot.state, self._request)
+        return self._result(both, snapshot, ledger_version) | {
+            "next_due_at": next_at,
+            "next_due_at_utc": utc_or_none(next_at),
+            "standby": _standby_in(snapshot),
+            "ledger": ledger,
+            "safe_to_deactivate": self._safe_to_deactivate(snapshot),
+            "problems": self._shown_problems(),
+            "version": __version__,
         }
+
+    def _read_version(self, stage: str) -> Version | None:
+        try:
+            return self._store.get_version(stage)
+        except StoreError as error:
+            self._problems.append(error)
+            return None
+
+    def _read_both(self) -> Both:
+        try:
+            both = self._store.read_both()
+        except StoreError as error:
+            return Both(error, error)
+        if isinstance(both.credentials, RefreshError) and isinstance(both.token, StoreError):
+            self._problems.append(both.token)  # the first one is told when the snapshot is made
+        return both
+
+    def _snapshot_of(self, both: Both, ledger_version: Version | None) -> Snapshot | None:
+        try:
+            return self.reader.snapshot_of(both, ledger_version=ledger_version)
+        except RefreshError as error:
+            self._problems.append(error)
+            return None
+
+    def _result(self, both: Both, snapshot: Snapshot | None, ledger_version: Version | None) -> Result:
+        if snapshot is None:
+            return self._result_without_state(both)
+        decision = decide(snapshot.state, self._request)
+        if ledger_version is None and not isinstance(decision, Keep):
+            return self._result_without_state(both)
+        return result_of(_outcome(decision, snapshot), self._connection.name)
+
+    def _result_without_state(self, both: Both) -> Result:
+        """Say what consumers hold. What a refresh would do is not known."""
+        now = self._connection.now()
+        token = None
+        version_id = ""
+        if isinstance(both.token, Version):
+            token = parse_token(both.token, now, self._connection.settings)
+            version_id = both.token.version_id
+        return (
+            empty_result("waiting")
+            | {
+                "reason": UNREADABLE,
+                "connection": self._connection.name or None,
+                "seconds_remaining": self.reader.seconds_remaining,
+                "version_id": version_id or None,
+                "summary": summary_without_state(
+                    token,
+                    now,
+                    is_known=isinstance(both.token, Version),
+                    problem=str(self._problems[0]),
+                ),
+            }
+            | facts_of(token)
+        )
+
+    def _safe_to_deactivate(self, snapshot: Snapshot | None) -> str | None:
+        if snapshot is None:
+            return None
+        previous_version = self._read_version(PREVIOUS)
+        try:
+            description = self._store.describe()
+        except StoreError as error:
+            self._problems.append(error)
+            return None
+        if previous_version is None:
+            return None
+        return safe_to_deactivate(
+            snapshot.state,
+            parse_token(previous_version, snapshot.state.now, snapshot.state.settings),
+            previous_created_at=previous_version.created_at,
+            description=description,
+        )
+
+    def _shown_problems(self) -> list[Result]:
+        return [{"error": type(problem).__name__, "text": str(problem)} for problem in self._problems]
+
+
+def _standby_in(snapshot: Snapshot | None) -> Result | None:
+    """Return who the standby is, and when it may ask."""
+    if snapshot is None or snapshot.state.credentials.standby is None:
+        return None
+    standby = snapshot.state.credentials.standby
+    not_before = snapshot.state.slot(standby, snapshot.state.current).not_before
+    return {
+        "client_id": standby.client_id,
+        "username": standby.username,
+        "not_before": not_before or None,
+        "not_before_utc": utc_or_none(not_before),
+    }
 
 
 def result_now(snapshot: Snapshot, request: Request, connection_name: str = "") -> Result:
     """Return what a refresh would answer now; `due` if it would publish or acquire a token."""
     decision = decide(snapshot.state, request)
     return result_of(_outcome(decision, snapshot), connection_name)
-
-
-def next_due_at(state: State, request: Request) -> int:
-    """Return when the primary will be asked next if all goes well.
-
-    A token that is at hand counts as the current one: it will have been published by then.
-    """
-    token = state.current
-    is_due = state.due_reason(token, request) is not None
-    at_hand = state.best_at_hand(is_due=is_due)
-    if at_hand is not None:
-        token = at_hand.token
-    due_at = int(state.now)
-    if token is not None and state.due_reason(token, request) is None:
-        due_at = math.ceil(token.expires_at - state.window_seconds(token))
-    lock_until = 0
-    if state.ledger.lock is not None:
-        lock_until = state.ledger.lock.until
-    pace_at = state.ledger.pace.suffices_at(LEVEL_TO_ACQUIRE, state.now)
-    return max(due_at, state.primary_may_ask_at(token), lock_until, pace_at)
 
 
 def safe_to_deactivate(

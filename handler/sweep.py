@@ -13,7 +13,7 @@ from handler.model import utc
 from handler.policy import Request
 from handler.reader import Observe
 from handler.refresh import Refresh
-from handler.status import Result, empty_result
+from handler.result import Result, empty_result
 from handler.survey import Survey, Surveyed
 
 # So many connections with the least life are told of.

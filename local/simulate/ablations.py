@@ -7,7 +7,7 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from handler import ledger, oauth2, refresh, status
+from handler import ledger, oauth2, refresh, result
 from handler.errors import Busy, CredentialsRefused, StoreError
 from handler.ledger import PACE_MAX_LEVEL, Ledger, Pace, Slot, Terms
 from handler.policy import PREVIOUS as FROM_PREVIOUS
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from handler.model import Token
     from handler.reader import Snapshot
-    from handler.status import Result
+    from handler.result import Result
     from local.simulate.figures import Figures
     from local.simulate.plan import Setup
 
@@ -149,7 +149,7 @@ _compare_and_set = SecretStore.compare_and_set_ledger
 _read_both = SecretStore.read_both
 _get_version = SecretStore.get_version
 _publish_at_hand = Refresh._publish_at_hand
-_result_of = status.result_of
+_result_of = result.result_of
 _with_ledger = Reader._with_ledger
 
 ABLATIONS = {

@@ -18,7 +18,7 @@ from local.simulate.year import Year
 if TYPE_CHECKING:
     from handler.connections import Connection
     from handler.refresh import Refresh
-    from handler.status import Result
+    from handler.result import Result
     from local.simulate.figures import Figures
 
 SERVICES = 3

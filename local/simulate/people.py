@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from handler.connections import Connection
     from handler.refresh import Refresh
-    from handler.status import Result
+    from handler.result import Result
     from local.emulators.token_endpoint import Vendor
     from local.simulate.aws_secrets import SimulatedSecretsManager
     from local.simulate.engine import Engine

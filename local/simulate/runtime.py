@@ -12,8 +12,8 @@ from handler.connections import Connection
 from handler.errors import RefreshError
 from handler.policy import Request
 from handler.refresh import Refresh
+from handler.result import Result, result_of
 from handler.secrets_manager import SecretStore
-from handler.status import Result, result_of
 from local.aws_lambda import (
     MAX_EVENT_AGE_SECONDS,
     MAX_WARM_SECONDS,

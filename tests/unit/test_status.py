@@ -9,11 +9,13 @@ from hypothesis import strategies as st
 
 from handler.ledger import Ledger, Pace
 from handler.model import Token
+from handler.outlook import next_due_at
 from handler.policy import Acquire, Request, State, decide
 from handler.reader import Snapshot
 from handler.refresh import Outcome
+from handler.result import result_of
 from handler.secrets_manager import NO_VERSION, SecretDescription
-from handler.status import next_due_at, result_now, result_of, safe_to_deactivate
+from handler.status import result_now, safe_to_deactivate
 
 from .builders import (
     BACKING_OFF,
