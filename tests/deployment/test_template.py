@@ -947,6 +947,14 @@ def test_every_alarm_tells_somebody_what_it_means_and_what_to_do(stack: Stack) -
     }
 
 
+@EVERY_KIND
+def test_every_alarm_has_its_row_in_the_runbook(stack: Stack) -> None:
+    """Whoever gets an alarm finds it there by its name."""
+    runbook = (ROOT / "docs" / "RUNBOOK.md").read_text()
+    for name in stack.of_type("AWS::CloudWatch::Alarm"):
+        assert re.search(rf"^\| `{name}`", runbook, re.MULTILINE), name
+
+
 EVENT_IN_A_TEXT = re.compile(r"\{[^{}]*\"action\"[^{}]*}")
 
 
