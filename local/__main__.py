@@ -1,14 +1,23 @@
-"""`python -m local`: play two days. `serve`: keep both servers up. `soak`: many consumers at once."""
+"""`python -m local`: play two days. `serve`: keep both servers up. `soak`: many consumers at once.
+
+`fleet`: play many connections. `isolation`: play one connection alone and among others, and compare.
+"""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from local.commands import serve, two_days_report
 from local.commands.soak import soak
 from local.commands.two_days import play_two_days
+from local.fleet import isolation, report
+from local.fleet.fleet import Fleet
+from local.fleet.plan import FleetSetup
+from local.simulate.rates import NONE
 
 
 def main() -> int:
@@ -17,6 +26,10 @@ def main() -> int:
         return serve.serve(options.vendor_port, options.secrets_port, options.accounts)
     if options.command == "soak":
         return _soak(options.hours, options.threads)
+    if options.command == "fleet":
+        return _fleet(options)
+    if options.command == "isolation":
+        return isolation.show(options.others, options.days, options.seed)
     ticks = play_two_days(standby=options.standby == "yes", accounts=options.accounts)
     return two_days_report.show(ticks, options.out)
 
@@ -38,7 +51,35 @@ def _parser() -> argparse.ArgumentParser:
     soaking = commands.add_parser("soak", help="many consumers, through rotations and outages, as fast as it goes")
     soaking.add_argument("--hours", type=int, default=480, help="of the emulated clock")
     soaking.add_argument("--threads", type=int, default=50)
+    _add_fleet(commands)
     return parser
+
+
+def _add_fleet(commands: Any) -> None:
+    playing = commands.add_parser("fleet", help="many connections: stores that come and go, and their faults")
+    playing.add_argument("--connections", type=int, default=1_000)
+    playing.add_argument("--days", type=float, default=2.0)
+    playing.add_argument("--seed", type=int, default=0)
+    playing.add_argument(
+        "--due-at-once",
+        action="store_true",
+        help="all connections are due in the same minute, and nothing but AWS's rates troubles them",
+    )
+    comparing = commands.add_parser("isolation", help="one connection alone and among others with faults: the same?")
+    comparing.add_argument("--others", type=int, default=50)
+    comparing.add_argument("--days", type=float, default=365.0)
+    comparing.add_argument("--seed", type=int, default=0)
+
+
+def _fleet(options: argparse.Namespace) -> int:
+    setup = FleetSetup(
+        connections=options.connections,
+        days=options.days,
+        seed=options.seed,
+    )
+    if options.due_at_once:
+        setup = replace(setup, is_due_at_once=True, rates=NONE)
+    return report.show(Fleet(setup), options.out)
 
 
 def _soak(hours: int, threads: int) -> int:

@@ -1,0 +1,121 @@
+"""What came of each store: when it had a token, when it could have none, and how many versions its secret got."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from local.durations import DAY, MINUTE
+from local.fleet.plan import MAX_DELAY_OF_SWEEP, PERIOD
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from local.fleet.plan import Generation
+
+# When a trouble is over there is a token after the next sweep, and the runs that this hands over.
+HEALING_SECONDS = PERIOD + MAX_DELAY_OF_SWEEP + 15 * MINUTE
+
+
+class Span(NamedTuple):
+    """A time from `begin` until `end`, in Unix seconds."""
+
+    begin: float
+    end: float
+
+
+@dataclass(slots=True, kw_only=True)
+class StoreRecord:
+    """One store. `covered` are the times in which consumers had a good token, `troubles` those in which none can be got.
+
+    A trouble is never ours: the credentials are wrong, say, or a token was lost with a run that was killed.
+    """
+
+    name: str
+    generation: Generation
+    joined_at: float
+    left_at: float | None = None
+    covered: list[Span] = field(default_factory=list)
+    troubles: list[Span] = field(default_factory=list)
+    is_due: bool = False  # a sweep has handed it over since its last token was published
+    served: int = 0  # so often it was due and then got a token
+    refused_for_limit: int = 0
+    lost_tokens: int = 0
+    most_versions: int = 0  # that were put within 24 hours
+    lines: list[str] = field(default_factory=list)  # all that happened to it
+    _versions: set[str] = field(default_factory=set, repr=False)
+    _put_at: deque[float] = field(default_factory=deque, repr=False)
+
+    def note_put(self, version_id: str, now: float) -> None:
+        """Note that a version of the token secret was put. A put may be repeated."""
+        if version_id in self._versions:
+            return
+        self._versions.add(version_id)
+        self._put_at.append(now)
+        while self._put_at[0] <= now - DAY:
+            self._put_at.popleft()
+        self.most_versions = max(self.most_versions, len(self._put_at))
+
+    def note_published(self, now: float, expires_at: float) -> None:
+        self.covered.append(Span(now, expires_at))
+        if self.is_due:
+            self.served += 1
+        self.is_due = False
+
+    def seconds_remaining(self, now: float) -> float:
+        """Return how long the consumers' token still lives."""
+        if not self.covered:
+            return 0.0
+        return max(0.0, self.covered[-1].end - now)
+
+    def seconds_to_first_token(self) -> float | None:
+        """Return how long the store waited for its first token; None if it has had none."""
+        if not self.covered:
+            return None
+        return self.covered[0].begin - self.joined_at
+
+    def availability(self, end: float) -> float | None:
+        """Return the part of the time, from the first token on, in which consumers had a good one."""
+        if not self.covered:
+            return None
+        begin = self.covered[0].begin
+        until = self._until(end)
+        if until <= begin:
+            return None
+        return 1 - _uncovered_seconds(Span(begin, until), self.covered) / (until - begin)
+
+    def seconds_without(self, end: float) -> float:
+        """Return for how long the store has had no good token, from when it joined."""
+        return sum(gap.end - gap.begin for gap in self._gaps(end))
+
+    def avoidable_seconds(self, end: float, common_troubles: Iterable[Span]) -> float:
+        """Return for how long it had none although it had no trouble, and had had time to heal from the last one."""
+        troubles = [Span(self.joined_at, self.joined_at), *self.troubles, *common_troubles]
+        excused = [Span(trouble.begin, trouble.end + HEALING_SECONDS) for trouble in troubles]
+        return sum(_uncovered_seconds(gap, excused) for gap in self._gaps(end))
+
+    def _until(self, end: float) -> float:
+        if self.left_at is None:
+            return end
+        return min(end, self.left_at)
+
+    def _gaps(self, end: float) -> list[Span]:
+        return list(_uncovered(Span(self.joined_at, self._until(end)), self.covered))
+
+
+def _uncovered_seconds(span: Span, covers: Iterable[Span]) -> float:
+    return sum(gap.end - gap.begin for gap in _uncovered(span, covers))
+
+
+def _uncovered(span: Span, covers: Iterable[Span]) -> Iterator[Span]:
+    """Yield the parts of a span that no cover has."""
+    reached = span.begin
+    for cover in sorted(covers):
+        if cover.begin >= span.end:
+            break
+        if cover.begin > reached:
+            yield Span(reached, cover.begin)
+        reached = max(reached, cover.end)
+    if reached < span.end:
+        yield Span(reached, span.end)
