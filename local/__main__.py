@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -57,8 +59,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_fleet(commands: Any) -> None:
     playing = commands.add_parser("fleet", help="many connections: stores that come and go, and their faults")
-    playing.add_argument("--connections", type=int, default=1_000)
-    playing.add_argument("--days", type=float, default=2.0)
+    playing.add_argument("--connections", type=_positive(int), default=1_000)
+    playing.add_argument("--days", type=_positive(float), default=2.0)
     playing.add_argument("--seed", type=int, default=0)
     playing.add_argument(
         "--due-at-once",
@@ -66,9 +68,21 @@ def _add_fleet(commands: Any) -> None:
         help="all connections are due in the same minute, and nothing but AWS's rates troubles them",
     )
     comparing = commands.add_parser("isolation", help="one connection alone and among others with faults: the same?")
-    comparing.add_argument("--others", type=int, default=50)
-    comparing.add_argument("--days", type=float, default=365.0)
+    comparing.add_argument("--others", type=_positive(int), default=50)
+    comparing.add_argument("--days", type=_positive(float), default=365.0)
     comparing.add_argument("--seed", type=int, default=0)
+
+
+def _positive(kind: type[int | float]) -> Callable[[str], float]:
+    """Return what reads an option as a number of this kind. It raises ValueError if the number is not above 0."""
+
+    def number(text: str) -> float:
+        value = kind(text)
+        if not 0 < value < math.inf:
+            raise ValueError
+        return value
+
+    return number
 
 
 def _fleet(options: argparse.Namespace) -> int:

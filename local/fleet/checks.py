@@ -6,7 +6,8 @@ import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from local.durations import HOUR
+from local.durations import HOUR, MINUTE
+from local.fleet.plan import PERIOD
 from local.fleet.rated_secrets import PAGE, READ, WRITE
 from local.fleet.vendor import LIMITED, OTHERWISE_REFUSED
 from local.simulate.invariants import MAX_VERSIONS
@@ -27,39 +28,47 @@ class Check(NamedTuple):
     holds: bool
 
 
+class Measured(NamedTuple):
+    """A store's availability, as a part of 1."""
+
+    availability: float
+    store: str
+
+
+NOT_MEASURED = Measured(0.0, "no store has had a token")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetFigures:
-    """Figures over all stores. Availabilities are parts of 1; None if no store has had a token."""
+    """Figures over all stores."""
 
     avoidable_hours: float
     hours_without: float
     most_versions: int
-    mean_availability: float | None
-    worst_availability: float | None
-    worst_store: str
-    longest_wait: float | None  # seconds, of a store without trouble, for its first token
-    served: int
+    mean_availability: float
+    worst: Measured
+    longest_wait: float  # seconds from the sweep that finds a connection due to its new token, if it has no trouble
+    served: int  # how often a connection was due and got a token
+    renewed_early: int
     requests_per_due: float
 
 
 def figures_of(fleet: Fleet) -> FleetFigures:
     end = fleet.setup.end
     records = list(fleet.records.values())
-    availabilities = [
-        (availability, record.name) for record in records if (availability := record.availability(end)) is not None
-    ]
-    worst_availability, worst_store = min(availabilities, default=(None, ""))
-    served = sum(record.served for record in records)
+    measured = [Measured(record.availability(end), record.name) for record in records if record.covered]
+    worst = min(measured, default=NOT_MEASURED)
+    served = sum(len(record.served) for record in records)
     asked = len(fleet.published) + len(unexplained_losses(fleet))
     return FleetFigures(
         avoidable_hours=sum(avoidable_seconds(fleet, record) for record in records) / HOUR,
         hours_without=sum(record.seconds_without(end) for record in records) / HOUR,
         most_versions=max((record.most_versions for record in records), default=0),
-        mean_availability=statistics.fmean(one for one, _ in availabilities) if availabilities else None,
-        worst_availability=worst_availability,
-        worst_store=worst_store,
+        mean_availability=statistics.fmean(one.availability for one in measured or [NOT_MEASURED]),
+        worst=worst,
         longest_wait=_longest_wait(fleet),
         served=served,
+        renewed_early=sum(record.renewed_early for record in records),
         requests_per_due=asked / max(1, served),
     )
 
@@ -81,6 +90,16 @@ def checks_of(fleet: Fleet, figures: FleetFigures) -> list[Check]:
             f"{figures.requests_per_due:.3f}",
             figures.requests_per_due == 1,
         ),
+        Check(
+            "no token is renewed before its refresh window",
+            f"{figures.renewed_early} were",
+            not figures.renewed_early,
+        ),
+        Check(
+            "what a sweep finds due has its token before the next sweep, apart from troubles",
+            f"{figures.longest_wait / MINUTE:.1f} minutes at most",
+            figures.longest_wait < PERIOD,
+        ),
         _check_refusals(fleet),
         _check_losses(fleet),
         _check_queue(fleet),
@@ -97,13 +116,10 @@ def unexplained_losses(fleet: Fleet) -> list[str]:
     return [grant.principal for grant in fleet.lost if not fleet.is_explained(grant)]
 
 
-def _longest_wait(fleet: Fleet) -> float | None:
-    waits = [
-        wait
-        for record in fleet.records.values()
-        if not record.troubles and (wait := record.seconds_to_first_token()) is not None
-    ]
-    return max(waits, default=None)
+def _longest_wait(fleet: Fleet) -> float:
+    common = fleet.common_troubles
+    waits = [wait for record in fleet.records.values() for wait in record.untroubled_waits(common)]
+    return max(waits, default=0.0)
 
 
 def _stores_with_avoidable_time(fleet: Fleet) -> list[str]:

@@ -6,8 +6,10 @@ import json
 import random
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from handler.errors import StoreError
 from handler.secrets_manager import CURRENT
 from handler.settings import Settings
 from local.durations import HOUR, MINUTE
@@ -15,7 +17,7 @@ from local.fleet.function import Function, Process, World
 from local.fleet.plan import PlannedStore, plan_outages, plan_stores, plan_sweeps
 from local.fleet.rated_secrets import RatedSecretsManager
 from local.fleet.records import Span, StoreRecord
-from local.fleet.stores import PREFIX, Stores, token_secret
+from local.fleet.stores import PREFIX, Stores
 from local.fleet.vendor import FleetNetwork, Teams
 from local.simulate.aws_secrets import RetryingClient
 from local.simulate.engine import Engine
@@ -125,7 +127,7 @@ class Fleet:
         for store in self._planned:
             self.stores.arrange(store)
         for outage in plan_outages(self.setup):
-            self.engine.at(outage.begin, lambda outage=outage: self._begin_outage(outage))
+            self.engine.at(outage.begin, partial(self._begin_outage, outage))
             self.engine.at(outage.end, self._end_outage)
         for at in plan_sweeps(self.setup):
             self.engine.at(at, self.function.invoke)
@@ -144,9 +146,9 @@ class Fleet:
     @property
     def common_troubles(self) -> list[Span]:
         """The times in which no store could get a token, and the ledgers' pauses after them."""
-        return [
-            Span(outage.begin, outage.end + MAX_OWN_PAUSE_SECONDS) for outage in plan_outages(self.setup)
-        ]
+        troubles = [Span(outage.begin, outage.end) for outage in plan_outages(self.setup)]
+        troubles += self.secrets_manager.bursts
+        return [Span(trouble.begin, trouble.end + MAX_OWN_PAUSE_SECONDS) for trouble in troubles]
 
     @property
     def lost(self) -> list[Grant]:
@@ -171,8 +173,7 @@ class Fleet:
         record = StoreRecord(name=store.name, generation=store.generation, joined_at=self.engine.now)
         self.records[store.name] = record
         self._by_principal[client.principal] = record
-        if store.mistake is not None:
-            record.troubles.append(Span(store.mistake.begin, store.mistake.end))
+        record.troubles += [Span(mistake.begin, mistake.end) for mistake in store.mistakes]
 
     def _on_leave(self, store: PlannedStore) -> None:
         self.records[store.name].left_at = self.engine.now
@@ -188,7 +189,10 @@ class Fleet:
     # What the runs do
 
     def _hand_over(self, name: str) -> None:
-        self.records[name].is_due = True
+        self.records[name].note_due(self.engine.now)
+        if self._random_of(name).random() < self.setup.hand_over_failures:
+            self._note_trouble(name, 0.0)
+            raise StoreError("Lambda, invoke: TooManyRequestsException", code="TooManyRequestsException")
         self._note(name, "is handed over")
         self.function.invoke(name)
 
@@ -227,9 +231,12 @@ class Fleet:
             self._note_sweep(process, end)
             return
         self.runs[end.outcome] += 1
-        self._note(event.connection, f"{process.began_at:.3f} {end.outcome} {end.reason} {end.result.get('version_id')}")
+        version_id = end.result.get("version_id")
+        self._note(event.connection, f"{process.began_at:.3f} {end.outcome} {end.reason} {version_id}")
         if end.outcome == KILLED:
             self._note_trouble(event.connection, MAX_OWN_PAUSE_SECONDS)
+        if end.outcome == "waiting":  # for the vendor's interval, or for a pause: nobody may ask yet
+            self.records[event.connection].due_since = None
 
     def _note_sweep(self, process: Process, end: RunEnd) -> None:
         now = self.engine.now

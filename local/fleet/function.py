@@ -1,4 +1,4 @@
-"""Lambda: its asynchronous queue, the reserved concurrency, retries and dead letters. The runs are the real handler's."""
+"""Lambda: its asynchronous queue, reserved concurrency, retries and dead letters. The runs are the real handler's."""
 
 from __future__ import annotations
 

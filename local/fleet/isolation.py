@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 FIRST_PAGE = 10  # connections; a store on it is surveyed at the same time, however many others there are
 WATCHED = 4  # the number of the store that is compared: others come before it and after it
 MAX_SHOWN_LINES = 20
+HAND_OVER_FAILURES = 0.01
+MISTAKES_PER_DAY = 0.2
 # All that happens to the region, and not to a store, is left out.
 ISOLATION_RATES = replace(HARSH, aws_burst=0.0, run_killed=1e-3)
 
@@ -54,6 +56,8 @@ def isolation_setup(others: int, days: float, seed: int) -> FleetSetup:
         rates=ISOLATION_RATES,
         concurrency=2 * (others + 1),
         hand_over_seconds=0.0,
+        hand_over_failures=HAND_OVER_FAILURES,
+        mistakes_per_day=MISTAKES_PER_DAY,
         has_outage=False,
         is_sweep_steady=True,
     )
@@ -89,12 +93,12 @@ def show(others: int, days: float, seed: int) -> int:
 
 
 def _planned(setup: FleetSetup) -> Iterator[PlannedStore]:
-    """Yield the stores. Those of the first page are there at once, and the watched one stays and has no mistake."""
+    """Yield the stores. Those of the first page are there from the beginning, and the watched one stays."""
     for number, store in enumerate(plan_stores(setup)):
         if number >= FIRST_PAGE:
             yield store
         elif number == WATCHED:
-            yield replace(store, joins_at=START, leaves_at=None, mistake=None)
+            yield replace(store, joins_at=START, leaves_at=None)
         else:
             yield replace(store, joins_at=START)
 

@@ -18,7 +18,6 @@ MAX_ROLLOUT_SECONDS = 18 * HOUR  # in which the first stores join: less than a t
 LATE_PART = 0.05  # so many more stores join later
 LEAVING_PART = 0.05
 CLIENT_PART = 0.2  # so many stores are clients of the vendor's first generation
-MISTAKE_PART = 0.1
 OUTAGE_SECONDS = 2 * HOUR
 MISTAKE_SECONDS = (30 * MINUTE, 8 * HOUR)
 MAX_DELAY_OF_SWEEP = MINUTE
@@ -27,8 +26,11 @@ FLEET_RATES = replace(REALISTIC, run_killed=2e-4)
 # How a store asks the vendor: with a service account, or as a client of the first generation, which gets one token in
 # 20 hours.
 Generation = Literal["account", "client"]
-# What people do wrong when they write the credentials, or when they make the secrets.
-MistakeKind = Literal["wrong password", "not JSON", "no token secret"]
+# What people do wrong: when they write the credentials, with the policy of the token secret's key, or when they join.
+MistakeKind = Literal["wrong password", "not JSON", "denied key", "no token secret"]
+LATER_MISTAKES: tuple[MistakeKind, ...] = ("wrong password", "wrong password", "not JSON", "denied key")
+FIRST_MISTAKES: tuple[MistakeKind, ...] = (*LATER_MISTAKES, "no token secret")
+FIRST_MISTAKE_CHANCE = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +44,8 @@ class FleetSetup:
     rates: Rates = FLEET_RATES
     concurrency: int = 15  # as in template.yaml, with a prefix
     hand_over_seconds: float = 0.02  # that one hand-over takes
+    hand_over_failures: float = 2e-4  # the part of the hand-overs that Lambda throttles
+    mistakes_per_day: float = 0.03  # of one store, apart from those when it joins
     has_outage: bool = True  # of the vendor
     is_sweep_steady: bool = False  # each sweep takes the same time and meets no fault
 
@@ -65,7 +69,7 @@ class PlannedStore:
     generation: Generation
     joins_at: float
     leaves_at: float | None = None
-    mistake: PlannedMistake | None = None
+    mistakes: tuple[PlannedMistake, ...] = ()  # one after the other
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,19 +109,26 @@ def _plan_store(setup: FleetSetup, number: int, *, is_late: bool) -> PlannedStor
         return replace(store, joins_at=START)
     if rng.random() < LEAVING_PART:
         return replace(store, leaves_at=rng.uniform(joins_at, setup.end))
-    if rng.random() < MISTAKE_PART:
-        return replace(store, mistake=_plan_mistake(rng, store, setup))
-    return store
+    return replace(store, mistakes=tuple(_plan_mistakes(rng, store, setup)))
 
 
-def _plan_mistake(rng: random.Random, store: PlannedStore, setup: FleetSetup) -> PlannedMistake:
-    kinds: list[MistakeKind] = ["wrong password", "wrong password", "not JSON", "no token secret"]
-    kind = rng.choice(kinds)
-    begin = store.joins_at
-    is_made_later = kind != "no token secret" and rng.random() < 0.5
-    if is_made_later:
-        begin = rng.uniform(store.joins_at, setup.end)
-    return PlannedMistake(kind=kind, begin=begin, end=begin + rng.uniform(*MISTAKE_SECONDS))
+def _plan_mistakes(rng: random.Random, store: PlannedStore, setup: FleetSetup) -> Iterator[PlannedMistake]:
+    at = store.joins_at
+    if rng.random() < FIRST_MISTAKE_CHANCE:
+        mistake = _plan_mistake(rng, FIRST_MISTAKES, at)
+        at = mistake.end
+        yield mistake
+    while True:
+        at += rng.expovariate(setup.mistakes_per_day / DAY)
+        if at >= setup.end:
+            return
+        mistake = _plan_mistake(rng, LATER_MISTAKES, at)
+        at = mistake.end
+        yield mistake
+
+
+def _plan_mistake(rng: random.Random, kinds: tuple[MistakeKind, ...], at: float) -> PlannedMistake:
+    return PlannedMistake(kind=rng.choice(kinds), begin=at, end=at + rng.uniform(*MISTAKE_SECONDS))
 
 
 def plan_outages(setup: FleetSetup) -> list[PlannedOutage]:

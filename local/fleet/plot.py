@@ -73,7 +73,7 @@ def _draw_lives(axes: Axes, sweeps: list[SweepRecord]) -> None:
 def _draw_sweeps(axes: Axes, sweeps: list[SweepRecord]) -> None:
     hours = _hours(sweeps)
     axes.bar(hours, [sweep.handed_over for sweep in sweeps], 0.7, color=HANDED_OVER_COLOR, label="handed over")
-    axes.plot(hours, [sweep.problems for sweep in sweeps], "X", ms=5, color=PROBLEM_COLOR, label="problems")
+    axes.step(hours, [sweep.problems for sweep in sweeps], color=PROBLEM_COLOR, lw=1, where="mid", label="problems")
     axes.set(ylabel="connections of a sweep", ylim=(0, None))
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from local.emulators.access import Access
 from local.emulators.aws_rates import AwsRates
+from local.emulators.documented import Documented
+from local.fleet.records import Span
 from local.simulate.aws_secrets import WRITES, AwsError, SimulatedSecretsManager
 
 if TYPE_CHECKING:
@@ -27,6 +30,8 @@ class RatedSecretsManager(SimulatedSecretsManager):
         self._rates = AwsRates(clock)
         self.calls_by_kind: Counter[str] = Counter()
         self.throttled = 0
+        self.bursts: list[Span] = []  # the times in which all calls failed
+        self._access = Access()
 
     def attempt(self, caller: Caller, operation: str, params: _Json) -> _Json:
         self.calls_by_kind[_kind_of(operation, params)] += 1
@@ -36,6 +41,23 @@ class RatedSecretsManager(SimulatedSecretsManager):
         """Mark a secret for deletion."""
         secret: Any = self._backend.secrets[name]
         secret.delete(self._engine.now)
+
+    def deny_key(self, name: str) -> None:
+        """Let nobody use the key of this secret, as if somebody had edited the key's policy."""
+        self._access.denied_keys.add(name)
+
+    def allow_key(self, name: str) -> None:
+        self._access.denied_keys.discard(name)
+
+    def _documented(self) -> Documented:
+        return Documented(self._backend, self._engine.now, access=self._access)
+
+    def _draw_fault(self) -> str:
+        ended_at = self._burst_ends_at
+        fault = super()._draw_fault()
+        if self._burst_ends_at != ended_at:
+            self.bursts.append(Span(self._engine.now, self._burst_ends_at))
+        return fault
 
     def _fail_before_it_takes_effect(self, caller: Caller, operation: str, fault: str) -> None:
         aws_name = operation.title().replace("_", "")

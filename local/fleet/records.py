@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from local.durations import DAY, MINUTE
+from local.durations import DAY, HOUR, MINUTE
 from local.fleet.plan import MAX_DELAY_OF_SWEEP, PERIOD
 
 if TYPE_CHECKING:
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 # When a trouble is over there is a token after the next sweep, and the runs that this hands over.
 HEALING_SECONDS = PERIOD + MAX_DELAY_OF_SWEEP + 15 * MINUTE
+
+REFRESH_WINDOW_SECONDS = 4 * HOUR
+# The keeper counts a token's life from before it sends the request, and the vendor from when it has it.
+REQUEST_SECONDS = MINUTE
 
 
 class Span(NamedTuple):
@@ -27,9 +31,10 @@ class Span(NamedTuple):
 
 @dataclass(slots=True, kw_only=True)
 class StoreRecord:
-    """One store. `covered` are the times in which consumers had a good token, `troubles` those in which none can be got.
+    """One store. `covered` are the times in which consumers had a good token.
 
-    A trouble is never ours: the credentials are wrong, say, or a token was lost with a run that was killed.
+    `troubles` are the times in which nobody could get one for it. A trouble is never ours: the credentials are wrong,
+    say, or a token was lost with a run that was killed.
     """
 
     name: str
@@ -38,8 +43,9 @@ class StoreRecord:
     left_at: float | None = None
     covered: list[Span] = field(default_factory=list)
     troubles: list[Span] = field(default_factory=list)
-    is_due: bool = False  # a sweep has handed it over since its last token was published
-    served: int = 0  # so often it was due and then got a token
+    due_since: float | None = None  # when a sweep handed it over, and somebody may ask; None if it is not due
+    served: list[Span] = field(default_factory=list)  # each time that it was due, until it got a token
+    renewed_early: int = 0  # tokens that replaced one before its refresh window
     refused_for_limit: int = 0
     lost_tokens: int = 0
     most_versions: int = 0  # that were put within 24 hours
@@ -57,11 +63,17 @@ class StoreRecord:
             self._put_at.popleft()
         self.most_versions = max(self.most_versions, len(self._put_at))
 
+    def note_due(self, now: float) -> None:
+        if self.due_since is None:
+            self.due_since = now
+
     def note_published(self, now: float, expires_at: float) -> None:
+        if self.seconds_remaining(now) > REFRESH_WINDOW_SECONDS + REQUEST_SECONDS:
+            self.renewed_early += 1
         self.covered.append(Span(now, expires_at))
-        if self.is_due:
-            self.served += 1
-        self.is_due = False
+        if self.due_since is not None:
+            self.served.append(Span(self.due_since, now))
+        self.due_since = None
 
     def seconds_remaining(self, now: float) -> float:
         """Return how long the consumers' token still lives."""
@@ -69,21 +81,14 @@ class StoreRecord:
             return 0.0
         return max(0.0, self.covered[-1].end - now)
 
-    def seconds_to_first_token(self) -> float | None:
-        """Return how long the store waited for its first token; None if it has had none."""
-        if not self.covered:
-            return None
-        return self.covered[0].begin - self.joined_at
-
-    def availability(self, end: float) -> float | None:
-        """Return the part of the time, from the first token on, in which consumers had a good one."""
-        if not self.covered:
-            return None
+    def availability(self, end: float) -> float:
+        """Return the part of the time in which consumers had a good token, from the first one on."""
         begin = self.covered[0].begin
         until = self._until(end)
         if until <= begin:
-            return None
-        return 1 - _uncovered_seconds(Span(begin, until), self.covered) / (until - begin)
+            return 1.0
+        without = _uncovered_seconds(Span(begin, until), self.covered)
+        return 1 - without / (until - begin)
 
     def seconds_without(self, end: float) -> float:
         """Return for how long the store has had no good token, from when it joined."""
@@ -94,6 +99,13 @@ class StoreRecord:
         troubles = [Span(self.joined_at, self.joined_at), *self.troubles, *common_troubles]
         excused = [Span(trouble.begin, trouble.end + HEALING_SECONDS) for trouble in troubles]
         return sum(_uncovered_seconds(gap, excused) for gap in self._gaps(end))
+
+    def untroubled_waits(self, common_troubles: Iterable[Span]) -> Iterator[float]:
+        """Yield for how many seconds it was due each time, except if it had a trouble meanwhile."""
+        troubles = [*self.troubles, *common_troubles]
+        for span in self.served:
+            if not any(trouble.begin <= span.end and span.begin <= trouble.end for trouble in troubles):
+                yield span.end - span.begin
 
     def _until(self, end: float) -> float:
         if self.left_at is None:

@@ -54,19 +54,23 @@ def rows_of(fleet: Fleet) -> Iterator[tuple[str, str]]:
     calls = fleet.secrets_manager.calls_by_kind
     most = max((sweep.connections for sweep in fleet.sweeps), default=0)
     yield "connections", f"{len(fleet.records)} in all, {most} at once at most, {len(fleet.present)} at the end"
-    yield "sweeps", f"{len(fleet.sweeps)}, the longest {max((sweep.seconds for sweep in fleet.sweeps), default=0):.0f} s"
+    longest = max((sweep.seconds for sweep in fleet.sweeps), default=0)
+    yield "sweeps", f"{len(fleet.sweeps)}, the longest {longest:.0f} s"
     yield "runs of connections", f"{fleet.runs.total()}{_in_brackets(fleet.runs)}"
     yield "runs at once", f"{fleet.function.most_at_once} at most, of {fleet.setup.concurrency}"
     yield "longest time in the queue", f"{fleet.function.longest_wait:.0f} s, retries included"
     yield "AWS calls", f"{calls.total()}{_in_brackets(calls)}; throttled {fleet.secrets_manager.throttled}"
     yield "vendor requests", f"{fleet.network.requests}{_in_brackets(fleet.network.endings)}"
-    yield "vendor requests per due connection", f"{figures.requests_per_due:.3f}, apart from faults ({figures.served} were due)"
+    yield (
+        "vendor requests per due one",
+        f"{figures.requests_per_due:.3f}, apart from faults ({figures.served} were due)",
+    )
     yield "most versions of a secret", f"{figures.most_versions} in 24 h"
     yield "availability, mean", _percent(figures.mean_availability)
-    yield "availability, worst store", f"{_percent(figures.worst_availability)} ({figures.worst_store})"
+    yield "availability, worst store", f"{_percent(figures.worst.availability)} ({figures.worst.store})"
     yield "hours without a token", f"{figures.hours_without:.1f}, waiting for the first one included"
     yield "avoidable hours without a token", f"{figures.avoidable_hours:.2f}"
-    yield "longest wait for a first token", _minutes(figures.longest_wait)
+    yield "longest time from due to a new token", f"{figures.longest_wait / MINUTE:.1f} minutes, apart from troubles"
     yield "tokens lost by faults", str(len(fleet.lost))
     letters = fleet.function.dead_letters
     yield "dead letters", f"{letters.total()}{_in_brackets(letters)}"
@@ -87,16 +91,8 @@ def _table_of_checks(checks: list[Check]) -> Table:
     return table
 
 
-def _percent(part: float | None) -> str:
-    if part is None:
-        return "no token yet"
+def _percent(part: float) -> str:
     return f"{100 * part:.3f} %"
-
-
-def _minutes(seconds: float | None) -> str:
-    if seconds is None:
-        return "no token yet"
-    return f"{seconds / MINUTE:.0f} minutes, of a store without trouble"
 
 
 def _in_brackets(counted: Counter[str]) -> str:

@@ -53,11 +53,11 @@ class Stores:
         client = self._register(store)
         self._on_join(store, client)
         self._secrets_manager.call("create_secret", Name=credentials_secret(store.name))
-        if not self._lacks_token_secret(store):
+        if not _lacks_token_secret(store):
             self._make_token_secret(store)
         self._put(store, client)
-        if store.mistake is not None:
-            self._arrange_mistake(store, client, store.mistake)
+        for mistake in store.mistakes:
+            self._arrange_mistake(store, client, mistake)
         if store.leaves_at is not None:
             self._engine.at(store.leaves_at, partial(self._leave, store, client))
 
@@ -68,14 +68,15 @@ class Stores:
         return self._teams.add_account(store.name, f"password-of-{store.name}")
 
     def _arrange_mistake(self, store: PlannedStore, client: Client, mistake: PlannedMistake) -> None:
+        at = self._engine.at
         if mistake.kind == "no token secret":
-            self._engine.at(mistake.end, partial(self._make_token_secret, store))
-            return
-        self._engine.at(mistake.begin, partial(self._put_wrong, store, client, mistake))
-        self._engine.at(mistake.end, partial(self._put, store, client))
-
-    def _lacks_token_secret(self, store: PlannedStore) -> bool:
-        return store.mistake is not None and store.mistake.kind == "no token secret"
+            at(mistake.end, partial(self._make_token_secret, store))
+        elif mistake.kind == "denied key":
+            at(mistake.begin, partial(self._secrets_manager.deny_key, token_secret(store.name)))
+            at(mistake.end, partial(self._secrets_manager.allow_key, token_secret(store.name)))
+        else:
+            at(mistake.begin, partial(self._put_wrong, store, client, mistake))
+            at(mistake.end, partial(self._put, store, client))
 
     def _make_token_secret(self, store: PlannedStore) -> None:
         self._secrets_manager.call("create_secret", Name=token_secret(store.name))
@@ -100,6 +101,10 @@ class Stores:
         self._secrets_manager.delete(credentials_secret(store.name))
         self._secrets_manager.delete(token_secret(store.name))
         self._teams.deactivate(client.principal)
+
+
+def _lacks_token_secret(store: PlannedStore) -> bool:
+    return any(mistake.kind == "no token secret" for mistake in store.mistakes)
 
 
 def _document(client: Client) -> str:
