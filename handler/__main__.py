@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from handler.errors import EventError, RefreshError
+from handler.settings import function_name
 
 TIMEOUT_SECONDS = 420  # the function's, as in template.yaml
 
@@ -46,7 +47,7 @@ def _context(deadline: float) -> Any:
     return SimpleNamespace(
         function_name="shell",
         memory_limit_in_mb="shell",
-        invoked_function_arn="shell",
+        invoked_function_arn=function_name(),
         aws_request_id="shell",
         get_remaining_time_in_millis=lambda: (deadline - time.monotonic()) * 1_000,
     )

@@ -9,13 +9,15 @@ from contextlib import suppress
 from functools import cache
 from typing import Any
 
-from handler.errors import EventError
+from handler import aws
+from handler.connections import WarmProcess
+from handler.errors import ConfigurationError, EventError
 from handler.policy import Request
-from handler.reader import WarmProcess
 from handler.refresh import Refresh
-from handler.secrets_manager import SecretStore
-from handler.settings import MAX_KEY_CHARACTERS, Settings
+from handler.settings import MAX_KEY_CHARACTERS, Settings, is_connection_name
 from handler.status import Inspection, Result, result_of
+from handler.survey import Survey
+from handler.sweep import Sweep, hand_over_to, result_of_survey
 from handler.telemetry import RunTelemetry, logger
 
 Options = dict[str, Any]
@@ -28,6 +30,7 @@ EVENT_DEFAULTS: Options = {
     "override_limit": False,
     "dry_run": False,
     "reason": "",
+    "connection": "",
 }
 
 
@@ -39,9 +42,10 @@ def lambda_handler(event: Any, context: Any) -> Result:
 @cache
 def this_process() -> WarmProcess:
     """Return what this warm process keeps. Raises ConfigurationError; the next call then tries again."""
-    settings = Settings.from_env()
-    store = SecretStore.connect(settings.credentials_secret_id, settings.token_secret_id)
-    return WarmProcess(settings=settings, store=store)
+    return WarmProcess(
+        settings=Settings.from_env(),
+        client=aws.make_client("secretsmanager"),
+    )
 
 
 def handle(event: Any, context: Any, get_process: Callable[[], WarmProcess]) -> Result:
@@ -52,11 +56,10 @@ def handle(event: Any, context: Any, get_process: Callable[[], WarmProcess]) -> 
     telemetry = RunTelemetry()
     try:
         options = parse_event(event)
+        telemetry.begin(options["connection"])
         process = get_process()
-        if options["action"] == "status" or options["dry_run"]:
-            result = _inspect(options, process, telemetry)
-        else:
-            result = _refresh(options, process, context, telemetry)
+        _check_connection(options, process.settings)
+        result = _answer(options, process, context, telemetry)
         telemetry.answered(result, options)
     except Exception as error:
         telemetry.failed(error)
@@ -67,8 +70,20 @@ def handle(event: Any, context: Any, get_process: Callable[[], WarmProcess]) -> 
         telemetry.flush()
 
 
+def _answer(options: Options, process: WarmProcess, context: Any, telemetry: RunTelemetry) -> Result:
+    is_of_all = process.settings.keeps_many and not options["connection"]
+    if options["action"] == "status" and is_of_all:
+        return _survey(process, context, telemetry)
+    if is_of_all:
+        return _sweep(process, context, telemetry)
+    if options["action"] == "status" or options["dry_run"]:
+        return _inspect(options, process, telemetry)
+    return _refresh(options, process, context, telemetry)
+
+
 def _inspect(options: Options, process: WarmProcess, telemetry: RunTelemetry) -> Result:
-    inspection = Inspection(process, _request(options), telemetry.observe)
+    connection = process.connection(options["connection"])
+    inspection = Inspection(connection, _request(options), telemetry.observe)
     telemetry.reader = inspection.reader
     if options["dry_run"]:
         return inspection.dry_run()
@@ -77,20 +92,53 @@ def _inspect(options: Options, process: WarmProcess, telemetry: RunTelemetry) ->
 
 def _refresh(options: Options, process: WarmProcess, context: Any, telemetry: RunTelemetry) -> Result:
     refresh = Refresh(
-        process,
+        process.connection(options["connection"]),
         _request(options),
-        remaining=lambda: context.get_remaining_time_in_millis() / 1_000,
+        remaining=_remaining(context),
         observe=telemetry.observe,
     )
     telemetry.reader = refresh.reader
     telemetry.event_bus_name = process.settings.event_bus_name
-    result = result_of(refresh.run())
+    result = result_of(refresh.run(), options["connection"])
     telemetry.refreshed(result)
     return result
 
 
+def _survey(process: WarmProcess, context: Any, telemetry: RunTelemetry) -> Result:
+    survey = Survey(process, remaining=_remaining(context))
+    try:
+        for _ in survey.connections():
+            pass
+    finally:
+        telemetry.surveyed(survey)
+    return result_of_survey(survey)
+
+
+def _sweep(process: WarmProcess, context: Any, telemetry: RunTelemetry) -> Result:
+    if not context.invoked_function_arn:
+        raise ConfigurationError(
+            "a sweep invokes the deployed function for each connection: set AWS_LAMBDA_FUNCTION_NAME to its name, "
+            "or name one connection"
+        )
+    sweep = Sweep(
+        process,
+        remaining=_remaining(context),
+        observe=telemetry.observe,
+        hand_over=hand_over_to(context.invoked_function_arn),
+    )
+    try:
+        return sweep.run()
+    finally:
+        telemetry.surveyed(sweep.survey, handed_over=sweep.handed_over)
+
+
 def _request(options: Options) -> Request:
     return Request(force=options["force"], override_limit=options["override_limit"])
+
+
+def _remaining(context: Any) -> Callable[[], float]:
+    """Return what tells the seconds until Lambda kills the run."""
+    return lambda: context.get_remaining_time_in_millis() / 1_000
 
 
 def parse_event(event: Any) -> Options:
@@ -105,13 +153,26 @@ def parse_event(event: Any) -> Options:
         _check_type(key, value)
     if options["action"] not in {"refresh", "status"}:
         raise EventError("the event's action must be refresh or status")
-    if options["action"] == "status" and len(event) > 1:
-        raise EventError("the event's action status goes with no other key")
+    if options["action"] == "status" and event.keys() - {"action", "connection"}:
+        raise EventError("the event's action status goes with no other key than connection")
+    if "connection" in event and not is_from_schedule and not is_connection_name(options["connection"]):
+        raise EventError("the event's connection can't be the name of one: it may have letters, digits and /_+=.@-")
     if options["override_limit"] and not options["force"]:
         raise EventError("the event's override_limit goes with force")
     if not options["reason"].isprintable() or len(options["reason"]) > MAX_REASON_CHARACTERS:
         raise EventError(f"the event's reason must be printable, and {MAX_REASON_CHARACTERS} characters at most")
     return options
+
+
+def _check_connection(options: Options, settings: Settings) -> None:
+    """Raise EventError if the event must name a connection and does not, or the other way round."""
+    if not settings.keeps_many:
+        if options["connection"]:
+            raise EventError("the event names a connection, and this deployment keeps a single one without a name")
+        return
+    acts_on_one = options["force"] or options["override_limit"] or options["dry_run"]
+    if acts_on_one and not options["connection"]:
+        raise EventError("the event's force, override_limit and dry_run need a connection: this deployment keeps many")
 
 
 def _check_type(key: str, value: Any) -> None:

@@ -1,16 +1,15 @@
 """Reads the secrets and the ledger, in the order that compare-and-set needs."""
 
-import time
-import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
 from handler import oauth2
+from handler.connections import Connection
+from handler.errors import CredentialsError
 from handler.ledger import Ledger
 from handler.model import Credentials, Token
 from handler.policy import CLIENT_CHANGED, CONFIG_CHANGED, MISSING, Request, State
-from handler.secrets_manager import LEDGER, NO_VERSION, PREVIOUS, SecretStore, Version
+from handler.secrets_manager import LEDGER, NO_VERSION, PREVIOUS, Version
 from handler.settings import Settings
 
 # A new token may take a while to work everywhere, and an API answers 403 for other reasons too. So the
@@ -20,47 +19,6 @@ MIN_REVOKED_AGE_SECONDS = 3_600
 _REASONS_TO_READ_AGAIN = {MISSING, CLIENT_CHANGED, CONFIG_CHANGED}
 
 Observe = Callable[..., None]
-
-
-def _new_uuid() -> str:
-    return str(uuid.uuid4())
-
-
-class UnsavedToken(NamedTuple):
-    """A token that could not be saved, and the run whose claim it was acquired or published under."""
-
-    token: Token
-    run_id: str
-
-
-@dataclass(slots=True, kw_only=True)
-class WarmProcess:
-    """What outlives one run, because Lambda uses a process again.
-
-    `unsaved` has at most one token per principal. `now` gives Unix seconds.
-    """
-
-    settings: Settings
-    store: SecretStore
-    now: Callable[[], float] = time.time
-    sleep: Callable[[float], None] = time.sleep
-    new_id: Callable[[], str] = _new_uuid
-    unsaved: dict[str, UnsavedToken] = field(default_factory=dict, repr=False)
-
-    def unsaved_tokens(self) -> tuple[Token, ...]:
-        return tuple(held.token for held in self.unsaved.values())
-
-    def hold(self, token: Token, run_id: str) -> None:
-        """Keep the token, except if the process has a newer one of its principal."""
-        held = self.unsaved.get(token.principal)
-        if held is None or token.acquired_at >= held.token.acquired_at:
-            self.unsaved[token.principal] = UnsavedToken(token, run_id)
-
-    def forget_useless_tokens(self, current: Token | None, now: float) -> None:
-        """Forget the unsaved tokens that have expired, or that the current token supersedes."""
-        for principal, held in list(self.unsaved.items()):
-            if held.token.expires_at <= now or held.token.is_superseded_by(current):
-                del self.unsaved[principal]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,16 +42,16 @@ class Reader:
 
     def __init__(
         self,
-        process: WarmProcess,
+        connection: Connection,
         *,
         run_id: str | None,
         may_probe: bool,
         observe: Observe,
     ) -> None:
         self.seconds_remaining = 0
-        self._process = process
-        self._settings = process.settings
-        self._store = process.store
+        self._connection = connection
+        self._settings = connection.settings
+        self._store = connection.store
         self._run_id = run_id
         self._may_probe = may_probe
         self._observe = observe
@@ -112,7 +70,7 @@ class Reader:
         if not token_version.version_id:
             return snapshot
         reason = snapshot.state.due_reason(snapshot.state.current, request)
-        if reason is None and not self._process.unsaved:
+        if reason is None and not self._connection.unsaved_tokens():
             return snapshot
         if LEDGER in token_version.stages and reason not in _REASONS_TO_READ_AGAIN:
             return self._snapshot(credentials_version, token_version, ledger_version=token_version)
@@ -135,28 +93,20 @@ class Reader:
         *,
         ledger_version: Version | None,
     ) -> Snapshot:
-        now = self._process.now()
-        current = parse_token(token_version, now, self._settings)
-        # This figure counts if the credentials can't be read.
-        self.seconds_remaining = _seconds_until_end(current, now)
-        credentials = Credentials.parse(credentials_version.text, credentials_version.version_id)
-        settings = self._settings.for_connection(credentials.settings)
-        if settings is not self._settings:
-            current = parse_token(token_version, now, settings)
+        now = self._connection.now()
+        try:
+            state = state_of(self._connection, credentials_version, token_version, now)
+        except CredentialsError:
+            # No fault of the credentials hides what consumers have.
+            self.seconds_remaining = seconds_until_end(token_version, now, self._settings)
+            raise
         own_runs = self._own_runs()
-        self._process.forget_useless_tokens(current, now)
-        state = State(
-            now=now,
-            current=current,
-            unsaved=self._process.unsaved_tokens(),
-            ledger=Ledger(),
-            credentials=credentials,
-            settings=settings,
-        )
+        self._connection.forget_useless_tokens(state.current, now)
+        state = replace(state, unsaved=self._connection.unsaved_tokens())
         state = self._probe(state)
         if ledger_version is not None:
             state = self._with_ledger(state, ledger_version, token_version, own_runs)
-        self.seconds_remaining = state.seconds_remaining(current)
+        self.seconds_remaining = state.seconds_remaining(state.current)
         return Snapshot(
             state=state,
             token_version_id=token_version.version_id,
@@ -182,7 +132,7 @@ class Reader:
 
     def _own_runs(self) -> set[str]:
         """Return the runs whose locks are our own: this one, and those whose tokens the process holds."""
-        runs = {held.run_id for held in self._process.unsaved.values()}
+        runs = self._connection.unsaved_runs()
         if self._run_id is not None:
             runs.add(self._run_id)
         return runs
@@ -223,6 +173,19 @@ class Reader:
         return state.seconds_remaining(token) > 0
 
 
+def state_of(connection: Connection, credentials_version: Version, token_version: Version, now: float) -> State:
+    """Return what both secrets say, without the ledger. Raises CredentialsError."""
+    credentials = Credentials.parse(credentials_version.text, credentials_version.version_id)
+    settings = connection.settings.for_connection(credentials.settings)
+    return State(
+        now=now,
+        current=parse_token(token_version, now, settings),
+        ledger=Ledger(),
+        credentials=credentials,
+        settings=settings,
+    )
+
+
 def parse_token(version: Version, now: float, settings: Settings) -> Token | None:
     """Return the token in a version's document, as far as it can be true by these settings."""
     return Token.parse(
@@ -233,7 +196,9 @@ def parse_token(version: Version, now: float, settings: Settings) -> Token | Non
     )
 
 
-def _seconds_until_end(token: Token | None, now: float) -> int:
+def seconds_until_end(token_version: Version, now: float, settings: Settings) -> int:
+    """Return how long the token in a version's document lives, whosever it is; 0 if there is none."""
+    token = parse_token(token_version, now, settings)
     if token is None:
         return 0
     return max(0, int(token.expires_at - now))

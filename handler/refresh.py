@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import NamedTuple, assert_never
 
 from handler import oauth2
+from handler.connections import Connection
 from handler.errors import (
     ERROR_CLASSES,
     Busy,
@@ -37,7 +38,7 @@ from handler.policy import (
     WaitForLock,
     decide,
 )
-from handler.reader import Observe, Reader, Snapshot, WarmProcess
+from handler.reader import Observe, Reader, Snapshot
 from handler.secrets_manager import CURRENT, LEDGER, Version
 from handler.settings import CLOCK_DIFFERENCE_SECONDS
 from handler.token_response import TokenResponse
@@ -103,19 +104,19 @@ class Refresh:
 
     def __init__(
         self,
-        process: WarmProcess,
+        connection: Connection,
         request: Request,
         *,
         remaining: Callable[[], float],
         observe: Observe,
     ) -> None:
-        self._process = process
-        self._settings = process.settings
-        self._store = process.store
+        self._connection = connection
+        self._settings = connection.settings
+        self._store = connection.store
         self._request = request
         self._remaining = remaining
         self._observe = observe
-        self._run_id = process.new_id()
+        self._run_id = connection.new_id()
         self._lost_races = 0
         self._is_seeded = False
         self._tried: frozenset[str] = frozenset()  # the principals that this run has asked
@@ -123,7 +124,7 @@ class Refresh:
         # The tries to claim on one version of the ledger.
         self._tries = 0
         self._tried_version_id: str | None = None
-        self.reader = Reader(process, run_id=self._run_id, may_probe=True, observe=observe)
+        self.reader = Reader(connection, run_id=self._run_id, may_probe=True, observe=observe)
 
     def run(self) -> Outcome:
         """Refresh if a refresh is due.
@@ -227,14 +228,14 @@ class Refresh:
         if not is_won:
             self._pause_after_lost_race()
             return None
-        if self._process.now() - claim.claimed_at > self._settings.acquire_timeout_seconds / 2:
+        if self._connection.now() - claim.claimed_at > self._settings.acquire_timeout_seconds / 2:
             self._give_up_slow_claim(claim, principal, snapshot.state)
         self._observe("Claimed", reason=reason, principal=principal)
         return claim
 
     def _plan_claim(self, snapshot: Snapshot, principal: str | None, at_hand: Token | None) -> Claim:
         state = snapshot.state
-        claimed_at = self._process.now()
+        claimed_at = self._connection.now()
         ledger = state.ledger
         if at_hand is not None:
             ledger = ledger.with_spent_slot(at_hand, state.settings, claimed_at)
@@ -281,7 +282,7 @@ class Refresh:
         ledger = replace(claim.ledger, lock=None)
         if principal is not None:
             name = type(error).__name__
-            ledger = ledger.after_failure(name, principal, self._process.now(), state.terms)
+            ledger = ledger.after_failure(name, principal, self._connection.now(), state.terms)
         self._release(ledger, claim)
         raise error
 
@@ -303,7 +304,7 @@ class Refresh:
                 principal=client.principal,
                 slot_before=state.ledger.slot(client.principal),
                 is_override=is_override,
-                now=self._process.now(),
+                now=self._connection.now(),
                 terms=state.terms,
             )
             released_id = self._release(ledger, claim)
@@ -326,10 +327,10 @@ class Refresh:
             client,
             state.settings,
             budget_seconds=self._acquire_budget_seconds(claim),
-            now=self._process.now,
-            sleep=self._process.sleep,
+            now=self._connection.now,
+            sleep=self._connection.sleep,
         )
-        now_state = replace(state, now=self._process.now())
+        now_state = replace(state, now=self._connection.now())
         if state.repeats_current(answer.token) and not now_state.seconds_remaining(state.current):
             raise VendorError(
                 "the vendor answered with the token that consumers have, which is not good any more",
@@ -339,7 +340,7 @@ class Refresh:
 
     def _end_with_same_token(self, claim: Claim, client: Client, snapshot: Snapshot) -> Outcome:
         """The token is still good, and the vendor has no newer one yet: ask again later."""
-        now = self._process.now()
+        now = self._connection.now()
         state = replace(snapshot.state, now=now)
         remaining = state.seconds_remaining(state.current)
         ledger = claim.ledger.after_same_token(client.principal, remaining, now)
@@ -352,7 +353,7 @@ class Refresh:
     def _acquire_budget_seconds(self, claim: Claim) -> float:
         deadline = claim.claimed_at + self._settings.acquire_timeout_seconds
         return min(
-            deadline - self._process.now(),
+            deadline - self._connection.now(),
             self._remaining() - self._settings.write_reserve_seconds,
         )
 
@@ -363,7 +364,7 @@ class Refresh:
 
     def _after_release(self, snapshot: Snapshot, ledger: Ledger, version_id: str) -> Snapshot:
         """Go on with what was just written: AWS may not show it to a read yet."""
-        state = replace(snapshot.state, now=self._process.now(), ledger=ledger)
+        state = replace(snapshot.state, now=self._connection.now(), ledger=ledger)
         return replace(snapshot, state=state, ledger_version=Version(version_id))
 
     def _publish(self, token: Token, claim: Claim, snapshot: Snapshot) -> Snapshot:
@@ -374,8 +375,8 @@ class Refresh:
         """
         ledger = claim.ledger.after_publish(token, snapshot.state.settings, claim.claimed_at)
         version_id = self._put_while_time_remains(ledger.to_json(token), claim)
-        now = self._process.now()
-        self._process.forget_useless_tokens(token, now)
+        now = self._connection.now()
+        self._connection.forget_useless_tokens(token, now)
         state = replace(
             snapshot.state,
             now=now,
@@ -387,15 +388,15 @@ class Refresh:
 
     def _hold(self, token: Token) -> None:
         """Keep the token in the process until it is saved: nothing else in the process is as scarce."""
-        self._process.hold(token, self._run_id)
+        self._connection.hold(token, self._run_id)
 
     def _put_while_time_remains(self, document: str, claim: Claim) -> str:
         """Return the version that is current now. Raises the last StoreError when no time remains."""
-        version_id = self._process.new_id()
+        version_id = self._connection.new_id()
         pause = 0.0
         error = StoreError("no time is left for it", code="TooLate")
         while self._may_still_write(claim, pause):
-            self._process.sleep(pause)
+            self._connection.sleep(pause)
             try:
                 self._store.put_version(version_id, document, stages=[CURRENT, LEDGER])
             except StoreError as failure:
@@ -410,7 +411,7 @@ class Refresh:
         if claim.ledger.lock is None:
             return False
         latest = claim.ledger.lock.until - CLOCK_DIFFERENCE_SECONDS
-        if self._process.now() + pause >= latest:
+        if self._connection.now() + pause >= latest:
             return False
         return self._remaining() - pause > RUN_END_SECONDS
 
@@ -420,7 +421,7 @@ class Refresh:
         Returns an empty text if the write is refused or its fate is unknown: then the lock lapses, and
         counts when it does.
         """
-        version_id = self._process.new_id()
+        version_id = self._connection.new_id()
         try:
             is_released = self._store.compare_and_set_ledger(
                 ledger.to_json(claim.carried),
@@ -434,10 +435,13 @@ class Refresh:
         return version_id if is_released else ""
 
     def _wait_for_other_run(self) -> None:
+        if self._settings.keeps_many:
+            # Many runs that wait would keep other connections waiting. Lambda repeats this one.
+            raise Busy("another run of this connection holds the lock")
         if self._remaining() - POLL_SECONDS < self._settings.seconds_needed_to_wait:
             raise Busy("another run holds the lock, and no time is left to wait for it and then acquire")
         self._observe("Locked")
-        self._process.sleep(POLL_SECONDS)
+        self._connection.sleep(POLL_SECONDS)
 
     def _pause_after_lost_race(self) -> None:
         if self._lost_races == len(RACE_PAUSES_SECONDS):
@@ -446,7 +450,7 @@ class Refresh:
         self._lost_races += 1
         if self._remaining() - pause < self._settings.seconds_needed_to_claim:
             raise Busy("another run was faster, and no time is left to try again")
-        self._process.sleep(pause)
+        self._connection.sleep(pause)
 
     def _end_without_asking(self, wait: Wait, snapshot: Snapshot) -> Outcome:
         """Nobody may ask: `waiting` while the token is good, else the error of what is waited for."""

@@ -1,24 +1,14 @@
-"""The two secrets in AWS Secrets Manager: read, put, compare and set. Maps AWS's errors to ours.
+"""The two secrets of a connection in AWS Secrets Manager: read, put, compare and set."""
 
-The client comes from botocore, because boto3's own imports would take a fifth of a cold start.
-"""
-
-import logging
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cache
 from typing import Any, NamedTuple
 
-import botocore.session
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
-
+from handler import aws
 from handler.errors import ConfigurationError, CredentialsError, StoreError
 from handler.model import SEED
-
-_BOTOCORE_LOGGER = logging.getLogger("botocore")
 
 # Stage labels of the token secret's versions: AWS's own, and ours.
 CURRENT = "AWSCURRENT"
@@ -26,38 +16,10 @@ PREVIOUS = "AWSPREVIOUS"
 LEDGER = "REFRESH_LEDGER"
 PENDING = "REFRESH_PENDING"
 
-# Three attempts end within about 20 s. The last write of a run starts 30 s before its lock ends at the
-# latest.
-CLIENT_CONFIG = {
-    "connect_timeout": 2,
-    "read_timeout": 4,
-    "retries": {"mode": "standard", "total_max_attempts": 3},
-}
-_MISSING = "ResourceNotFoundException"
-_DELETED = "InvalidRequestException"
-_NO_ANSWER = "NoAnswer"  # a batch says nothing of a secret
-_MALFORMED = "MalformedAnswer"  # a member of the answer has another type than AWS documents
-_ALREADY_EXISTS = "ResourceExistsException"
-# How AWS asks for a pause. It answers with a 4xx, as for a refusal.
-_THROTTLING = {"ThrottlingException", "Throttling", "LimitExceededException", "RequestLimitExceeded"}
-_DENIED = {"AccessDeniedException", "AccessDenied"}
-# What AWS says of these names the missing permission, or what is wrong with the key. Other messages may
-# repeat what was sent.
-_QUOTED = _DENIED | {"DecryptionFailure", "EncryptionFailure"}
-_NOT_RETRYABLE = {_MISSING, _DELETED} | _DENIED
-# A batch that fails as a whole with one of these is about a single secret in it.
-_OF_ONE_SECRET = {_MISSING, _DELETED}
 # AWS appends this many characters to a secret's name in its ARN.
 _ARN_SUFFIX_LENGTH = len("-AbCdEf")
-
-
-@cache
-def session() -> Any:
-    """Return the one session of this process. AWS's service models take long to read, so read once.
-
-    The built-in handlers are special cases of other services. To register them takes part of a cold start.
-    """
-    return botocore.session.Session(include_builtin_handlers=False)
+# AWS returns at most so many secrets of a list at once.
+PAGE_SIZE = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,18 +60,6 @@ class SecretStore:
         self._credentials_id = credentials_secret_id
         self._token_id = token_secret_id
 
-    @classmethod
-    def connect(cls, credentials_secret_id: str, token_secret_id: str) -> "SecretStore":
-        """Return a store. Raises ConfigurationError if the AWS client finds no region, for example."""
-        try:
-            client = session().create_client("secretsmanager", config=Config(**CLIENT_CONFIG))
-        except (BotoCoreError, ValueError) as error:
-            name = type(error).__name__
-            raise ConfigurationError(
-                f"environment: no AWS client can be made ({name}): check AWS_DEFAULT_REGION and other AWS_ variables"
-            ) from None
-        return cls(client, credentials_secret_id, token_secret_id)
-
     def get_both(self) -> tuple[Version, Version]:
         """Return the current versions of the credentials secret and the token secret, by one call.
 
@@ -117,22 +67,23 @@ class SecretStore:
         without a value is NO_VERSION.
         """
         try:
-            answer = self._call(
+            answer = aws.call(
+                self._client,
                 "batch_get_secret_value",
                 SecretIdList=[self._credentials_id, self._token_id],
             )
         except StoreError as error:
-            if error.code not in _OF_ONE_SECRET:
+            if error.code not in aws.OF_ONE_SECRET:
                 raise
             return self._get_one_by_one()
         credentials = _batch_entry(answer, self._credentials_id)
         token = _batch_entry(answer, self._token_id)
         if isinstance(credentials, StoreError):
-            if credentials.code in _OF_ONE_SECRET:
-                raise _no_credentials(credentials.code)
+            if credentials.code in aws.OF_ONE_SECRET:
+                raise _no_credentials(credentials.code, self._credentials_id)
             raise credentials
         if isinstance(token, StoreError):
-            if token.code != _MISSING:
+            if token.code != aws.MISSING:
                 raise token
             token = NO_VERSION
         _check_that_they_differ(credentials, token)
@@ -142,8 +93,8 @@ class SecretStore:
         try:
             credentials = self._get(self._credentials_id, CURRENT)
         except StoreError as error:
-            if error.code in _OF_ONE_SECRET:
-                raise _no_credentials(error.code) from None
+            if error.code in aws.OF_ONE_SECRET:
+                raise _no_credentials(error.code, self._credentials_id) from None
             raise
         token = self.get_version(CURRENT)
         _check_that_they_differ(credentials, token)
@@ -154,21 +105,21 @@ class SecretStore:
         try:
             return self._get(self._token_id, stage)
         except StoreError as error:
-            if error.code == _MISSING:
+            if error.code == aws.MISSING:
                 return NO_VERSION
             raise
 
     def _get(self, secret_id: str, stage: str) -> Version:
-        answer = self._call("get_secret_value", SecretId=secret_id, VersionStage=stage)
+        answer = aws.call(self._client, "get_secret_value", SecretId=secret_id, VersionStage=stage)
         return _version(answer, "get_secret_value")
 
     def describe(self) -> SecretDescription:
         """Return what AWS knows of the token secret, without its value."""
-        answer = self._call("describe_secret", SecretId=self._token_id)
+        answer = aws.call(self._client, "describe_secret", SecretId=self._token_id)
         changed = answer.get("LastChangedDate") or answer.get("CreatedDate")
         replicas = answer.get("ReplicationStatus", [])
         if not isinstance(changed, datetime):
-            raise _store_error("describe_secret", _MALFORMED)
+            raise aws.store_error("describe_secret", aws.MALFORMED)
         return SecretDescription(
             changed_at=changed.timestamp(),
             is_in_sync=all(replica.get("Status") == "InSync" for replica in replicas),
@@ -190,7 +141,8 @@ class SecretStore:
 
     def put_version(self, version_id: str, document: str, *, stages: list[str]) -> None:
         """Put a version under these stage labels. It is safe to repeat with the same arguments."""
-        answer = self._call(
+        answer = aws.call(
+            self._client,
             "put_secret_value",
             SecretId=self._token_id,
             ClientRequestToken=version_id,
@@ -198,7 +150,7 @@ class SecretStore:
             VersionStages=stages,
         )
         if answer.get("VersionId") != version_id:  # something between us and AWS has answered
-            raise _store_error("put_secret_value", "OtherAnswer")
+            raise aws.store_error("put_secret_value", "OtherAnswer")
 
     def compare_and_set_ledger(
         self,
@@ -218,7 +170,7 @@ class SecretStore:
         try:
             self.put_version(version_id, document, stages=[PENDING])
         except StoreError as error:
-            if error.code != _ALREADY_EXISTS:
+            if error.code != aws.ALREADY_EXISTS:
                 raise
             return is_ours(self.get_version(LEDGER))
         try:
@@ -228,7 +180,7 @@ class SecretStore:
                 expected_version_id=expected_version_id,
             )
         except StoreError as error:
-            if error.code in _DENIED:
+            if error.code in aws.DENIED:
                 raise
             if is_ours(self.get_version(LEDGER)):
                 return True
@@ -249,46 +201,40 @@ class SecretStore:
         }
         if expected_version_id:
             move["RemoveFromVersionId"] = expected_version_id
-        self._call("update_secret_version_stage", **move)
+        aws.call(self._client, "update_secret_version_stage", **move)
 
-    def _call(self, operation: str, **parameters: Any) -> dict[str, Any]:
-        # At DEBUG it would log all that is read and written, so it is set again whoever has changed it.
-        if _BOTOCORE_LOGGER.level != logging.WARNING:
-            _BOTOCORE_LOGGER.setLevel(logging.WARNING)
+
+class Page(NamedTuple):
+    """A page of a list of secrets: by name, the current version of each, or why AWS does not show it.
+
+    `next_token` is empty on the last page.
+    """
+
+    secrets: dict[str, Version | StoreError]
+    next_token: str
+
+
+def read_page(client: Any, prefix: str, next_token: str = "") -> Page:
+    """Read the secrets whose names begin with the prefix, 20 at a time. Raises StoreError if AWS fails."""
+    which: dict[str, Any] = {"Filters": [{"Key": "name", "Values": [prefix]}], "MaxResults": PAGE_SIZE}
+    if next_token:
+        which["NextToken"] = next_token
+    answer = aws.call(client, "batch_get_secret_value", **which)
+    secrets: dict[str, Version | StoreError] = {}
+    for error in answer.get("Errors", []):
+        name = _listed_name(_text(error, "SecretId"))
+        secrets[name] = _error_in_batch(error, name)
+    for value in answer.get("SecretValues", []):
+        name = _text(value, "Name")
         try:
-            answer: dict[str, Any] = getattr(self._client, operation)(**parameters)
-        except ClientError as error:
-            raise _error_of_aws(operation, error) from None
-        except Exception as error:  # noqa: BLE001 - botocore's own, or what it meets in a foreign answer
-            raise _store_error(operation, type(error).__name__) from None
-        if not answer.keys() - {"ResponseMetadata"}:
-            raise _store_error(operation, "EmptyAnswer")
-        return answer
+            secrets[name] = _version(value, _in_batch(name))
+        except StoreError as error:
+            secrets[name] = error
+    return Page(secrets, _text(answer, "NextToken"))
 
 
-def _error_of_aws(operation: str, error: ClientError) -> StoreError:
-    details = error.response.get("Error", {})
-    code = str(details.get("Code"))
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-    is_client_error = status is not None and 400 <= status < 500
-    is_refusal = is_client_error and code not in _THROTTLING
-    return _store_error(operation, code, details.get("Message"), is_refusal=is_refusal)
-
-
-def _store_error(what: str, code: str, message: object = "", *, is_refusal: bool = False) -> StoreError:
-    text = f"Secrets Manager, {what}: {code}"
-    if code in _QUOTED and isinstance(message, str):
-        text = f"{text} {message}".rstrip()
-    return StoreError(
-        text,
-        code=code,
-        retryable=code not in _NOT_RETRYABLE,
-        is_refusal=is_refusal,
-    )
-
-
-def _no_credentials(code: str) -> CredentialsError:
-    return CredentialsError(f"the credentials secret is missing or has no value ({code})")
+def _no_credentials(code: str, secret_id: str) -> CredentialsError:
+    return CredentialsError(f"the credentials secret is missing or has no value ({code}): {secret_id}")
 
 
 def _check_that_they_differ(credentials: Version, token: Version) -> None:
@@ -303,9 +249,9 @@ def _version(answer: dict[str, Any], what: str) -> Version:
     stages = answer.get("VersionStages", [])
     is_text = text is None or isinstance(text, str)
     if not isinstance(version_id, str) or not version_id or not is_text or not isinstance(stages, list):
-        raise _store_error(what, _MALFORMED)
+        raise aws.store_error(what, aws.MALFORMED)
     if not all(isinstance(stage, str) for stage in stages):
-        raise _store_error(what, _MALFORMED)
+        raise aws.store_error(what, aws.MALFORMED)
     created = answer.get("CreatedDate")
     created_at = created.timestamp() if isinstance(created, datetime) else 0.0
     return Version(version_id, text, tuple(stages), created_at)
@@ -316,16 +262,24 @@ def _batch_entry(answer: dict[str, Any], secret_id: str) -> Version | StoreError
 
     AWS names a secret by its name or by its ARN.
     """
-    what = f"batch_get_secret_value of {secret_id}"
     for value in answer.get("SecretValues", []):
         arn = _text(value, "ARN")
         if secret_id in {_text(value, "Name"), arn, arn[:-_ARN_SUFFIX_LENGTH]}:
-            return _version(value, what)
+            return _version(value, _in_batch(secret_id))
     for error in answer.get("Errors", []):
         name = _name_in_arn(_text(error, "SecretId"))
         if _name_in_arn(secret_id) in {name, name[:-_ARN_SUFFIX_LENGTH]}:
-            return _store_error(what, _text(error, "ErrorCode") or _NO_ANSWER, error.get("Message"))
-    return _store_error(what, _NO_ANSWER)
+            return _error_in_batch(error, secret_id)
+    return aws.store_error(_in_batch(secret_id), aws.NO_ANSWER)
+
+
+def _in_batch(secret_id: str) -> str:
+    return f"batch_get_secret_value of {secret_id}"
+
+
+def _error_in_batch(error: dict[str, Any], secret_id: str) -> StoreError:
+    code = _text(error, "ErrorCode") or aws.NO_ANSWER
+    return aws.store_error(_in_batch(secret_id), code, error.get("Message"))
 
 
 def _text(document: dict[str, Any], key: str) -> str:
@@ -339,3 +293,11 @@ def _text(document: dict[str, Any], key: str) -> str:
 def _name_in_arn(secret_id: str) -> str:
     """Return the name in an ARN, with the suffix that AWS appends; a plain name as it is."""
     return secret_id.rpartition(":secret:")[2]
+
+
+def _listed_name(secret_id: str) -> str:
+    """Return the name of a secret that a list names by its whole ARN, or by its name."""
+    name = _name_in_arn(secret_id)
+    if name == secret_id:
+        return name
+    return name[:-_ARN_SUFFIX_LENGTH]

@@ -49,7 +49,6 @@ _OF_A_CONNECTION = {
 }
 # The fields of the token request that the function sends itself.
 _OWN_FIELDS = {"grant_type", "client_id", "client_secret", "username", "password", "audience", "scope"}
-_REQUIRED = ("credentials_secret_id", "token_secret_id")
 _NUMBERS = {
     "refresh_window_seconds",
     "limit_interval_seconds",
@@ -70,6 +69,10 @@ _MAY_BE_ZERO = {
 _MAY_BE_EMPTY = {"audience", "scope"}
 _NOT_A_NUMBER = -1  # stands for a text that is not a whole number; every range refuses it
 _NOT_HTTPS = "must be an https URL (http is for a loopback host only)"
+# AWS allows these characters in the name of a secret, and 512 of them.
+_SECRET_NAME = re.compile("[A-Za-z0-9/_+=.@-]+")
+MAX_PREFIX_CHARACTERS = 200
+MAX_CONNECTION_CHARACTERS = 250
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,10 +82,12 @@ class Settings:
     An empty text switches a feature off, or leaves the field out of the token request. `parameters` is a
     JSON object of further fields, with its keys in order; empty if there are none.
     `limit_interval_seconds` is None if it is left to the kind of the principal (see interval_of).
+    `connections_prefix` is set in place of the two secrets if the deployment keeps many connections.
     """
 
     credentials_secret_id: str = ""
     token_secret_id: str = ""
+    connections_prefix: str = ""
     token_url: str = ""
     audience: str = "https://api.tangocard.com/"
     scope: str = "raas.all"
@@ -122,7 +127,7 @@ class Settings:
         `overrides` is its object `settings`. Raises CredentialsError, which names each key at fault as it
         stands there, and never its value.
         """
-        if not overrides:
+        if not overrides and self.token_url:
             return self
         values = asdict(self)
         faults = []
@@ -135,12 +140,19 @@ class Settings:
                 values[name] = json.dumps(value)
             else:
                 values[name] = value
+        if not values["token_url"]:
+            faults.append(("token_url", "is not set"))
         faults = faults or list(_faults(values))
         if faults:
             problems = "; ".join(f"settings.{name} {fault}" for name, fault in faults)
             raise CredentialsError(f"the credentials secret: {problems}")
         values["parameters"] = _in_order(values["parameters"])
         return Settings(**values)
+
+    @property
+    def keeps_many(self) -> bool:
+        """Say whether this deployment keeps many connections."""
+        return bool(self.connections_prefix)
 
     @property
     def parameter_fields(self) -> dict[str, str]:
@@ -200,6 +212,16 @@ class Settings:
         return self.acquire_timeout_seconds + self.write_reserve_seconds
 
 
+def is_connection_name(name: str) -> bool:
+    """Say whether a connection can have this name: it is a part of the names of its secrets."""
+    return len(name) <= MAX_CONNECTION_CHARACTERS and _SECRET_NAME.fullmatch(name) is not None
+
+
+def function_name() -> str:
+    """Return the name of this function, which Lambda sets; empty if it does not run in Lambda."""
+    return os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "")
+
+
 def service_name() -> str:
     """Return the `service` dimension of the metrics. Powertools reads the same variable."""
     return os.environ.get("POWERTOOLS_SERVICE_NAME") or "token-refresh"
@@ -233,17 +255,36 @@ def _type_of(name: str) -> str:
 
 
 def _faults_of_the_environment(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    for name in _REQUIRED:
-        if not values[name]:
-            yield name, "is not set"
-    if values["credentials_secret_id"] and values["credentials_secret_id"] == values["token_secret_id"]:
-        yield "token_secret_id", "must name another secret than CREDENTIALS_SECRET_ID"
+    yield from _faults_of_the_secrets(values)
+    if not values["token_url"] and not values["connections_prefix"]:
+        yield "token_url", "is not set"
     together = values["acquire_timeout_seconds"] + values["write_reserve_seconds"]
     if together > MAX_ACQUIRE_AND_WRITE_SECONDS:
         yield (
             "acquire_timeout_seconds",
             f"and WRITE_RESERVE_SECONDS may be {MAX_ACQUIRE_AND_WRITE_SECONDS} together at most",
         )
+
+
+def _faults_of_the_secrets(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong with the names: either both secrets of one connection, or the prefix of many."""
+    prefix = values["connections_prefix"]
+    credentials = values["credentials_secret_id"]
+    token = values["token_secret_id"]
+    if not prefix:
+        if not credentials:
+            yield "credentials_secret_id", "is not set"
+        if not token:
+            yield "token_secret_id", "is not set"
+        if credentials and credentials == token:
+            yield "token_secret_id", "must name another secret than CREDENTIALS_SECRET_ID"
+        return
+    if credentials or token:
+        yield "connections_prefix", "does not go with CREDENTIALS_SECRET_ID or TOKEN_SECRET_ID: set one or the other"
+    if not prefix.endswith("/"):
+        yield "connections_prefix", "must end with a slash, such as tango/"
+    if not _SECRET_NAME.fullmatch(prefix) or len(prefix) > MAX_PREFIX_CHARACTERS:
+        yield "connections_prefix", f"may have {MAX_PREFIX_CHARACTERS} letters, digits and /_+=.@- at most"
 
 
 def _faults(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -255,8 +296,6 @@ def _faults(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         if isinstance(value, str) and name != "parameters":
             for fault in _text_faults(value):
                 yield name, fault
-    if not values["token_url"]:
-        yield "token_url", "is not set"
     if values["client_auth"] not in {"client_secret_post", "client_secret_basic"}:
         yield "client_auth", "must be client_secret_post or client_secret_basic"
     for fault in _parameter_faults(values["parameters"]):

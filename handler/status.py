@@ -4,6 +4,7 @@ import math
 from dataclasses import asdict
 from typing import Any
 
+from handler.connections import Connection
 from handler.ledger import Ledger
 from handler.model import Token, utc
 from handler.policy import (
@@ -18,30 +19,46 @@ from handler.policy import (
     WaitForLock,
     decide,
 )
-from handler.reader import Observe, Reader, Snapshot, WarmProcess, parse_token
+from handler.reader import Observe, Reader, Snapshot, parse_token
 from handler.refresh import Outcome
 from handler.secrets_manager import PREVIOUS, SecretDescription
 
 Result = dict[str, Any]
 
 
-def result_of(outcome: Outcome) -> Result:
-    """Return the result, with the keys that docs/REFERENCE.md lists. It never shows a secret."""
+def empty_result(outcome: str) -> Result:
+    """Return a result that has every key, and says nothing but the outcome."""
+    return {
+        "outcome": outcome,
+        "reason": None,
+        "connection": None,
+        "expires_at": None,
+        "expires_at_utc": None,
+        "seconds_remaining": None,
+        "client_id": None,
+        "username": None,
+        "not_before": None,
+        "version_id": None,
+        "dry_run": False,
+        "warnings": [],
+    }
+
+
+def result_of(outcome: Outcome, connection_name: str = "") -> Result:
+    """Return the result, with the keys that docs/REFERENCE.md lists. It never shows a secret.
+
+    The name is empty in a deployment that keeps one connection.
+    """
     state = outcome.snapshot.state
     not_before = outcome.not_before
     if not_before is None:
         not_before = state.primary_may_ask_at(state.current)
-    result: Result = {
-        "outcome": outcome.name,
+    result = empty_result(outcome.name) | {
         "reason": outcome.reason,
-        "expires_at": None,
-        "expires_at_utc": None,
+        "connection": connection_name or None,
         "seconds_remaining": state.seconds_remaining(state.current),
-        "client_id": None,
-        "username": None,
         "not_before": not_before or None,
         "version_id": outcome.snapshot.token_version_id or None,
-        "dry_run": False,
         "warnings": list(state.credentials.warnings),
     }
     if state.current is not None:
@@ -55,15 +72,16 @@ def result_of(outcome: Outcome) -> Result:
 class Inspection:
     """One run that only looks: it writes nothing, does not probe, and does not ask the vendor."""
 
-    def __init__(self, process: WarmProcess, request: Request, observe: Observe) -> None:
-        self._store = process.store
+    def __init__(self, connection: Connection, request: Request, observe: Observe) -> None:
+        self._name = connection.name
+        self._store = connection.store
         self._request = request
-        self.reader = Reader(process, run_id=None, may_probe=False, observe=observe)
+        self.reader = Reader(connection, run_id=None, may_probe=False, observe=observe)
 
     def dry_run(self) -> Result:
         """Say what a refresh would do, except for what a probe would tell it."""
         snapshot = self.reader.read_ledger_and_secrets()
-        return result_now(snapshot, self._request) | {"dry_run": True}
+        return result_now(snapshot, self._request, self._name) | {"dry_run": True}
 
     def status(self) -> Result:
         """Say what a refresh would do, what is known, and what comes next."""
@@ -72,7 +90,7 @@ class Inspection:
         description = self._store.describe()
         state = snapshot.state
         previous = parse_token(previous_version, state.now, state.settings)
-        return result_now(snapshot, self._request) | {
+        return result_now(snapshot, self._request, self._name) | {
             "next_due_at": next_due_at(state, self._request),
             # The ledger is shown as it was written: a lapsed lock is still in it.
             "ledger": asdict(Ledger.parse(snapshot.ledger_version.text)),
@@ -85,9 +103,10 @@ class Inspection:
         }
 
 
-def result_now(snapshot: Snapshot, request: Request) -> Result:
+def result_now(snapshot: Snapshot, request: Request, connection_name: str = "") -> Result:
     """Return what a refresh would answer now; `due` if it would publish or acquire a token."""
-    return result_of(_outcome(decide(snapshot.state, request), snapshot))
+    decision = decide(snapshot.state, request)
+    return result_of(_outcome(decision, snapshot), connection_name)
 
 
 def next_due_at(state: State, request: Request) -> int:

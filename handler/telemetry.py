@@ -7,9 +7,11 @@ from typing import Any
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
+from handler import __version__
 from handler.errors import RefreshError
 from handler.reader import Reader
 from handler.settings import service_name
+from handler.survey import Survey
 
 # Lambda's log levels are read from entries whose time has the form of RFC 3339.
 logger = Logger(service=service_name(), use_rfc3339=True)
@@ -28,6 +30,8 @@ COUNTED = COUNTED_OUTCOMES | COUNTED_HAPPENINGS
 # What a person should look at, in the log.
 WARNED = COUNTED | {"ProbeRefused"}
 EVENT_SOURCE = "token.refresh"
+# A line of Lambda's log holds 256 KB. The metric Problems counts all of them.
+MAX_LOGGED_PROBLEMS = 100
 
 Facts = dict[str, Any]
 
@@ -43,9 +47,23 @@ class RunTelemetry:
     def __init__(self) -> None:
         self.event_bus_name = ""
         self.reader: Reader | None = None
+        self._connection = ""
+        self._tells_of_life = True
+        self._life_of_all: int | None = None
+        self._counts: dict[str, int] = {}
         self._happened: set[str] = set()
         self._event_type = ""
         self._event_detail: Facts = {}
+        self.begin("")
+
+    def begin(self, connection: str) -> None:
+        """Name the connection of this run in every line of the log. It is empty if the event names none.
+
+        A run of one of many connections does not tell how long its token lives: the sweep does, for all.
+        """
+        self._connection = connection
+        self._tells_of_life = not connection
+        logger.append_keys(connection=connection, version=__version__)
 
     def observe(self, happening: str, **facts: object) -> None:
         """Log something that happens in the run, and count it if it has a metric."""
@@ -62,9 +80,20 @@ class RunTelemetry:
             self._event_type = "Token Refreshed"
             self._event_detail = result
 
+    def surveyed(self, survey: Survey, *, handed_over: int = 0) -> None:
+        """Count what a survey found, and how many connections were handed over. It may have ended early."""
+        self._tells_of_life = survey.seconds_remaining is not None
+        self._life_of_all = survey.seconds_remaining
+        counts = {
+            "Connections": survey.number_of_connections,
+            "HandedOver": handed_over,
+            "Problems": len(survey.problems),
+        }
+        self._counts = {name: number for name, number in counts.items() if number}
+
     def answered(self, result: Facts, options: Facts) -> None:
         """Log the result of the run, and what the event asked for, under the keys `result` and `asked`."""
-        logger.info(result["outcome"], extra={"result": result, "asked": options})
+        logger.info(result["outcome"], extra={"result": _as_logged(result), "asked": options})
 
     def failed(self, error: Exception) -> None:
         """Log how the run failed, and count it.
@@ -83,16 +112,15 @@ class RunTelemetry:
             message = "unexpected error"
             logger.error(message, extra=facts | {"frames": _frames(error)})
         self._event_type = "Token Refresh Failed"
-        self._event_detail = facts | {"message": message}
+        self._event_detail = facts | {"connection": self._connection or None, "message": message}
 
     def flush(self) -> None:
         """Write the metrics, then tell the event bus."""
-        seconds_remaining = 0
-        if self.reader is not None:
-            seconds_remaining = self.reader.seconds_remaining
-        metrics.add_metric("TokenSecondsRemaining", MetricUnit.Seconds, seconds_remaining)
-        for name in sorted(self._happened & COUNTED):
-            metrics.add_metric(name, MetricUnit.Count, 1)
+        counts = dict.fromkeys(self._happened & COUNTED, 1) | self._counts
+        for name, number in sorted(counts.items()):
+            metrics.add_metric(name, MetricUnit.Count, number)
+        if self._tells_of_life:
+            metrics.add_metric("TokenSecondsRemaining", MetricUnit.Seconds, self._seconds_remaining())
         # First the metrics: a hanging event bus must not delay them.
         metrics.flush_metrics()
         if not self.event_bus_name or not self._event_type:
@@ -100,6 +128,21 @@ class RunTelemetry:
         failure = put_event(self.event_bus_name, self._event_type, json.dumps(self._event_detail))
         if failure:
             logger.warning("event not put", extra={"error": failure})
+
+    def _seconds_remaining(self) -> int:
+        if self._life_of_all is not None:
+            return self._life_of_all
+        if self.reader is not None:
+            return self.reader.seconds_remaining
+        return 0
+
+
+def _as_logged(result: Facts) -> Facts:
+    """Return the result without the tail of a long list of problems: a line of the log has an end."""
+    problems = result.get("problems", [])
+    if len(problems) <= MAX_LOGGED_PROBLEMS:
+        return result
+    return result | {"problems": problems[:MAX_LOGGED_PROBLEMS]}
 
 
 def _frames(error: Exception) -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 # Every service of which handler/ makes a client. In Lambda the credentials come from the environment, so neither STS
 # nor SSO is called. `python -m handler` in a shell uses the complete boto3 of its virtual environment.
-SERVICES = ("events", "secretsmanager")
+SERVICES = ("events", "lambda", "secretsmanager")
 # What the imports that start at the handler never reach. A test makes sure that nothing left in the package needs it.
 UNREACHABLE = (
     "aws_lambda_powertools/event_handler",

@@ -17,7 +17,7 @@ from local.emulators.world import World
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from handler.reader import WarmProcess
+    from handler.connections import WarmProcess
     from local.emulators.token_endpoint import TokenRequest
     from local.emulators.world import Accounts
 

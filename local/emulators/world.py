@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import requests
 
-from handler import app
-from handler.reader import WarmProcess
-from handler.secrets_manager import SecretStore
+from handler import app, aws
+from handler.connections import WarmProcess
 from handler.settings import Settings, service_name
 from local.aws_lambda import TIMEOUT_SECONDS
 from local.emulators.secrets_manager import SecretsManager
@@ -121,8 +120,8 @@ class World:
         """Return what a new process of the function would have, by this world's clock."""
         with environment(self.environment(**overrides)) as env:
             settings = Settings.from_env(env)
-            store = SecretStore.connect(settings.credentials_secret_id, settings.token_secret_id)
-        return WarmProcess(settings=settings, store=store, now=self.clock.now, sleep=self.clock.sleep)
+            client = aws.make_client("secretsmanager")
+        return WarmProcess(settings=settings, client=client, now=self.clock.now, sleep=self.clock.sleep)
 
     def invoke(
         self, event: object = None, process: WarmProcess | None = None, timeout: float = TIMEOUT_SECONDS

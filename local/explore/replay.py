@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from handler import oauth2
+from handler.connections import Connection, UnsavedKey, UnsavedToken
 from handler.errors import (
     CredentialsRefused,
     OutcomeUnknown,
@@ -28,7 +29,6 @@ from handler.errors import (
 from handler.ledger import Ledger
 from handler.model import Client, Token
 from handler.policy import Request
-from handler.reader import UnsavedToken, WarmProcess
 from handler.refresh import Refresh
 from handler.secrets_manager import SecretStore
 from handler.settings import MIN_ACQUIRE_SECONDS, Settings
@@ -151,13 +151,16 @@ class _Player:
 
     def play(self) -> Step | Ending:
         invocation = self._invocation
-        process = WarmProcess(
+        process = Connection(
             settings=invocation.settings,
             store=SecretStore(_StubClient(self.answer, lambda: self._now), CREDENTIALS_ID, TOKEN_ID),
             now=lambda: self._now,
             sleep=self._sleep,
             new_id=self._new_id,
-            unsaved={principal: UnsavedToken(token, run_id) for principal, token, run_id in invocation.unsaved},
+            unsaved={
+                UnsavedKey("", principal): UnsavedToken(token, run_id)
+                for principal, token, run_id in invocation.unsaved
+            },
         )
         try:
             return self._run(process)
@@ -183,7 +186,7 @@ class _Player:
             )
         return answer
 
-    def _run(self, process: WarmProcess) -> Ending:
+    def _run(self, process: Connection) -> Ending:
         invocation = self._invocation
         if invocation.is_status:
             result = Inspection(process, invocation.request, _ignore).status()
@@ -319,8 +322,8 @@ def _status(code: str) -> int:
     return 400
 
 
-def _unsaved_of(process: WarmProcess) -> Unsaved:
-    return tuple((principal, held.token, held.run_id) for principal, held in process.unsaved.items())
+def _unsaved_of(process: Connection) -> Unsaved:
+    return tuple((key.principal, held.token, held.run_id) for key, held in process.unsaved.items())
 
 
 def _ignore(happening: str, **facts: object) -> None:

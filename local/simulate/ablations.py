@@ -124,7 +124,7 @@ def _without_pause(self: Ledger, principal: str, *_: Any) -> Ledger:
 
 
 def _own_claim_id(self: Refresh, *_: Any) -> str:
-    return self._process.new_id()
+    return self._connection.new_id()
 
 
 def _forgotten(*_: Any) -> Ledger:

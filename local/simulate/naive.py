@@ -16,7 +16,7 @@ from local.simulate.network import TOKEN_LOSING_FAULTS
 from local.simulate.year import Year
 
 if TYPE_CHECKING:
-    from handler.reader import WarmProcess
+    from handler.connections import Connection
     from handler.refresh import Refresh
     from handler.status import Result
     from local.simulate.figures import Figures
@@ -32,17 +32,17 @@ def nothing(*_: object) -> Result:
     return {"outcome": "nothing", "reason": ""}
 
 
-def every_run(process: WarmProcess, _: Refresh) -> Result:
+def every_run(process: Connection, _: Refresh) -> Result:
     """Ask for a token and put it, at each invocation."""
     return _ask(process, below=float("inf"))
 
 
-def when_expiring(process: WarmProcess, _: Refresh) -> Result:
+def when_expiring(process: Connection, _: Refresh) -> Result:
     """Do that only in the token's last four hours: what most people would write first."""
     return _ask(process, below=process.settings.refresh_window_seconds)
 
 
-def _ask(process: WarmProcess, below: float) -> Result:
+def _ask(process: Connection, below: float) -> Result:
     settings = process.settings
     now = process.now
     secret, version = process.store.get_both()

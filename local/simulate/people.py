@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Callable
 
-    from handler.reader import WarmProcess
+    from handler.connections import Connection
     from handler.refresh import Refresh
     from handler.status import Result
     from local.emulators.token_endpoint import Vendor
@@ -39,11 +39,11 @@ def _ignore(happening: str, **facts: object) -> None:
     """Nobody reads the log of a run that only looks."""
 
 
-def _status(process: WarmProcess, _: Refresh) -> Result:
+def _status(process: Connection, _: Refresh) -> Result:
     return Inspection(process, Request(), _ignore).status()
 
 
-def _dry_run(process: WarmProcess, _: Refresh) -> Result:
+def _dry_run(process: Connection, _: Refresh) -> Result:
     return Inspection(process, Request(force=True), _ignore).dry_run()
 
 

@@ -22,7 +22,7 @@ from botocore.retries.standard import ExponentialBackoff
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPResponse
 
-from handler.secrets_manager import CLIENT_CONFIG
+from handler.aws import CLIENT_CONFIG
 from local.emulators.secrets_manager import REGION
 from local.simulate.aws_secrets import URL, AwsError
 from local.simulate.network import ConnectionFailed, in_virtual_time

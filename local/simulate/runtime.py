@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from handler.connections import Connection
 from handler.errors import RefreshError
 from handler.policy import Request
-from handler.reader import WarmProcess
 from handler.refresh import Refresh
 from handler.secrets_manager import SecretStore
 from handler.status import Result, result_of
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from local.simulate.engine import Engine
 
 KILLED = "Killed"
-Job = Callable[[WarmProcess, Refresh], Result]  # what one invocation does; returns its result
+Job = Callable[[Connection, Refresh], Result]  # what one invocation does; returns its result
 
 
-def refresh(_: WarmProcess, run: Refresh) -> Result:
+def refresh(_: Connection, run: Refresh) -> Result:
     """Do what this product does."""
     return result_of(run.run())
 
@@ -78,7 +78,7 @@ class Process:
         self._job = job
         self.skew = rng.uniform(-1, 1) * max_skew
         store = SecretStore(make_client(self), CREDENTIALS_SECRET, TOKEN_SECRET)
-        self._warm_process = WarmProcess(
+        self._connection = Connection(
             settings=settings,
             store=store,
             now=self._now,
@@ -126,8 +126,8 @@ class Process:
             end.output += f"{happening} {facts}\n"
 
         try:
-            run = Refresh(self._warm_process, request, remaining=self._remaining, observe=observe)
-            end.result = job(self._warm_process, run)
+            run = Refresh(self._connection, request, remaining=self._remaining, observe=observe)
+            end.result = job(self._connection, run)
         except RefreshError as error:
             end.outcome = type(error).__name__
             end.reason = getattr(error, "code", "")
@@ -142,7 +142,7 @@ class Process:
 
     @property
     def settings(self) -> Settings:
-        return self._warm_process.settings
+        return self._connection.settings
 
     @property
     def unsaved(self) -> set[str]:
@@ -151,10 +151,10 @@ class Process:
 
     @property
     def unsaved_tokens(self) -> tuple[Token, ...]:
-        return self._warm_process.unsaved_tokens()
+        return self._connection.unsaved_tokens()
 
     def forget_unsaved(self) -> None:
-        self._warm_process.unsaved.clear()
+        self._connection.unsaved.clear()
 
     @property
     def is_warm(self) -> bool:

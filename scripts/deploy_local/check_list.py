@@ -10,6 +10,11 @@ from botocore.exceptions import ClientError
 DENIED = {"AccessDenied", "AccessDeniedException"}
 
 
+def has_no_secret(lines: list[str], secrets: list[str]) -> bool:
+    """Return whether no line contains a secret. False if there are no lines, since that would prove nothing."""
+    return bool(lines) and not any(secret in line for secret in secrets for line in lines)
+
+
 class CheckList:
     """Counts and prints checks. No line may show a secret: pass only results, error codes and AWS's messages."""
 

@@ -115,11 +115,15 @@ class Aws:
             config=Config(**CLIENT_CONFIG),
         )
 
-    def make_role(self, name: str, *policy_arns: str) -> str:
+    def make_role(self, name: str, *policy_arns: str, tags: dict[str, str] | None = None) -> str:
         """Return the ARN of a new role that anybody in the account may assume."""
         iam = self.client("iam")
-        trust = json.dumps(ANYBODY_IN_THE_ACCOUNT)
-        arn: str = iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+        role = iam.create_role(
+            RoleName=name,
+            AssumeRolePolicyDocument=json.dumps(ANYBODY_IN_THE_ACCOUNT),
+            Tags=[{"Key": key, "Value": value} for key, value in (tags or {}).items()],
+        )
+        arn: str = role["Role"]["Arn"]
         for policy_arn in policy_arns:
             iam.attach_role_policy(RoleName=name, PolicyArn=policy_arn)
         return arn

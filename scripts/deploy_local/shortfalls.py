@@ -1,5 +1,6 @@
 """Where ministack 1.5.33 differs from AWS, each found by a trial: what this deployment can't show."""
 
+import json
 from typing import Any
 
 CURRENT = "AWSCURRENT"
@@ -16,6 +17,15 @@ NOT_SHOWN = (
         "command moves the second right after each new token; `make test` shows it"
     ),
     "a ClientRequestToken that is used again with another body: ministack overwrites, AWS refuses",
+    (
+        "pages of secrets, and names that begin with the prefix: ministack returns all secrets at once whose names "
+        "contain it; `make test` shows it"
+    ),
+    (
+        "the tag in the consumer policy of many connections: ministack does not know variables in a policy's "
+        "resources, so this command puts the tag of each role in; `make test` shows which tokens AWS lets it read"
+    ),
+    "the reserved concurrency: ministack's CloudFormation leaves it out",
     "KMS: ministack stores which key a secret has, and lets everybody decrypt with it",
     (
         "the consumer policy's conditions: ministack does not know secretsmanager:VersionStage and VersionId, so it "
@@ -62,3 +72,14 @@ def move_ledger_label(secrets_manager: Any, secret_id: str) -> None:
         MoveToVersionId=version_of[CURRENT],
         RemoveFromVersionId=version_of[LEDGER],
     )
+
+
+def attach_policy_for_tags(iam: Any, policy_arn: str, role_name: str) -> None:
+    """Give the role what the policy means for it: AWS itself puts the role's tags in for the policy's variables."""
+    policy = iam.get_policy(PolicyArn=policy_arn)["Policy"]
+    version = iam.get_policy_version(PolicyArn=policy_arn, VersionId=policy["DefaultVersionId"])
+    document = json.dumps(version["PolicyVersion"]["Document"])
+    for tag in iam.list_role_tags(RoleName=role_name)["Tags"]:
+        variable = f"${{aws:PrincipalTag/{tag['Key']}}}"
+        document = document.replace(variable, tag["Value"])
+    iam.put_role_policy(RoleName=role_name, PolicyName="for-its-tags", PolicyDocument=document)

@@ -1,5 +1,6 @@
 """The stack of the raw template: packaged, created, updated and deleted as `sam deploy` does it."""
 
+import json
 import re
 import tempfile
 from pathlib import Path
@@ -10,74 +11,103 @@ from scripts.deploy_local.emulator import Aws
 from scripts.deploy_local.polling import wait_for
 from scripts.package import fill
 
-NAME = "token-refresh-local"
 BUCKET = "code"
 KEY = "token-refresh.zip"
 STACK_SECONDS = 60
 CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
 
 
+Json = dict[str, Any]
+
+
+def upload_package(aws: Aws) -> None:
+    """Put the package of `make build` into the bucket: with other bytes the checks would prove less."""
+    s3 = aws.client("s3")
+    s3.create_bucket(Bucket=BUCKET)
+    with tempfile.TemporaryDirectory() as directory:
+        folder = Path(directory) / "package"
+        package = Path(directory) / KEY
+        fill(folder)
+        bundle(folder, package)
+        s3.put_object(Bucket=BUCKET, Key=KEY, Body=package.read_bytes())
+
+
 class Stack:
     """A stack with these parameters. `outputs` are the template's."""
 
-    def __init__(self, aws: Aws, **parameters: str) -> None:
+    def __init__(self, aws: Aws, name: str, **parameters: str) -> None:
+        self.name = name
         self._aws = aws
         self._cloudformation = aws.client("cloudformation")
         self._parameters = parameters
         self.outputs: dict[str, str] = {}
 
-    def upload(self) -> None:
-        """Put the package of `make build` into the bucket: with other bytes the checks would prove less."""
-        s3 = self._aws.client("s3")
-        s3.create_bucket(Bucket=BUCKET)
-        with tempfile.TemporaryDirectory() as directory:
-            folder = Path(directory) / "package"
-            package = Path(directory) / KEY
-            fill(folder)
-            bundle(folder, package)
-            s3.put_object(Bucket=BUCKET, Key=KEY, Body=package.read_bytes())
-
     def create(self, template: Path) -> str:
         """Return the final status."""
         self._cloudformation.create_stack(**self._request(template))
-        return self._final_status()
+        return self._final_status(self.name)
 
     def update(self, template: Path, **parameters: str) -> str:
         self._parameters |= parameters
         self._cloudformation.update_stack(**self._request(template))
-        return self._final_status()
+        return self._final_status(self.name)
 
     def delete(self) -> str:
         # CloudFormation finds a deleted stack only by its id.
-        stack_id = self._describe(NAME)["StackId"]
-        self._cloudformation.delete_stack(StackName=NAME)
+        stack_id = self._describe(self.name)["StackId"]
+        self._cloudformation.delete_stack(StackName=self.name)
         return self._final_status(stack_id)
 
     def resource_types(self) -> list[str]:
-        answer = self._cloudformation.describe_stack_resources(StackName=NAME)
+        answer = self._cloudformation.describe_stack_resources(StackName=self.name)
         return [resource["ResourceType"] for resource in answer["StackResources"]]
 
     def failures(self) -> str:
         """Return what failed and why, or an empty string."""
-        events = self._cloudformation.describe_stack_events(StackName=NAME)["StackEvents"]
+        events = self._cloudformation.describe_stack_events(StackName=self.name)["StackEvents"]
         failed = [event for event in events if event["ResourceStatus"].endswith("FAILED")]
         reasons = (f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason')}" for event in failed)
         return "; ".join(reasons)
 
-    def _request(self, template: Path) -> dict[str, Any]:
+    def invoke(self, event: object) -> Json:
+        """Return the function's result, or the error in place of it."""
+        answer = self._aws.client("lambda").invoke(
+            FunctionName=self.outputs["FunctionName"],
+            Payload=json.dumps(event).encode(),
+        )
+        result: Json = json.loads(answer["Payload"].read())
+        return result
+
+    def function_role(self) -> str:
+        """Return the ARN of the function's role."""
+        function = self._aws.client("lambda").get_function_configuration(FunctionName=self.outputs["FunctionName"])
+        return str(function["Role"])
+
+    def log_lines(self) -> list[str]:
+        paginator = self._aws.client("logs").get_paginator("filter_log_events")
+        pages = paginator.paginate(logGroupName=self.outputs["LogGroupName"])
+        return [event["message"] for page in pages for event in page["events"]]
+
+    def alarm_dimensions(self) -> set[str]:
+        """Return the services whose metrics the stack's alarms watch."""
+        alarms = self._aws.client("cloudwatch").describe_alarms(AlarmNamePrefix=f"{self.name}-")["MetricAlarms"]
+        ours = [alarm for alarm in alarms if alarm["Namespace"] == "TokenRefresh"]
+        return {dimension["Value"] for alarm in ours for dimension in alarm["Dimensions"]}
+
+    def _request(self, template: Path) -> Json:
         parameters = [{"ParameterKey": key, "ParameterValue": value} for key, value in self._parameters.items()]
         return {
-            "StackName": NAME,
+            "StackName": self.name,
             "TemplateBody": _with_code_from_bucket(template.read_text()),
             "Parameters": parameters,
             "Capabilities": CAPABILITIES,
         }
 
-    def _describe(self, stack: str) -> dict[str, Any]:
-        description: dict[str, Any] = self._cloudformation.describe_stacks(StackName=stack)["Stacks"][0]
+    def _describe(self, stack: str) -> Json:
+        description: Json = self._cloudformation.describe_stacks(StackName=stack)["Stacks"][0]
         return description
 
-    def _final_status(self, stack: str = NAME) -> str:
+    def _final_status(self, stack: str) -> str:
         def is_over() -> bool:
             return not self._describe(stack)["StackStatus"].endswith("IN_PROGRESS")
 

@@ -1,4 +1,4 @@
-"""What happens to one deployment, in this order, and what must be true after each step."""
+"""What happens to a deployment of one connection, in this order, and what must be true after each step."""
 
 import json
 from collections.abc import Callable
@@ -6,16 +6,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import requests
-
 from local.emulators.token_endpoint import Vendor
 from local.emulators.world import CLIENTS
 from scripts import ROOT
 from scripts.deploy_local import shortfalls
-from scripts.deploy_local.check_list import CheckList
+from scripts.deploy_local.check_list import CheckList, has_no_secret
+from scripts.deploy_local.consumer import call_api
 from scripts.deploy_local.emulator import Aws
 from scripts.deploy_local.polling import wait_for
-from scripts.deploy_local.stack import NAME, Stack
+from scripts.deploy_local.stack import Json, Stack
 
 EVENTS = ROOT / "events"
 BUS = "hears-of-tokens"
@@ -23,11 +22,10 @@ BLUE, GREEN = CLIENTS
 HOUR = 3_600
 QUEUE_SECONDS = 100  # a failed run is tried three times, each time in a new process
 SCHEDULE_SECONDS = 120  # ministack looks at rate(1 minute) every ten seconds, and then starts a new process
-Json = dict[str, Any]
 
 
 class Story:
-    """One deployment. Each part is a section of the list of checks."""
+    """A deployment of one connection. Each part is a section of the list of checks."""
 
     def __init__(self, *, aws: Aws, vendor: Vendor, checks: CheckList, template: Path) -> None:
         self._aws = aws
@@ -36,7 +34,7 @@ class Story:
         self._template = template
         self._secrets = aws.client("secretsmanager")
         self._queues = aws.client("sqs")
-        self._stack = Stack(aws, TokenUrl=vendor.token_url, EventBusName=BUS)
+        self._stack = Stack(aws, "token-refresh-local", TokenUrl=vendor.token_url, EventBusName=BUS)
         self._sent_events: set[str] = set()
         self._bus_queue_url = ""
         self.is_deployed = False  # without a deployment the later parts make no sense
@@ -62,7 +60,6 @@ class Story:
         checks = self._checks
         self._aws.client("events").create_event_bus(Name=BUS)
         self._bus_queue_url = self._make_bus_queue()
-        self._stack.upload()
         checks.note("TOKEN_URL is the emulated vendor's, by the template's parameter TokenUrl")
         status = self._stack.create(self._template)
         self.is_deployed = status == "CREATE_COMPLETE"
@@ -79,7 +76,7 @@ class Story:
 
     def run_first(self) -> None:
         checks = self._checks
-        message = str(self._invoke({"action": "refresh"}).get("errorMessage"))
+        message = str(self._stack.invoke({"action": "refresh"}).get("errorMessage"))
         explains = "credentials secret is missing or has no value" in message
         checks.check("a run without credentials fails and says why", explains, instead=message)
         checks.equal("and does not ask the vendor", len(self._vendor.requests), 0)
@@ -120,11 +117,11 @@ class Story:
         expected = ["Token Refresh Failed", "Token Refreshed", "Token Refreshed"]
         self._checks.equal("the event bus heard of each new token and of the failure", types, expected)
         texts = [json.dumps(message) for message in messages]
-        self._checks.check("and of no secret", _has_no_secret(texts, self._all_secrets()))
+        self._checks.check("and of no secret", has_no_secret(texts, self._all_secrets()))
 
     def fail(self) -> None:
         event = {"action": "dance"}
-        answer = self._invoke(event)
+        answer = self._stack.invoke(event)
         explains = "action must be refresh or status" in str(answer.get("errorMessage"))
         self._checks.check("an unknown action is refused with an explanation", explains, instead=answer)
         self._aws.client("lambda").invoke(
@@ -170,9 +167,7 @@ class Story:
 
     def overreach(self) -> None:
         credentials, token = self._both_secrets()
-        function = self._stack.outputs["FunctionName"]
-        role = self._aws.client("lambda").get_function_configuration(FunctionName=function)["Role"]
-        function_client = self._client_of(role)
+        function_client = self._client_of(self._stack.function_role())
         described = function_client.describe_secret(SecretId=token)["ARN"]
         self._checks.equal("it can describe the token secret", described, token)
         other = self._secrets.create_secret(Name="somebody-else's", SecretString="{}")["ARN"]
@@ -221,14 +216,12 @@ class Story:
         checks.equal("the vendor was asked three times in all", answered, expected)
 
     def read_the_log(self) -> None:
-        paginator = self._aws.client("logs").get_paginator("filter_log_events")
-        pages = paginator.paginate(logGroupName=self._stack.outputs["LogGroupName"])
-        lines = [event["message"] for page in pages for event in page["events"]]
-        has_no_secret = _has_no_secret(lines, self._all_secrets())
-        self._checks.check("no line of the log shows a token or a client secret", has_no_secret)
+        lines = self._stack.log_lines()
+        shows_no_secret = has_no_secret(lines, self._all_secrets())
+        self._checks.check("no line of the log shows a token or a client secret", shows_no_secret)
         metrics = [json.loads(line) for line in lines if line.startswith('{"_aws"')]
         dimensions = {line["service"] for line in metrics}
-        expected = self._alarm_dimensions()
+        expected = self._stack.alarm_dimensions()
         self._checks.equal("every metric has the dimension that the alarms look at", dimensions, expected)
 
     def delete(self) -> None:
@@ -249,19 +242,10 @@ class Story:
         value: str | None = self._secrets.get_secret_value(SecretId=secret).get("SecretString")
         return value
 
-    def _invoke(self, event: object) -> Json:
-        """Return the function's result, or the error in place of it."""
-        answer = self._aws.client("lambda").invoke(
-            FunctionName=self._stack.outputs["FunctionName"],
-            Payload=json.dumps(event).encode(),
-        )
-        result: Json = json.loads(answer["Payload"].read())
-        return result
-
     def _send(self, name: str) -> tuple[str, str]:
         """Invoke with a file of events/. Return the outcome and its reason, or the error's class and message."""
         self._sent_events.add(name)
-        result = self._invoke(json.loads((EVENTS / f"{name}.json").read_text()))
+        result = self._stack.invoke(json.loads((EVENTS / f"{name}.json").read_text()))
         outcome = result.get("outcome", result.get("errorType"))
         reason = result.get("reason", result.get("errorMessage"))
         return str(outcome), str(reason)
@@ -305,10 +289,7 @@ class Story:
         return self._aws.client("secretsmanager", self._aws.assume(role))
 
     def _call_api(self, consumer: Any) -> int:
-        """Do as a consumer does: read the secret, then call the API. Return the HTTP status."""
-        document = json.loads(consumer.get_secret_value(SecretId=self._token)["SecretString"])
-        headers = {"Authorization": f"Bearer {document['access_token']}"}
-        return requests.get(self._vendor.api_url, headers=headers, timeout=10).status_code
+        return call_api(consumer, self._token, self._vendor)
 
     def _all_secrets(self) -> list[str]:
         tokens = [issued.token for issued in self._vendor.issued]
@@ -331,14 +312,3 @@ class Story:
             return {}
         body: Json = json.loads(messages[0]["Body"])
         return body
-
-    def _alarm_dimensions(self) -> set[str]:
-        alarms = self._aws.client("cloudwatch").describe_alarms()["MetricAlarms"]
-        ours = [alarm for alarm in alarms if alarm["Namespace"] == "TokenRefresh"]
-        dimensions = {dimension["Value"] for alarm in ours for dimension in alarm["Dimensions"]}
-        return dimensions or {f"no alarm of {NAME}"}
-
-
-def _has_no_secret(lines: list[str], secrets: list[str]) -> bool:
-    """Return whether no line contains a secret. False if there are no lines, since that would prove nothing."""
-    return bool(lines) and not any(secret in line for secret in secrets for line in lines)

@@ -68,12 +68,11 @@ class Stack:
             raise ValueError(f"the template has no parameter {unknown}")
         defaults = {name: about["Default"] for name, about in TEMPLATE["Parameters"].items()}
         self._values = PSEUDO | defaults | parameters
+        self._made = self._existing(TEMPLATE["Resources"])
         self.resources: dict[str, Json] = {
-            name: {"Properties": {}} | self._resolve(resource)
-            for name, resource in TEMPLATE["Resources"].items()
-            if "Condition" not in resource or self._holds(TEMPLATE["Conditions"][resource["Condition"]])
+            name: {"Properties": {}} | self._resolve(resource) for name, resource in self._made.items()
         }
-        self.outputs: Json = self._resolve(TEMPLATE["Outputs"])
+        self.outputs: Json = self._resolve(self._existing(TEMPLATE["Outputs"]))
 
     def properties(self, logical_id: str) -> Json:
         properties: Json = self.resources[logical_id]["Properties"]
@@ -86,6 +85,14 @@ class Stack:
         """Return what CloudFormation would say of the parameters before it deploys anything."""
         assertions = [one for rule in TEMPLATE["Rules"].values() for one in rule["Assertions"]]
         return [one["AssertDescription"] for one in assertions if not self._holds(one["Assert"])]
+
+    def _existing(self, definitions: Json) -> Json:
+        """Return those of the resources or outputs whose condition holds."""
+        return {
+            name: definition
+            for name, definition in definitions.items()
+            if "Condition" not in definition or self._holds({"Condition": definition["Condition"]})
+        }
 
     def _holds(self, condition: Json) -> bool:
         ((function, value),) = condition.items()
@@ -143,7 +150,11 @@ class Stack:
 
         def value_of(match: re.Match[str]) -> str:
             name = match[1]
-            return str(names.get(name) or self._reference(name))
+            if name.startswith("!"):  # a variable of IAM, which CloudFormation leaves as it is
+                return f"${{{name[1:]}}}"
+            if name in names:
+                return str(names[name])
+            return str(self._reference(name))
 
         return re.sub(r"\$\{([^}]+)}", value_of, text)
 
@@ -151,5 +162,5 @@ class Stack:
         if name in self._values:
             return self._values[name]
         logical_id = name.partition(".")[0]
-        kind = TEMPLATE["Resources"][logical_id]["Type"]  # a KeyError: the template refers to what it does not have
+        kind = self._made[logical_id]["Type"]  # a KeyError: the template refers to what this stack does not have
         return arn(logical_id) if kind == "AWS::SecretsManager::Secret" else name

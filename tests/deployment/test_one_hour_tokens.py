@@ -19,7 +19,7 @@ from tests.deployment.stack import Stack
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from handler.reader import WarmProcess
+    from handler.connections import WarmProcess
 
 HOUR = 3_600
 TWO_DAYS = 48 * HOUR

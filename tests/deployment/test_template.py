@@ -14,6 +14,7 @@ import boto3
 import pytest
 
 from handler import secrets_manager
+from handler.app import parse_event
 from handler.errors import CredentialsError, CredentialsRefused, OutcomeUnknown, RefreshError, StoreError, VendorError
 from handler.settings import CLOCK_DIFFERENCE_SECONDS, Settings, service_name
 from local.aws_lambda import TIMEOUT_SECONDS
@@ -46,9 +47,22 @@ EVERYTHING = {
     "EventBusName": BUS,
     "ReservedConcurrency": "2",
 }
+PREFIX = "tango/"
+# The stack does not make these for many connections.
+OF_ONE_CONNECTION = {"ExistingCredentialsSecretArn", "ReplicaRegion1", "ReplicaRegion2"}
+EVERYTHING_OF_MANY = {name: value for name, value in EVERYTHING.items() if name not in OF_ONE_CONNECTION}
+EVERYTHING_OF_MANY["ConnectionsPrefix"] = PREFIX
 PLAIN = Stack()
 FULL = Stack(**EVERYTHING)
-BOTH = pytest.mark.parametrize("stack", [pytest.param(PLAIN, id="plain"), pytest.param(FULL, id="everything")])
+MANY = Stack(ConnectionsPrefix=PREFIX)
+FULL_MANY = Stack(**EVERYTHING_OF_MANY)
+WITH_EVERYTHING = [FULL, FULL_MANY]
+OF_MANY = [MANY, FULL_MANY]
+KINDS_OF_ONE = [pytest.param(PLAIN, id="plain"), pytest.param(FULL, id="everything")]
+KINDS_OF_MANY = [pytest.param(MANY, id="many"), pytest.param(FULL_MANY, id="many with everything")]
+ONE_CONNECTION = pytest.mark.parametrize("stack", KINDS_OF_ONE)
+MANY_CONNECTIONS = pytest.mark.parametrize("stack", KINDS_OF_MANY)
+EVERY_KIND = pytest.mark.parametrize("stack", [*KINDS_OF_ONE, *KINDS_OF_MANY])
 VIA_SECRETS_MANAGER = {"StringEquals": {"kms:ViaService": [f"secretsmanager.{REGION}.amazonaws.com"] * 2}}
 # What AWS itself emits, and the dimension that tells this stack's from others.
 AWS_METRICS = {
@@ -189,7 +203,7 @@ def back_off(world: World, run: Callable[..., str]) -> None:
 # The secrets
 
 
-@BOTH
+@ONE_CONNECTION
 def test_the_token_secret_has_no_value_and_outlives_the_stack(stack: Stack) -> None:
     """An update of the stack can't overwrite a token, and deleting the stack does not delete it."""
     secrets = [resource for resource in stack.resources.values() if resource["Type"] == "AWS::SecretsManager::Secret"]
@@ -199,6 +213,12 @@ def test_the_token_secret_has_no_value_and_outlives_the_stack(stack: Stack) -> N
         assert secret["UpdateReplacePolicy"] == "Retain"
     assert "TokenSecret" in stack.resources
     assert ("CredentialsSecret" in stack.resources) == (stack is PLAIN)
+
+
+@MANY_CONNECTIONS
+def test_the_stack_makes_no_secret_of_many_connections(stack: Stack) -> None:
+    """Each service makes and deletes its own, so no change of the stack can touch a token."""
+    assert stack.of_type("AWS::SecretsManager::Secret") == {}
 
 
 def test_keys_and_replicas_are_a_choice() -> None:
@@ -234,7 +254,12 @@ def granted(statements: list[Json]) -> set[tuple[str, str]]:
     }
 
 
-@BOTH
+def for_the_key(statements: list[Json]) -> list[Json]:
+    """Return the statements about KMS, which Secrets Manager calls in the caller's name."""
+    return [statement for statement in statements if "kms:Decrypt" in listed(statement["Action"])]
+
+
+@ONE_CONNECTION
 def test_the_function_may_do_what_it_does_and_no_more(stack: Stack, observed: Observed) -> None:
     """Its policy is exactly the set of calls that the real handler makes."""
     resources = {
@@ -245,18 +270,92 @@ def test_the_function_may_do_what_it_does_and_no_more(stack: Stack, observed: Ob
     }
     needed = {(action, resources[name]) for action, name in observed.grants if stack is FULL or name != BUS}
     statements = policy(stack, "what-the-handler-calls")
-    for_the_key = [statement for statement in statements if statement["Sid"] == "UseTheKeyThroughSecretsManager"]
-    others = [statement for statement in statements if statement not in for_the_key]
+    others = [statement for statement in statements if statement not in for_the_key(statements)]
     assert needed - granted(others) == set(), "missing"
     assert granted(others) - needed == set(), "extra"
     assert not any("Condition" in statement for statement in others)
-    # Secrets Manager uses these in the caller's name; the handler itself does not call KMS.
-    key_grants = {("kms:Decrypt", KEY), ("kms:GenerateDataKey", KEY)} if stack is FULL else set()
-    assert granted(for_the_key) == key_grants
-    assert all(statement["Condition"] == VIA_SECRETS_MANAGER for statement in for_the_key)
+    assert "HandOverPolicy" not in stack.resources
 
 
-@BOTH
+def connection_secret(name: str, region: str = REGION) -> str:
+    """Return the ARN of a secret with this name, which people make. AWS appends six characters."""
+    return f"arn:aws:secretsmanager:{region}:{ACCOUNT}:secret:{name}-AbCdEf"
+
+
+def covers(pattern: str, resource: str) -> bool:
+    """Say whether IAM finds that the resource of a policy covers this one."""
+    wildcards = {"*": ".*", "?": "."}
+    expression = "".join(wildcards.get(character, re.escape(character)) for character in pattern)
+    return bool(re.fullmatch(expression, resource))
+
+
+def is_granted(statements: list[Json], action: str, resource: str) -> bool:
+    return any(action == allowed and covers(pattern, resource) for allowed, pattern in granted(statements))
+
+
+def policy_of_many(stack: Stack) -> list[Json]:
+    """Return what the role of a function with many connections allows the handler, without KMS."""
+    hand_over = stack.properties("HandOverPolicy")
+    assert hand_over["Roles"] == [stack.properties("RefreshFunction")["Role"].removesuffix(".Arn")]
+    statements: list[Json] = [
+        *policy(stack, "what-the-handler-calls"),
+        *hand_over["PolicyDocument"]["Statement"],
+    ]
+    return [statement for statement in statements if statement not in for_the_key(statements)]
+
+
+@MANY_CONNECTIONS
+def test_the_function_may_read_under_the_prefix_and_write_tokens_there_alone(stack: Stack) -> None:
+    """It reads every secret under the prefix, writes only tokens, and invokes only itself."""
+    under_prefix = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{PREFIX}*"
+    tokens = f"{under_prefix}/token-??????"
+    expected = {
+        ("secretsmanager:BatchGetSecretValue", "*"),
+        ("secretsmanager:ListSecrets", "*"),
+        ("secretsmanager:GetSecretValue", under_prefix),
+        ("secretsmanager:DescribeSecret", tokens),
+        ("secretsmanager:PutSecretValue", tokens),
+        ("secretsmanager:UpdateSecretVersionStage", tokens),
+        ("lambda:InvokeFunction", "RefreshFunction.Arn"),
+    }
+    if stack is FULL_MANY:
+        expected.add(("events:PutEvents", f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/{BUS}"))
+    statements = policy_of_many(stack)
+    assert granted(statements) == expected
+    assert not any("Condition" in statement for statement in statements)
+
+
+@pytest.mark.parametrize(
+    ("secret", "may_read", "may_write"),
+    [
+        pytest.param(connection_secret("tango/stores/017/token"), True, True, id="a token"),
+        pytest.param(connection_secret("tango/stores/017/credentials"), True, False, id="credentials"),
+        pytest.param(connection_secret("tango/a/token-abcdef/credentials"), True, False, id="an odd name"),
+        pytest.param(connection_secret("tango/token"), True, False, id="a token without a connection"),
+        pytest.param(connection_secret("tango/017/token-of-somebody"), True, False, id="another secret under it"),
+        pytest.param(connection_secret("tango-old/017/token"), False, False, id="another prefix"),
+        pytest.param(connection_secret("other/tango/017/token"), False, False, id="the prefix in the middle"),
+        pytest.param(connection_secret("tango/017/token", "eu-west-1"), False, False, id="another region"),
+    ],
+)
+def test_the_function_can_not_write_credentials(secret: str, may_read: bool, may_write: bool) -> None:
+    """Of the secrets under the prefix it writes those called token, and of others it can't even read one."""
+    statements = policy_of_many(MANY)
+    assert is_granted(statements, "secretsmanager:GetSecretValue", secret) is may_read
+    for action in ("DescribeSecret", "PutSecretValue", "UpdateSecretVersionStage"):
+        assert is_granted(statements, f"secretsmanager:{action}", secret) is may_write
+
+
+@EVERY_KIND
+def test_the_function_uses_the_key_through_secrets_manager_alone(stack: Stack) -> None:
+    """The handler itself does not call KMS."""
+    statements = for_the_key(policy(stack, "what-the-handler-calls"))
+    key_grants = {("kms:Decrypt", KEY), ("kms:GenerateDataKey", KEY)} if stack in WITH_EVERYTHING else set()
+    assert granted(statements) == key_grants
+    assert all(statement["Condition"] == VIA_SECRETS_MANAGER for statement in statements)
+
+
+@EVERY_KIND
 def test_lambda_may_only_log_and_put_failures_aside_for_it(stack: Stack) -> None:
     """The role has the handler's policy and these permissions, and nothing else, also no managed policy."""
     role = stack.properties("RefreshFunctionRole")
@@ -270,22 +369,68 @@ def test_lambda_may_only_log_and_put_failures_aside_for_it(stack: Stack) -> None
     assert stack.properties("RefreshFunction")["Role"] == "RefreshFunctionRole.Arn"
 
 
-@BOTH
-def test_a_consumer_reads_the_token_by_its_stage_alone(stack: Stack) -> None:
-    """It reads current and previous, also from a replica; no ledger, no version by its id, and no KMS of its own."""
-    statements = stack.properties("ConsumerPolicy")["PolicyDocument"]["Statement"]
-    replicas = f"arn:aws:secretsmanager:*:{ACCOUNT}:secret:TokenSecret-AbCdEf"
-    tokens = [arn("TokenSecret"), replicas] if stack is FULL else [arn("TokenSecret")]
+def consumer_policy(stack: Stack) -> list[Json]:
+    statements: list[Json] = stack.properties("ConsumerPolicy")["PolicyDocument"]["Statement"]
+    return statements
+
+
+@EVERY_KIND
+def test_a_consumer_reads_a_token_by_its_stage_alone(stack: Stack) -> None:
+    """It reads current and previous; no ledger, no version by its id, and it has no KMS of its own."""
+    statements = consumer_policy(stack)
     reads = statements[:2]
     decrypts = statements[2:]
-    assert granted(reads) == {("secretsmanager:GetSecretValue", token) for token in tokens}
+    assert {action for action, _ in granted(reads)} == {"secretsmanager:GetSecretValue"}
+    assert reads[0]["Resource"] == reads[1]["Resource"]
     assert [statement["Condition"] for statement in reads] == [
         {"ForAnyValue:StringEquals": {"secretsmanager:VersionStage": ["AWSCURRENT", "AWSPREVIOUS"]}},
         {"Null": {"secretsmanager:VersionStage": "true", "secretsmanager:VersionId": "true"}},
     ]
-    key_grants = {("kms:Decrypt", KEY)} if stack is FULL else set()
+    key_grants = {("kms:Decrypt", KEY)} if stack in WITH_EVERYTHING else set()
     assert granted(decrypts) == key_grants
     assert all(statement["Condition"] == VIA_SECRETS_MANAGER for statement in decrypts)
+
+
+@ONE_CONNECTION
+def test_a_consumer_reads_the_token_secret_and_no_other(stack: Stack) -> None:
+    """It reads the token also from a replica, if there are any."""
+    replicas = f"arn:aws:secretsmanager:*:{ACCOUNT}:secret:TokenSecret-AbCdEf"
+    tokens = [arn("TokenSecret"), replicas] if stack is FULL else [arn("TokenSecret")]
+    assert consumer_policy(stack)[0]["Resource"] == tokens
+
+
+@pytest.mark.parametrize(
+    ("tag", "secret", "may_read"),
+    [
+        pytest.param("017", connection_secret("tango/017/token"), True, id="its token"),
+        pytest.param("stores/017", connection_secret("tango/stores/017/token"), True, id="a name with a slash"),
+        pytest.param("017", connection_secret("tango/018/token"), False, id="another connection's"),
+        pytest.param("017", connection_secret("tango/stores/017/token"), False, id="a longer name"),
+        pytest.param("stores", connection_secret("tango/stores/017/token"), False, id="a shorter name"),
+        pytest.param("017", connection_secret("tango/017/credentials"), False, id="the credentials"),
+        pytest.param("017", connection_secret("tango/017/token/other"), False, id="a secret below it"),
+        pytest.param("017", connection_secret("other/017/token"), False, id="another prefix"),
+        pytest.param("017", connection_secret("tango/017/token", "eu-west-1"), False, id="another region"),
+        pytest.param("", connection_secret("tango/017/token"), False, id="an empty tag"),
+        pytest.param(None, connection_secret("tango/017/token"), False, id="no tag"),
+    ],
+)
+def test_of_many_connections_a_consumer_reads_the_one_that_its_tag_names(
+    tag: str | None, secret: str, may_read: bool
+) -> None:
+    """One policy serves all consumers: with it a role reads the token of its own connection, and no other secret."""
+    [resource] = {statement["Resource"] for statement in consumer_policy(MANY)}
+    assert resource.count("*") == 0
+    assert is_covered_for(tag, resource, secret) is may_read
+
+
+def is_covered_for(tag: str | None, pattern: str, resource: str) -> bool:
+    """Say whether the pattern covers the resource for a role with this tag `token-connection`, or without it."""
+    variable = "${aws:PrincipalTag/token-connection}"
+    assert variable in pattern
+    if tag is None:  # IAM ignores a resource with a variable that has no value
+        return False
+    return covers(pattern.replace(variable, tag), resource)
 
 
 # The function's settings
@@ -311,6 +456,16 @@ def test_the_environment_is_one_that_settings_accept(parameters: dict[str, str],
         token_secret_id=arn("TokenSecret"),
         token_url=token_url,
         event_bus_name=parameters.get("EventBusName", ""),
+    )
+
+
+def test_a_function_with_many_connections_gets_their_prefix_instead_of_two_secrets() -> None:
+    """It gets the token endpoint, too, for the connections that do not name another."""
+    variables = MANY.properties("RefreshFunction")["Environment"]["Variables"]
+    assert not {"CREDENTIALS_SECRET_ID", "TOKEN_SECRET_ID"} & variables.keys()
+    assert Settings.from_env(variables) == Settings(
+        connections_prefix=PREFIX,
+        token_url="https://sandbox-auth.tangocard.com/oauth/token",
     )
 
 
@@ -350,9 +505,10 @@ def test_the_parameters_reach_the_function() -> None:
     )
 
 
-def test_the_times_fit_one_another() -> None:
+@EVERY_KIND
+def test_the_times_fit_one_another(stack: Stack) -> None:
     """A run can wait for a crashed run's lock and then acquire; all its attempts fit into an event's maximum age."""
-    function = PLAIN.properties("RefreshFunction")
+    function = stack.properties("RefreshFunction")
     settings = Settings()
     work = settings.acquire_timeout_seconds + settings.write_reserve_seconds
     lock = work + CLOCK_DIFFERENCE_SECONDS
@@ -364,9 +520,34 @@ def test_the_times_fit_one_another() -> None:
     assert asynchronous["DestinationConfig"]["OnFailure"] == {"Type": "SQS", "Destination": "DeadLetterQueue.Arn"}
 
 
-def test_the_schedule_asks_for_a_refresh_and_loses_no_tick_silently() -> None:
+def test_many_connections_have_the_room_that_they_need() -> None:
+    """They get more memory for the sweep, and the longest time that Lambda allows an event to wait for its turn."""
+    one = PLAIN.properties("RefreshFunction")
+    many = MANY.properties("RefreshFunction")
+    assert (one["MemorySize"], many["MemorySize"]) == (256, 1_024)
+    ages = [function["EventInvokeConfig"]["MaximumEventAgeInSeconds"] for function in (one, many)]
+    assert ages == [30 * MINUTE, 6 * HOUR]
+
+
+@pytest.mark.parametrize(
+    ("asked_for", "of_one", "of_many"),
+    [("", None, 15), ("none", None, None), ("2", "2", "2"), ("40", "40", "40")],
+)
+def test_many_connections_reserve_as_many_runs_as_aws_allows_writes(
+    asked_for: str, of_one: str | None, of_many: int | str | None
+) -> None:
+    """Unless people choose otherwise, runs stay below AWS's rate for writes; small accounts can choose "none"."""
+    one = Stack(ReservedConcurrency=asked_for)
+    many = Stack(ReservedConcurrency=asked_for, ConnectionsPrefix=PREFIX)
+    reserved = [stack.properties("RefreshFunction").get("ReservedConcurrentExecutions") for stack in (one, many)]
+    assert reserved == [of_one, of_many]
+    assert one.broken_rules() == many.broken_rules() == []
+
+
+@EVERY_KIND
+def test_the_schedule_asks_for_a_refresh_and_loses_no_tick_silently(stack: Stack) -> None:
     """Its input is events/refresh.json, and an event that can't be delivered becomes a dead letter."""
-    schedule = PLAIN.properties("RefreshFunction")["Events"]["Schedule"]
+    schedule = stack.properties("RefreshFunction")["Events"]["Schedule"]
     assert schedule["Type"] == "ScheduleV2"
     assert json.loads(schedule["Properties"]["Input"]) == json.loads((ROOT / "events" / "refresh.json").read_text())
     assert schedule["Properties"]["DeadLetterConfig"] == {"Arn": "DeadLetterQueue.Arn"}
@@ -375,16 +556,17 @@ def test_the_schedule_asks_for_a_refresh_and_loses_no_tick_silently() -> None:
     assert schedule["Properties"]["State"] == "ENABLED"
 
 
-def test_two_stacks_fit_into_one_account() -> None:
+@EVERY_KIND
+def test_two_stacks_fit_into_one_account(stack: Stack) -> None:
     """No resource has a fixed name that a second stack would need too, not even SAM's schedule."""
     names = re.compile("(Function|Role|Queue|Topic|Alarm|LogGroup|ManagedPolicy|Filter|)Name")
-    for logical_id, resource in PLAIN.resources.items():
+    for logical_id, resource in stack.resources.items():
         fixed = {key for key in resource["Properties"] if names.fullmatch(key)}
         if resource["Type"] == "AWS::Logs::MetricFilter":
             fixed -= {"LogGroupName"}  # refers to the log group, and is not a name of its own
         assert not fixed, logical_id
-    assert PLAIN.properties("RefreshFunction")["Events"]["Schedule"]["Properties"]["OmitName"] is True
-    assert PLAIN.properties("Dashboard")["DashboardName"] == f"{NAME}-{REGION}"
+    assert stack.properties("RefreshFunction")["Events"]["Schedule"]["Properties"]["OmitName"] is True
+    assert stack.properties("Dashboard")["DashboardName"] == f"{NAME}-{REGION}"
 
 
 # Parameters
@@ -399,7 +581,8 @@ def test_every_parameter_is_explained_and_its_default_allowed() -> None:
         has_values = "AllowedValues" in definition
         has_explained_pattern = {"AllowedPattern", "ConstraintDescription"} <= definition.keys()
         assert has_values or has_explained_pattern, name
-    assert all(is_allowed(name, value) for name, value in EVERYTHING.items())
+    everything = [*EVERYTHING.items(), *EVERYTHING_OF_MANY.items()]
+    assert all(is_allowed(name, value) for name, value in everything)
 
 
 @pytest.mark.parametrize(
@@ -435,6 +618,13 @@ def test_every_parameter_is_explained_and_its_default_allowed() -> None:
         ("AlarmPeriodSeconds", "300"),
         ("ReplicaRegion1", "Ireland"),
         ("ReservedConcurrency", "0"),
+        ("ReservedConcurrency", "None"),
+        ("ConnectionsPrefix", "tango"),
+        ("ConnectionsPrefix", "tango/*/"),
+        ("ConnectionsPrefix", "tango/?/"),
+        ("ConnectionsPrefix", "our tango/"),
+        ("ConnectionsPrefix", "${aws:PrincipalTag/team}/"),
+        ("ConnectionsPrefix", 200 * "x" + "/"),
         ("TokenUrl", "http://auth.tangocard.com/oauth/token"),
         ("TokenUrl", "https://user:password@auth.tangocard.com/oauth/token"),
         ("TokenUrl", "https://auth.tangocard.com/oauth/token#x"),
@@ -455,6 +645,12 @@ def test_a_slip_of_the_hand_is_refused_before_anything_is_deployed(parameter: st
         pytest.param({"AlarmPeriodSeconds": "660", "ScheduleExpression": "rate(6 minutes)"}, id="6_minutes"),
         pytest.param({"AlarmPeriodSeconds": "660", "ScheduleExpression": "cron(0 * * * ? *)"}, id="a_cron"),
         pytest.param({"ReplicaRegion1": "eu-west-1", "ReplicaRegion2": "eu-west-1"}, id="one_replica_twice"),
+        pytest.param(
+            {"ConnectionsPrefix": PREFIX, "ExistingCredentialsSecretArn": THEIR_SECRET},
+            id="many_and_a_credentials_secret",
+        ),
+        pytest.param({"ConnectionsPrefix": PREFIX, "ReplicaRegion1": "eu-west-1"}, id="many_and_a_replica"),
+        pytest.param({"ConnectionsPrefix": PREFIX, "ReplicaRegion2": "eu-west-1"}, id="many_and_a_second_replica"),
     ],
 )
 def test_values_that_do_not_fit_one_another_are_refused_before_anything_is_deployed(parameters: dict[str, str]) -> None:
@@ -468,6 +664,8 @@ def test_values_that_do_not_fit_one_another_are_refused_before_anything_is_deplo
     [
         pytest.param({}, id="defaults"),
         pytest.param(EVERYTHING, id="everything"),
+        pytest.param({"ConnectionsPrefix": PREFIX}, id="many"),
+        pytest.param(EVERYTHING_OF_MANY, id="many_with_everything"),
         pytest.param({"ScheduleExpression": "rate(1 minute)"}, id="a_fast_schedule"),
         pytest.param({"ScheduleExpression": "cron(0/20 * * * ? *)"}, id="a_cron"),
         pytest.param({"AlarmPeriodSeconds": "660", "ScheduleExpression": "rate(5 minutes)"}, id="5_minutes"),
@@ -615,7 +813,7 @@ def metric_fault(observed: Observed, stack: Stack, namespace: str, name: str, di
     return f"nobody emits {namespace} {name}"
 
 
-@BOTH
+@EVERY_KIND
 def test_every_alarm_watches_a_metric_that_is_emitted(stack: Stack, observed: Observed) -> None:
     """The handler emits it with this stack's dimension, or a filter of its log or AWS does."""
     for name, alarm in stack.of_type("AWS::CloudWatch::Alarm").items():
@@ -630,12 +828,12 @@ def test_the_service_dimension_is_what_the_template_says() -> None:
         assert service_name() == NAME
 
 
-@BOTH
+@EVERY_KIND
 def test_every_alarm_tells_somebody_what_it_means_and_what_to_do(stack: Stack) -> None:
     """On-call people read the description at night. CloudWatch cuts it after 1,024 characters."""
-    topic = THEIR_TOPIC if stack is FULL else "AlarmTopic"
+    topic = THEIR_TOPIC if stack in WITH_EVERYTHING else "AlarmTopic"
     alarms = stack.of_type("AWS::CloudWatch::Alarm")
-    assert {alarm["MetricName"] for alarm in alarms.values()} == {
+    watched = {
         "TokenSecondsRemaining",
         "Failed",
         "RateLimited",
@@ -645,6 +843,9 @@ def test_every_alarm_tells_somebody_what_it_means_and_what_to_do(stack: Stack) -
         "CredentialsUnreadable",
         "ApproximateNumberOfMessagesVisible",
     }
+    if stack in OF_MANY:
+        watched.add("Problems")
+    assert {alarm["MetricName"] for alarm in alarms.values()} == watched
     for alarm in alarms.values():
         assert " Do: " in alarm["AlarmDescription"]
         assert len(alarm["AlarmDescription"]) <= 1_024
@@ -652,13 +853,32 @@ def test_every_alarm_tells_somebody_what_it_means_and_what_to_do(stack: Stack) -
     breaching = [name for name, alarm in alarms.items() if alarm["TreatMissingData"] != "notBreaching"]
     assert breaching == ["TokenExpiresAlarm"]
     assert alarms["TokenExpiresAlarm"]["TreatMissingData"] == "breaching"
-    assert ("AlarmTopic" in stack.resources) == (stack is PLAIN)
+    assert ("AlarmTopic" in stack.resources) == (stack not in WITH_EVERYTHING)
     assert "AlarmSubscription" not in stack.resources
     assert Stack(AlarmEmail="on-call@example.com").properties("AlarmSubscription") == {
         "Protocol": "email",
         "TopicArn": "AlarmTopic",
         "Endpoint": "on-call@example.com",
     }
+
+
+EVENT_IN_A_TEXT = re.compile(r"\{[^{}]*\"action\"[^{}]*}")
+
+
+@EVERY_KIND
+def test_every_event_in_an_alarm_s_text_is_one_that_the_function_takes(stack: Stack) -> None:
+    """Of many connections the text also says where to find the name that belongs into the event."""
+    texts = [alarm["AlarmDescription"] for alarm in stack.of_type("AWS::CloudWatch::Alarm").values()]
+    events = [json.loads(event) for text in texts for event in EVENT_IN_A_TEXT.findall(text)]
+    assert all(parse_event(event) for event in events)
+    named = [text for text in texts if "NAME" in text]
+    if stack in OF_MANY:
+        assert {"connection": "NAME", "action": "status"} in events
+        assert all('"connection"' in text or '"worst" names' in text for text in named)
+        assert all("connection" in event for event in events if event.get("force"))
+    else:
+        assert named == []
+        assert not any("connection" in event for event in events)
 
 
 def samples_with_failures(tick: int, good: int) -> list[tuple[int, int]]:
@@ -743,7 +963,7 @@ def shown(widget: Json) -> Iterator[tuple[str, str, tuple[str, str]]]:
         yield namespace, name, (key, value)
 
 
-@BOTH
+@EVERY_KIND
 def test_the_dashboard_shows_metrics_that_are_emitted(stack: Stack, observed: Observed) -> None:
     """Its body is JSON, each metric is emitted, each alarm exists, and no two widgets overlap."""
     widgets = json.loads(stack.properties("Dashboard")["DashboardBody"])["widgets"]
@@ -768,9 +988,10 @@ def test_the_dashboard_shows_metrics_that_are_emitted(stack: Stack, observed: Ob
     assert max(x for x, _ in places) < 24
 
 
-def test_the_dashboard_begins_with_the_life_of_the_token() -> None:
+@pytest.mark.parametrize("prefix", ["", PREFIX], ids=["one", "many"])
+def test_the_dashboard_begins_with_the_life_of_the_token(prefix: str) -> None:
     """The first widget shows the remaining life, with this stack's refresh window and alarm as lines."""
-    stack = Stack(RefreshWindowSeconds="10800", AlarmBelowSeconds="3600")
+    stack = Stack(RefreshWindowSeconds="10800", AlarmBelowSeconds="3600", ConnectionsPrefix=prefix)
     first, *_ = json.loads(stack.properties("Dashboard")["DashboardBody"])["widgets"]
     assert [one[:2] for one in shown(first)] == [("TokenRefresh", "TokenSecondsRemaining")]
     lines = {one["label"]: one["value"] for one in first["properties"]["annotations"]["horizontal"]}
@@ -794,6 +1015,13 @@ def test_outputs_name_what_operators_and_consumers_need() -> None:
         "LogGroupName": "LogGroup",
         "DashboardName": "Dashboard",
     }
+
+
+def test_outputs_of_many_connections_name_their_prefix_instead_of_two_secrets() -> None:
+    """All other outputs are the same, so that the runbook's commands work."""
+    secrets = {"CredentialsSecretArn", "TokenSecretArn"}
+    assert FULL_MANY.outputs.keys() == FULL.outputs.keys() - secrets | {"ConnectionsPrefix"}
+    assert FULL_MANY.outputs["ConnectionsPrefix"]["Value"] == PREFIX
 
 
 @pytest.mark.parametrize("name", ["sandbox", "production"])

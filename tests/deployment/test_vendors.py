@@ -18,7 +18,7 @@ from tests.deployment.recipes import Recipe, Refusal, recipe, recipes
 from tests.deployment.stack import TEMPLATE, Stack, is_allowed
 
 if TYPE_CHECKING:
-    from handler.reader import WarmProcess
+    from handler.connections import WarmProcess
     from tests.deployment.stack import Json
 
 RECIPES = {one.name: one for one in recipes()}

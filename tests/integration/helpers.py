@@ -48,6 +48,7 @@ NO_LIMIT = {"LIMIT_INTERVAL_SECONDS": "0", "LIMIT_MARGIN_SECONDS": "0"}
 RESULT_TYPES = {
     "outcome": str,
     "reason": str,
+    "connection": type(None),
     "expires_at": int,
     "expires_at_utc": str,
     "seconds_remaining": int,

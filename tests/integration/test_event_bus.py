@@ -57,7 +57,12 @@ def test_failure_is_told_on_the_bus(world: World) -> None:
         [entry] = entries(bus)
     assert entry["Source"] == "token.refresh"
     assert entry["DetailType"] == "Token Refresh Failed"
-    detail = {"error": "CredentialsRefused", "retryable": False, "message": str(caught.value)}
+    detail = {
+        "error": "CredentialsRefused",
+        "retryable": False,
+        "connection": None,
+        "message": str(caught.value),
+    }
     assert json.loads(entry["Detail"]) == detail
     assert not secrets_in(bus.received[0].body, world)
 

@@ -104,7 +104,14 @@ def test_result_is_in_the_log_with_what_was_asked(world: World) -> None:
     """One log line of a run has the request and the result."""
     result = world.invoke({"force": True, "reason": "to be sure"})
     [line] = logged(world, "refreshed")
-    request = {"action": "refresh", "force": True, "override_limit": False, "dry_run": False, "reason": "to be sure"}
+    request = {
+        "action": "refresh",
+        "force": True,
+        "override_limit": False,
+        "dry_run": False,
+        "reason": "to be sure",
+        "connection": "",
+    }
     assert line["level"] == "INFO"
     assert line["result"] == result
     assert line["asked"] == request

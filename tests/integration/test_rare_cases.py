@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 
+from handler import aws as our_aws
 from handler import oauth2
 from handler.errors import (
     ConfigurationError,
@@ -117,8 +118,9 @@ def test_aws_that_is_away_is_told_by_the_failure(monkeypatch: pytest.MonkeyPatch
         monkeypatch.setenv("AWS_ENDPOINT_URL", aws.url)
         for name, value in AWS.items():
             monkeypatch.setenv(name, value)
-        store = SecretStore.connect(NAME, OTHER_NAME)
-        times = vars(store)["_client"].meta.config  # a server that hangs would cost seconds
+        client = our_aws.make_client("secretsmanager")
+        store = SecretStore(client, NAME, OTHER_NAME)
+        times = client.meta.config  # a server that hangs would cost seconds
         assert times.connect_timeout == 2
         assert times.read_timeout == 4
         with pytest.raises(StoreError):
@@ -136,7 +138,7 @@ def test_machine_without_a_region_is_told_so(monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
     with pytest.raises(ConfigurationError) as caught:
-        SecretStore.connect(NAME, OTHER_NAME)
+        our_aws.make_client("secretsmanager")
     assert str(caught.value) == (
         "environment: no AWS client can be made (NoRegionError): check AWS_DEFAULT_REGION and other AWS_ variables"
     )

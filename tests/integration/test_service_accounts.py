@@ -298,7 +298,7 @@ def test_token_that_could_not_be_saved_is_published_by_the_next_run(world: World
     fail_publishes(world)
     assert run(world, process=process) == "StoreError"
     world.secrets.on_call = None
-    assert list(process.unsaved) == [OURS]
+    assert [key.principal for key in process.unsaved] == [OURS]
     world.clock.advance(MINUTE)
     assert outcome_and_reason(world.invoke(process=process)) == ("recovered", "unsaved")
     assert process.unsaved == {}

@@ -11,13 +11,12 @@ from dataclasses import replace
 import pytest
 from botocore.exceptions import ClientError
 
+from handler.connections import WarmProcess
 from handler.errors import RefreshError
 from handler.policy import Request
-from handler.reader import WarmProcess
 from handler.refresh import Refresh
-from handler.secrets_manager import SecretStore
 from local.emulators.faults import Fault
-from local.emulators.world import CREDENTIALS_SECRET, TOKEN_SECRET, World
+from local.emulators.world import TOKEN_SECRET, World
 from tests.integration.helpers import (
     BLUE,
     CURRENT,
@@ -124,7 +123,7 @@ def hourly(world: World) -> list[str]:
 
 def run_directly(process: WarmProcess) -> str:
     """Run the refresh without its log and metrics, which are for one run at a time in a process."""
-    refresh = Refresh(process, Request(), remaining=lambda: 420.0, observe=lambda *_, **__: None)
+    refresh = Refresh(process.connection(), Request(), remaining=lambda: 420.0, observe=lambda *_, **__: None)
     try:
         return refresh.run().name
     except RefreshError as error:
@@ -163,7 +162,7 @@ def test_thousand_runs_in_the_same_moment_leave_few_versions(world: World) -> No
     before = count_versions(world)
     world.secrets.read_lag_seconds = 1.0  # the clock stands still, so every read shows the state of before
     process = loser_at(world, at)
-    process.store = SecretStore(DirectClient(world), CREDENTIALS_SECRET, TOKEN_SECRET)
+    process.client = DirectClient(world)
     outcomes = [run_directly(process) for _ in range(1_000)]
     assert set(outcomes) == {"Busy"}
     assert count_versions(world) - before <= 5

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from handler.connections import WarmProcess
 from handler.errors import StoreError
-from handler.reader import WarmProcess
 from local.emulators.secrets_manager import AwsFault, Call
 from local.emulators.token_endpoint import TokenRequest
 from local.emulators.world import World

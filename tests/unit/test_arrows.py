@@ -20,15 +20,19 @@ LEVELS = [
     {"__main__"},
     {"app"},
     {"telemetry"},
+    {"sweep"},
     {"status"},
     {"refresh"},
+    {"survey"},
     {"reader"},
     {"policy"},
     {"ledger"},
+    {"connections"},
     {"oauth2"},
     {"http_exchange"},
     {"token_response"},
     {"secrets_manager"},
+    {"aws"},
     {"model"},
     {"settings"},
     {"errors", "__init__"},
@@ -37,7 +41,7 @@ LEVEL_OF = {name: level for level, names in enumerate(LEVELS) for name in names}
 ONLY_IN = {
     "aws_lambda_powertools": {"telemetry"},
     "boto3": {"telemetry"},
-    "botocore": {"secrets_manager", "telemetry"},
+    "botocore": {"aws", "telemetry"},
     "requests": {"http_exchange"},
     "os": {"settings"},
 }
@@ -90,7 +94,7 @@ PURE = {
 # `datetime` and `email.utils` convert times, but each also has a clock.
 CLOCKS = {"formatdate", "localtime", "now", "today", "utcnow"}
 STORE_WRITES = {"compare_and_set_ledger", "move_stage", "put_seed", "put_version"}
-STORE_READS = {"connect", "describe", "get_both", "get_version", "seed_id"}
+STORE_READS = {"describe", "get_both", "get_version", "seed_id"}
 # The store itself moves a label, as the second step of its compare-and-set.
 USED_BY_THE_STORE = {"move_stage"}
 
@@ -108,7 +112,8 @@ def imported(tree: ast.AST) -> Iterator[str]:
                 yield module
                 continue
             for alias in node.names:
-                yield f"handler.{alias.name}"
+                is_file = (HANDLER / f"{alias.name}.py").exists()
+                yield f"handler.{alias.name}" if is_file else "handler.__init__"
 
 
 def names_in(tree: ast.AST) -> Iterator[str]:

@@ -10,8 +10,10 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+import yaml
 
 from handler.app import parse_event
+from handler.connections import CREDENTIALS_SUFFIX, TOKEN_SUFFIX
 from handler.errors import ConfigurationError, CredentialsError, RefreshError
 from handler.settings import Settings, service_name
 from handler.telemetry import COUNTED
@@ -380,6 +382,32 @@ def test_each_sample_event_is_in_the_reference() -> None:
     text = section("docs/REFERENCE.md", "## Events")
     names = [path.name for path in (ROOT / "events").iterdir()]
     assert [name for name in names if f"../events/{name}" not in text] == []
+
+
+def blocks(document: str, language: str) -> list[str]:
+    """Return the code blocks of a document that are in this language."""
+    fenced = re.compile(rf"^ *```{language}\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
+    return fenced.findall((ROOT / document).read_text())
+
+
+@pytest.mark.parametrize("path", markdown_files(), ids=str)
+def test_each_json_block_is_json(path: Path) -> None:
+    """Readers copy the blocks, and fill in what is left out as `…`."""
+    for block in blocks(str(path), "json"):
+        json.loads(block)
+
+
+def test_the_template_of_a_connection_makes_what_the_function_reads() -> None:
+    """Both secrets have the names of one connection and no value, and the tag of the role has its name."""
+    [block] = blocks("docs/CONNECTIONS.md", "yaml")
+    resources = yaml.safe_load(block)["Resources"].values()
+    secrets = [one["Properties"] for one in resources if one["Type"] == "AWS::SecretsManager::Secret"]
+    [role] = [one["Properties"] for one in resources if one["Type"] == "AWS::IAM::Role"]
+    tags = {tag["Key"]: tag["Value"] for tag in role["Tags"]}
+    name = f"tango/{tags['token-connection']}"
+    assert {secret["Name"] for secret in secrets} == {name + CREDENTIALS_SUFFIX, name + TOKEN_SUFFIX}
+    for secret in secrets:
+        assert secret.keys() == {"Name", "Description"}
 
 
 def anchors(path: Path) -> set[str]:

@@ -21,6 +21,7 @@ REFRESH = {
     "override_limit": False,
     "dry_run": False,
     "reason": "",
+    "connection": "",
 }
 RULE = {
     "source": "aws.events",
@@ -159,13 +160,16 @@ def test_event_is_refused(event: dict[str, Any], key: str) -> None:
         (5, "the event must be a JSON object"),
         (
             {"forced": True},
-            "the event has an unknown key 'forced'; known are action, force, override_limit, dry_run, reason",
+            (
+                "the event has an unknown key 'forced'; "
+                "known are action, force, override_limit, dry_run, reason, connection"
+            ),
         ),
         (
             {"\ud800" + "k" * 99: True},
             (
                 f"the event has an unknown key '\\ud800{'k' * 39}'; "
-                "known are action, force, override_limit, dry_run, reason"
+                "known are action, force, override_limit, dry_run, reason, connection"
             ),
         ),
         ({"reason": 5}, "the event's reason must be a text"),
@@ -173,7 +177,7 @@ def test_event_is_refused(event: dict[str, Any], key: str) -> None:
         ({"reason": "half a pair: \ud800"}, "the event's reason must be printable, and 200 characters at most"),
         ({"force": "yes"}, "the event's force must be true or false"),
         ({"action": "delete"}, "the event's action must be refresh or status"),
-        ({"action": "status", "reason": ""}, "the event's action status goes with no other key"),
+        ({"action": "status", "reason": ""}, "the event's action status goes with no other key than connection"),
         ({"override_limit": True}, "the event's override_limit goes with force"),
     ],
 )

@@ -118,6 +118,7 @@ def test_result_with_a_token() -> None:
     assert result_of(Outcome("kept", "fresh", snapshot)) == {
         "outcome": "kept",
         "reason": "fresh",
+        "connection": None,
         "expires_at": NOW - HOUR + DAY,
         "expires_at_utc": "2027-01-16T07:00:00Z",
         "seconds_remaining": DAY - HOUR,
@@ -136,6 +137,7 @@ def test_result_without_a_token() -> None:
     assert result_of(Outcome("due", "missing", snapshot)) == {
         "outcome": "due",
         "reason": "missing",
+        "connection": None,
         "expires_at": None,
         "expires_at_utc": None,
         "seconds_remaining": 0,

@@ -1,0 +1,108 @@
+"""How AWS is called: one session, bounded calls, and AWS's errors as ours.
+
+The clients come from botocore, because boto3's own imports would take a fifth of a cold start.
+"""
+
+import logging
+from functools import cache
+from typing import Any
+
+import botocore.session
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from handler.errors import ConfigurationError, StoreError
+
+_BOTOCORE_LOGGER = logging.getLogger("botocore")
+
+# Three attempts end within about 20 s. The last write of a run starts 30 s before its lock ends at the
+# latest.
+CLIENT_CONFIG = {
+    "connect_timeout": 2,
+    "read_timeout": 4,
+    "retries": {"mode": "standard", "total_max_attempts": 3},
+}
+MISSING = "ResourceNotFoundException"
+DELETED = "InvalidRequestException"
+ALREADY_EXISTS = "ResourceExistsException"
+NO_ANSWER = "NoAnswer"  # a batch says nothing of a secret
+MALFORMED = "MalformedAnswer"  # a member of the answer has another type than AWS documents
+DENIED = {"AccessDeniedException", "AccessDenied"}
+# A call that fails as a whole with one of these is about a single secret in it.
+OF_ONE_SECRET = {MISSING, DELETED}
+# How AWS asks for a pause. It answers with a 4xx, as for a refusal.
+_THROTTLING = {
+    "ThrottlingException",
+    "Throttling",
+    "LimitExceededException",
+    "RequestLimitExceeded",
+    "TooManyRequestsException",
+}
+# What AWS says of these names the missing permission, or what is wrong with the key. Other messages may
+# repeat what was sent.
+_QUOTED = DENIED | {"DecryptionFailure", "EncryptionFailure"}
+_NOT_RETRYABLE = {MISSING, DELETED} | DENIED
+# Whose operation it is, for messages, if it is not one of Secrets Manager.
+_SERVICE_OF = {"invoke": "Lambda"}
+
+
+@cache
+def session() -> Any:
+    """Return the one session of this process. AWS's service models take long to read, so read once.
+
+    The built-in handlers are special cases of other services. To register them takes part of a cold start.
+    """
+    return botocore.session.Session(include_builtin_handlers=False)
+
+
+def make_client(service: str) -> Any:
+    """Return a client, such as for `secretsmanager`.
+
+    Raises ConfigurationError if it finds no region, for example.
+    """
+    try:
+        return session().create_client(service, config=Config(**CLIENT_CONFIG))
+    except (BotoCoreError, ValueError) as error:
+        name = type(error).__name__
+        raise ConfigurationError(
+            f"environment: no AWS client can be made ({name}): check AWS_DEFAULT_REGION and other AWS_ variables"
+        ) from None
+
+
+def call(client: Any, operation: str, /, **parameters: Any) -> dict[str, Any]:
+    """Call AWS and return the answer. Raises StoreError if AWS fails, refuses or says nothing."""
+    # At DEBUG it would log all that is read and written, so it is set again whoever has changed it.
+    if _BOTOCORE_LOGGER.level != logging.WARNING:
+        _BOTOCORE_LOGGER.setLevel(logging.WARNING)
+    try:
+        answer: dict[str, Any] = getattr(client, operation)(**parameters)
+    except ClientError as error:
+        raise _error_of_aws(operation, error) from None
+    except Exception as error:  # noqa: BLE001 - botocore's own, or what it meets in a foreign answer
+        raise store_error(operation, type(error).__name__) from None
+    if not answer.keys() - {"ResponseMetadata"}:
+        raise store_error(operation, "EmptyAnswer")
+    return answer
+
+
+def _error_of_aws(operation: str, error: ClientError) -> StoreError:
+    details = error.response.get("Error", {})
+    code = str(details.get("Code"))
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    is_client_error = status is not None and 400 <= status < 500
+    is_refusal = is_client_error and code not in _THROTTLING
+    return store_error(operation, code, details.get("Message"), is_refusal=is_refusal)
+
+
+def store_error(what: str, code: str, message: object = "", *, is_refusal: bool = False) -> StoreError:
+    """Return the error of an AWS call. `what` names the operation, and `message` is AWS's own text."""
+    service = _SERVICE_OF.get(what, "Secrets Manager")
+    text = f"{service}, {what}: {code}"
+    if code in _QUOTED and isinstance(message, str):
+        text = f"{text} {message}".rstrip()
+    return StoreError(
+        text,
+        code=code,
+        retryable=code not in _NOT_RETRYABLE,
+        is_refusal=is_refusal,
+    )

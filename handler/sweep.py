@@ -1,0 +1,131 @@
+"""The sweep of many connections: survey, hand over, tell. docs/PROTOCOL.md explains it."""
+
+import heapq
+import json
+from collections.abc import Callable
+from functools import cache, partial
+from typing import Any
+
+from handler import aws
+from handler.connections import WarmProcess
+from handler.errors import RefreshError, StoreError
+from handler.model import utc
+from handler.policy import Request
+from handler.reader import Observe
+from handler.refresh import Refresh
+from handler.status import Result, empty_result
+from handler.survey import Survey, Surveyed
+
+# So many connections with the least life are told of.
+WORST = 10
+
+HandOver = Callable[[str], None]
+
+
+class Sweep:
+    """One sweep.
+
+    `remaining` gives the seconds until Lambda kills the run. `observe(happening, **facts)` is told what
+    happens. `hand_over(name)` has a run of its own refresh the connection; it raises StoreError.
+    """
+
+    def __init__(
+        self,
+        process: WarmProcess,
+        *,
+        remaining: Callable[[], float],
+        observe: Observe,
+        hand_over: HandOver,
+    ) -> None:
+        self.survey = Survey(process, remaining=remaining)
+        self.handed_over = 0
+        self._process = process
+        self._remaining = remaining
+        self._observe = observe
+        self._hand_over = hand_over
+
+    def run(self) -> Result:
+        """Survey all connections, and hand over those that need a run.
+
+        Raises StoreError if not all could be read. Those that were read are handed over then.
+        """
+        self._save_unsaved_tokens()
+        for surveyed in self.survey.connections():
+            if surveyed.needs_run:
+                self._try_to_hand_over(surveyed.name)
+        return result_of_survey(self.survey) | {"handed_over": self.handed_over}
+
+    def _save_unsaved_tokens(self) -> None:
+        """Refresh here what no other process can save."""
+        for name in self._process.connections_with_unsaved_tokens():
+            observe = partial(self._observe, connection=name)
+            refresh = Refresh(self._process.connection(name), Request(), remaining=self._remaining, observe=observe)
+            try:
+                outcome = refresh.run()
+            except RefreshError as error:
+                self.survey.add_problem(name, error)
+            else:
+                observe(outcome.name.capitalize())
+
+    def _try_to_hand_over(self, name: str) -> None:
+        self.survey.check_time()
+        try:
+            self._hand_over(name)
+        except StoreError as error:
+            self.survey.add_problem(name, error)
+        else:
+            self.handed_over += 1
+
+
+def result_of_survey(survey: Survey) -> Result:
+    """*Tell*: return the result, with the keys that docs/REFERENCE.md lists."""
+    due = [one for one in survey.found if one.reason is not None]
+    fresh = [one for one in survey.found if one.expires_at is not None and one.reason is None]
+    worst = heapq.nsmallest(WORST, survey.found, key=lambda one: one.seconds_remaining)
+    return empty_result("swept") | {
+        "seconds_remaining": survey.seconds_remaining,
+        "connections": survey.number_of_connections,
+        "fresh": len(fresh),
+        "due": len(due),
+        "handed_over": 0,
+        "empty": survey.empty,
+        "problems": [problem._asdict() for problem in survey.problems],
+        "worst": [_shown(one) for one in worst],
+    }
+
+
+def _shown(surveyed: Surveyed) -> dict[str, Any]:
+    expires_at_utc = None
+    if surveyed.expires_at is not None:
+        expires_at_utc = utc(surveyed.expires_at)
+    return {
+        "name": surveyed.name,
+        "seconds_remaining": surveyed.seconds_remaining,
+        "expires_at": surveyed.expires_at,
+        "expires_at_utc": expires_at_utc,
+        "reason": surveyed.reason,
+    }
+
+
+@cache
+def hand_over_to(function: str) -> HandOver:
+    """Return what invokes the function asynchronously for one connection. It raises StoreError.
+
+    Lambda's own queue does the rest: it repeats a run that fails, limits how many run at once, and puts aside
+    what fails for good.
+    """
+    client = aws.make_client("lambda")
+
+    def hand_over(name: str) -> None:
+        event = {"action": "refresh", "connection": name}
+        answer = aws.call(
+            client,
+            "invoke",
+            FunctionName=function,
+            InvocationType="Event",
+            Payload=json.dumps(event).encode(),
+        )
+        if answer.get("StatusCode") != 202:  # something between us and AWS has answered
+            raise aws.store_error("invoke", "OtherAnswer")
+
+    return hand_over
