@@ -13,8 +13,8 @@ from handler.policy import Request
 from handler.refresh import Refresh
 from handler.status import result_of
 from handler.sweep import Sweep
-from local.aws_lambda import RETRY_PAUSES_SECONDS
-from local.durations import HOUR, MINUTE
+from local.aws_lambda import MAX_EVENT_AGE_OF_MANY_SECONDS, RETRY_PAUSES_SECONDS
+from local.durations import MINUTE
 from local.simulate.host import KILLED, Host, Killed, RunEnd
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from handler.status import Result
     from local.simulate.engine import Engine
 
-MAX_EVENT_AGE_SECONDS = 6 * HOUR  # as in template.yaml, with a prefix
 QUEUE_SECONDS = 0.05  # from an event's arrival to its first attempt
 # An event that finds no free process is tried again after a pause that doubles from one second to five minutes.
 MAX_QUEUE_PAUSE_SECONDS = 5 * MINUTE
@@ -150,7 +149,7 @@ class Function:
 
     def _dequeue(self, event: Event) -> None:
         self.waiting[event.connection] -= 1
-        if self._engine.now - event.handed_over_at > MAX_EVENT_AGE_SECONDS:
+        if self._engine.now - event.handed_over_at > MAX_EVENT_AGE_OF_MANY_SECONDS:
             self.dead_letters["too old"] += 1
             self.too_old += 1
             return
