@@ -11,7 +11,7 @@ from handler.connections import WarmProcess
 from handler.errors import RefreshError
 from handler.policy import Request
 from handler.refresh import Refresh
-from handler.status import result_of
+from handler.result import result_of
 from handler.sweep import Sweep
 from local.aws_lambda import MAX_EVENT_AGE_OF_MANY_SECONDS, RETRY_PAUSES_SECONDS
 from local.durations import MINUTE
@@ -20,8 +20,8 @@ from local.simulate.host import KILLED, Host, Killed, RunEnd
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from handler.result import Result
     from handler.settings import Settings
-    from handler.status import Result
     from local.simulate.engine import Engine
 
 QUEUE_SECONDS = 0.05  # from an event's arrival to its first attempt

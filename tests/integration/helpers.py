@@ -55,9 +55,11 @@ RESULT_TYPES = {
     "client_id": str,
     "username": type(None),  # of a client alone
     "not_before": int,
+    "not_before_utc": str,
     "version_id": str,
     "dry_run": bool,
     "warnings": list,
+    "summary": str,
 }
 
 LIMIT_MESSAGE = "Client tango-client client-blue has exceeded the daily rate limit"

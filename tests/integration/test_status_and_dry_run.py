@@ -7,9 +7,11 @@ from contextlib import suppress
 
 import pytest
 
+from handler import __version__
 from handler.errors import CredentialsRefused, RateLimited, RefreshError, VendorError
 from local.emulators.faults import Fault
-from local.emulators.world import TOKEN_SECRET, World
+from local.emulators.secrets_manager import AwsFault
+from local.emulators.world import CREDENTIALS_SECRET, TOKEN_SECRET, World
 from tests.integration.arrangements import (
     backing_off,
     client_changed,
@@ -35,6 +37,7 @@ from tests.integration.helpers import (
     DRY_RUN,
     EMPTY_LEDGER,
     FORCE,
+    GREEN,
     HOUR,
     INTERVAL,
     LIMITED,
@@ -49,11 +52,12 @@ from tests.integration.helpers import (
     ledger,
     now,
     outcome_and_reason,
+    run,
     slot,
     write,
     write_ledger,
 )
-from tests.integration.traffic import leave_token_unsaved, record_traffic
+from tests.integration.traffic import leave_token_unsaved, metrics, record_traffic
 
 
 @QUESTIONS
@@ -132,10 +136,18 @@ def test_dry_run_of_an_override_ignores_the_slot(world: World) -> None:
 
 
 def test_status_adds_what_happens_next_and_the_ledger(world: World) -> None:
-    """The answer has three more keys than a result, one of them the whole ledger."""
+    """The answer has more keys than a result, one of them the whole ledger."""
     token = acquire_token(world)
     result = world.invoke(STATUS)
-    assert set(result) == set(RESULT_TYPES) | {"next_due_at", "ledger", "safe_to_deactivate"}
+    assert set(result) == set(RESULT_TYPES) | {
+        "next_due_at",
+        "next_due_at_utc",
+        "standby",
+        "ledger",
+        "safe_to_deactivate",
+        "problems",
+        "version",
+    }
     assert result["ledger"] == token["ledger"] == ledger(world)
     assert result["next_due_at"] == token["acquired_at"] + INTERVAL
     assert result["safe_to_deactivate"] is None
@@ -206,3 +218,140 @@ def test_status_says_when_the_primary_follows_the_standby(standby_world: World) 
     write_ledger(standby_world, slots={BLUE: slot(opens_at, "rate_limited")})
     standby_world.invoke()
     assert standby_world.invoke(STATUS)["next_due_at"] == opens_at
+
+
+# What can't be read
+
+
+def delete_credentials(world: World) -> None:
+    world.secrets.client().delete_secret(SecretId=CREDENTIALS_SECRET)
+
+
+def put_binary_credentials(world: World) -> None:
+    world.secrets.client().put_secret_value(SecretId=CREDENTIALS_SECRET, SecretBinary=b"{}")
+
+
+def put_bad_credentials(world: World) -> None:
+    world.secrets.client().put_secret_value(SecretId=CREDENTIALS_SECRET, SecretString="no JSON")
+
+
+def deny_credentials(world: World) -> None:
+    world.secrets.access.denied.add(CREDENTIALS_SECRET)
+
+
+def deny_key_of_credentials(world: World) -> None:
+    world.secrets.access.denied_keys.add(CREDENTIALS_SECRET)
+
+
+UNREADABLE_CREDENTIALS = [
+    (delete_credentials, "CredentialsError"),
+    (put_binary_credentials, "CredentialsError"),
+    (put_bad_credentials, "CredentialsError"),
+    (deny_credentials, "StoreError"),
+    (deny_key_of_credentials, "StoreError"),
+]
+
+
+@QUESTIONS
+@pytest.mark.parametrize(("arrange", "error"), UNREADABLE_CREDENTIALS)
+def test_credentials_that_can_not_be_read_hide_nothing_of_the_token(
+    world: World, arrange: Callable[[World], None], error: str, event: Json
+) -> None:
+    """The answer says what consumers hold and what is wrong; the metric has the life of the token."""
+    token = acquire_token(world)
+    arrange(world)
+    result = world.invoke(event)
+    assert outcome_and_reason(result) == ("waiting", "unreadable")
+    assert [problem["error"] for problem in result["problems"]] == [error]
+    assert result["expires_at"] == token["expires_at"]
+    assert result["client_id"] == BLUE
+    assert result["seconds_remaining"] == DAY - HOUR
+    assert result["summary"].startswith(f"The token of {BLUE} ends at ")
+    assert "IT CAN'T BE RENEWED" in result["summary"]
+    assert metrics(world) == {"TokenSecondsRemaining": DAY - HOUR}
+
+
+@pytest.mark.parametrize(("arrange", "error"), UNREADABLE_CREDENTIALS)
+def test_run_without_readable_credentials_tells_the_life_of_the_token(
+    world: World, arrange: Callable[[World], None], error: str
+) -> None:
+    """The run fails, and nobody is told that consumers will be refused soon: their token is good."""
+    acquire_token(world)
+    arrange(world)
+    assert run(world) == error
+    assert metrics(world)["TokenSecondsRemaining"] == DAY - HOUR
+
+
+def test_status_still_shows_the_ledger_if_the_credentials_are_gone(world: World) -> None:
+    """What needs the credentials is null, and the rest is there."""
+    acquire_token(world)
+    delete_credentials(world)
+    result = world.invoke(STATUS)
+    assert list(result["ledger"]["slots"]) == [BLUE]
+    for key in ("next_due_at", "next_due_at_utc", "standby", "safe_to_deactivate", "not_before"):
+        assert result[key] is None
+    assert result["version"] == __version__
+
+
+@QUESTIONS
+def test_token_that_can_not_be_read_is_told(world: World, event: Json) -> None:
+    """Nobody knows then what consumers have, and the answer says so."""
+    acquire_token(world)
+    world.secrets.access.denied.add(TOKEN_SECRET)
+    result = world.invoke(event)
+    assert outcome_and_reason(result) == ("waiting", "unreadable")
+    assert {problem["error"] for problem in result["problems"]} == {"StoreError"}
+    assert result["summary"].startswith("It is not known what token consumers have.")
+    assert result["expires_at"] is None
+
+
+@QUESTIONS
+def test_secrets_manager_that_is_down_is_told(world: World, event: Json) -> None:
+    """A status never fails for the state of the secrets, not even then."""
+    acquire_token(world)
+    world.secrets.outage = AwsFault("InternalServiceError", 500)
+    result = world.invoke(event)
+    assert outcome_and_reason(result) == ("waiting", "unreadable")
+    assert result["problems"]
+
+
+def test_fresh_token_is_kept_though_the_ledger_can_not_be_read(world: World) -> None:
+    """The ledger is not needed to say so; it is null, and among the problems."""
+    acquire_token(world)
+    world.secrets.fail("GetSecretValue", AwsFault("AccessDeniedException"))
+    result = world.invoke(STATUS)
+    assert outcome_and_reason(result) == ("kept", "fresh")
+    assert result["ledger"] is None
+    assert [problem["error"] for problem in result["problems"]] == ["StoreError"]
+
+
+def test_due_token_needs_the_ledger(world: World) -> None:
+    """Without it nobody knows who may ask."""
+    acquire_token(world, 21 * HOUR)
+    world.secrets.fail("GetSecretValue", AwsFault("AccessDeniedException"))
+    assert outcome_and_reason(world.invoke(DRY_RUN)) == ("waiting", "unreadable")
+
+
+@pytest.mark.parametrize("operation", ["DescribeSecret", "GetSecretValue"])
+def test_problem_with_a_detail_of_status_costs_that_detail(world: World, operation: str) -> None:
+    """Without the token before, or without the description, only `safe_to_deactivate` is not known."""
+    acquire_token(world)
+    calls_before = {"DescribeSecret": 0, "GetSecretValue": 1}[operation]  # the first reads the ledger
+    world.secrets.fail(operation, *[None] * calls_before, AwsFault("AccessDeniedException"))
+    result = world.invoke(STATUS)
+    assert outcome_and_reason(result) == ("kept", "fresh")
+    assert result["safe_to_deactivate"] is None
+    assert len(result["problems"]) == 1
+
+
+def test_status_names_the_standby_and_when_it_may_ask(standby_world: World) -> None:
+    """It is null without a standby."""
+    acquire_token(standby_world)
+    assert standby_world.invoke(STATUS)["standby"] == {
+        "client_id": GREEN,
+        "username": None,
+        "not_before": None,
+        "not_before_utc": None,
+    }
+    standby_world.put_credentials(BLUE)
+    assert standby_world.invoke(STATUS)["standby"] is None

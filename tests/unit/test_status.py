@@ -117,7 +117,9 @@ def test_outcome_and_reason(changes: dict[str, Any], request_: Request, outcome:
 def test_result_with_a_token() -> None:
     """The result tells whose token it is, when it ends and when the primary may ask next."""
     snapshot = snapshot_of(make_state())
-    assert result_of(Outcome("kept", "fresh", snapshot)) == {
+    result = result_of(Outcome("kept", "fresh", snapshot))
+    assert result.pop("summary").startswith("The token of client-primary ends at 2027-01-16 07:00 UTC")
+    assert result == {
         "outcome": "kept",
         "reason": "fresh",
         "connection": None,
@@ -127,6 +129,7 @@ def test_result_with_a_token() -> None:
         "client_id": "client-primary",
         "username": None,
         "not_before": NOW - HOUR + INTERVAL,
+        "not_before_utc": "2027-01-16T03:05:00Z",
         "version_id": "version-of-the-token",
         "dry_run": False,
         "warnings": [],
@@ -136,7 +139,9 @@ def test_result_with_a_token() -> None:
 def test_result_without_a_token() -> None:
     """A fact that is not known is null, and nothing forbids to ask."""
     snapshot = snapshot_of(make_state(current=None), version_id="")
-    assert result_of(Outcome("due", "missing", snapshot)) == {
+    result = result_of(Outcome("due", "missing", snapshot))
+    assert result.pop("summary").startswith("CONSUMERS HAVE NO TOKEN")
+    assert result == {
         "outcome": "due",
         "reason": "missing",
         "connection": None,
@@ -146,6 +151,7 @@ def test_result_without_a_token() -> None:
         "client_id": None,
         "username": None,
         "not_before": None,
+        "not_before_utc": None,
         "version_id": None,
         "dry_run": False,
         "warnings": [],
