@@ -125,9 +125,13 @@ class World:
         return variables | overrides
 
     def process(self, **overrides: str) -> WarmProcess:
-        """Return what a new process of the function would have, by this world's clock."""
-        with environment(self.environment(**overrides)) as env:
-            settings = Settings.from_env(env)
+        """Return what a new process of the function would have, by this world's clock.
+
+        Its settings are this world's alone, whatever the shell exports.
+        """
+        variables = self.environment(**overrides)
+        settings = Settings.from_env(variables)
+        with environment(variables):
             client = aws.make_client("secretsmanager")
         return WarmProcess(settings=settings, client=client, now=self.clock.now, sleep=self.clock.sleep)
 
