@@ -267,7 +267,7 @@ def test_each_metric_of_the_table_is_one_that_the_code_counts() -> None:
     """A new metric shows in docs/REFERENCE.md."""
     table = first_table(section("docs/REFERENCE.md", "## Metrics"))
     counts = {name for name, unit, _ in table if unit == "count"}
-    of_a_sweep = set(re.findall(r'"([A-Z]\w+)":', inspect.getsource(RunTelemetry.surveyed)))
+    of_a_sweep = set(re.findall(r'"([A-Z]\w+)"', inspect.getsource(RunTelemetry.surveyed)))
     assert of_a_sweep
     assert counts ^ (COUNTED | of_a_sweep) == set()
 
