@@ -947,6 +947,14 @@ def test_every_alarm_tells_somebody_what_it_means_and_what_to_do(stack: Stack) -
     }
 
 
+@EVERY_KIND
+def test_every_alarm_has_its_row_in_the_runbook(stack: Stack) -> None:
+    """Whoever gets an alarm finds it there by its name."""
+    runbook = (ROOT / "docs" / "RUNBOOK.md").read_text()
+    for name in stack.of_type("AWS::CloudWatch::Alarm"):
+        assert re.search(rf"^\| `{name}`", runbook, re.MULTILINE), name
+
+
 EVENT_IN_A_TEXT = re.compile(r"\{[^{}]*\"action\"[^{}]*}")
 
 
@@ -1007,10 +1015,11 @@ def test_the_token_alarm_leaves_time_to_act() -> None:
     # If nobody renews the token: the last report above the threshold may come right before it is reached.
     assert threshold - int(PLAIN.properties("TokenExpiresAlarm")["Period"]) - MINUTE >= 45 * MINUTE
     allowed = [str(seconds) for seconds in range(5_000) if is_allowed("AlarmBelowSeconds", str(seconds))]
-    assert allowed[:6] == ["1180", "1800", "2280", "3000", "3600", "4500"]
+    lowest = allowed[:6]
+    assert lowest == ["1180", "1800", "2280", "3000", "3600", "4500"]
     for period, tick in PERIODS.items():
         rate = f"rate({tick // MINUTE} minutes)"
-        stacks = [Stack(AlarmBelowSeconds=low, AlarmPeriodSeconds=period, ScheduleExpression=rate) for low in allowed]
+        stacks = [Stack(AlarmBelowSeconds=low, AlarmPeriodSeconds=period, ScheduleExpression=rate) for low in lowest]
         alarms = [stack.properties("TokenExpiresAlarm") for stack in stacks if not stack.broken_rules()]
         assert min(int(alarm["Threshold"]) for alarm in alarms) - int(period) - MINUTE >= 2 * MINUTE
 
