@@ -127,8 +127,8 @@ def _stores_with_avoidable_time(fleet: Fleet) -> list[str]:
 
 
 def _check_refusals(fleet: Fleet) -> Check:
-    """The vendor's limit refuses only a client that has lost a token before."""
-    early = [record.name for record in fleet.records.values() if record.refused_for_limit and not record.lost_tokens]
+    """The vendor's limit refuses only a client whose last token did not reach its consumers."""
+    early = [record.name for record in fleet.records.values() if record.refused_for_limit and not record.mislaid_tokens]
     limited = fleet.network.endings[LIMITED]
     otherwise = fleet.network.endings[OTHERWISE_REFUSED]
     return Check(
@@ -141,7 +141,7 @@ def _check_refusals(fleet: Fleet) -> Check:
 def _check_losses(fleet: Fleet) -> Check:
     unexplained = unexplained_losses(fleet)
     return Check(
-        "no token is lost, except by a fault of the network or in a run that was killed",
+        "no token is lost, except by a fault",
         f"{len(fleet.lost)} lost, {len(unexplained)} without a fault{_in_brackets(unexplained)}",
         not unexplained,
     )

@@ -47,7 +47,7 @@ class StoreRecord:
     served: list[Span] = field(default_factory=list)  # each time that it was due, until it got a token
     renewed_early: int = 0  # tokens that replaced one before its refresh window
     refused_for_limit: int = 0
-    lost_tokens: int = 0
+    mislaid_tokens: int = 0  # that a fault has kept from consumers, for a while or for good
     most_versions: int = 0  # that were put within 24 hours
     lines: list[str] = field(default_factory=list)  # all that happened to it
     _versions: set[str] = field(default_factory=set, repr=False)
