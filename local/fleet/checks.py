@@ -50,6 +50,7 @@ class FleetFigures:
     longest_wait: float  # seconds from the sweep that finds a connection due to its new token, if it has no trouble
     served: int  # how often a connection was due and got a token
     renewed_early: int
+    foreign_tokens: int
     requests_per_due: float
 
 
@@ -69,6 +70,7 @@ def figures_of(fleet: Fleet) -> FleetFigures:
         longest_wait=_longest_wait(fleet),
         served=served,
         renewed_early=sum(record.renewed_early for record in records),
+        foreign_tokens=sum(record.foreign_tokens for record in records),
         requests_per_due=asked / max(1, served),
     )
 
@@ -89,6 +91,11 @@ def checks_of(fleet: Fleet, figures: FleetFigures) -> list[Check]:
             "each due connection takes one request to the vendor, apart from faults",
             f"{figures.requests_per_due:.3f}",
             figures.requests_per_due == 1,
+        ),
+        Check(
+            "no store gets a token of another store",
+            f"{figures.foreign_tokens} did",
+            not figures.foreign_tokens,
         ),
         Check(
             "no token is renewed before its refresh window",

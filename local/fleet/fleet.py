@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +13,10 @@ from handler.secrets_manager import CURRENT
 from handler.settings import Settings
 from local.durations import HOUR, MINUTE
 from local.fleet.function import Function, Process, World
+from local.fleet.luck import RandomOfWorker, Steady
 from local.fleet.plan import PlannedStore, plan_outages, plan_stores, plan_sweeps
 from local.fleet.rated_secrets import RatedSecretsManager
-from local.fleet.records import Span, StoreRecord
+from local.fleet.records import Span, StoreRecord, SweepRecord
 from local.fleet.stores import PREFIX, Stores, token_secret
 from local.fleet.vendor import FleetNetwork, Teams
 from local.simulate.aws_secrets import RetryingClient
@@ -41,39 +41,8 @@ MAX_ASKED_PAUSE_SECONDS = 2 * HOUR
 # and our margin are over.
 MISLAID_SECONDS = {"client": 20 * HOUR + 15 * MINUTE, "account": 15 * MINUTE}
 DENIED_SECONDS = (MINUTE, 5 * MINUTE)
+SAVING_SECONDS = 3 * MINUTE  # from a token's issue until its run gives up saving it
 LAST_RUNS_SECONDS = 30 * MINUTE  # after the end, in which no sweep begins any more
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SweepRecord:
-    """One sweep of the schedule, and the fleet as it was when the sweep had ended. Lives in seconds."""
-
-    at: float
-    seconds: float
-    outcome: str
-    connections: int
-    handed_over: int
-    problems: int
-    lives: list[float] = field(repr=False)
-
-
-class RandomOfWorker(random.Random):
-    """The random numbers of whoever is working now, so that no store's luck depends on other stores."""
-
-    def __init__(self, engine: Engine) -> None:
-        super().__init__()
-        self._engine = engine
-
-    def random(self) -> float:
-        number: float = self._engine.current_worker.rng.random()
-        return number
-
-
-class Steady(random.Random):
-    """Random numbers for sweeps that always take the same time: no fault is ever drawn."""
-
-    def random(self) -> float:
-        return 1 - 1e-9
 
 
 class Fleet:
@@ -158,7 +127,10 @@ class Fleet:
 
     def is_explained(self, grant: Grant) -> bool:
         """Say whether a token was lost because of a fault."""
-        return bool(grant.fault) or grant.token in self._faulty
+        if grant.fault or grant.token in self._faulty:
+            return True
+        saving = Span(grant.at, grant.at + SAVING_SECONDS)
+        return any(saving.overlaps(burst) for burst in self.secrets_manager.bursts)
 
     def _random_of(self, connection: str) -> random.Random:
         if connection not in self._rngs:
@@ -234,7 +206,10 @@ class Fleet:
         if token in self.published:
             return
         self.published.add(token)
-        record.note_published(self.engine.now, self.network.grants[token].expires_at)
+        grant = self.network.grants[token]
+        record.note_published(self.engine.now, grant.expires_at)
+        if self._by_principal[grant.principal] is not record:
+            record.foreign_tokens += 1
 
     def _on_end(self, process: Process, event: Event, end: RunEnd) -> None:
         if end.outcome == KILLED:

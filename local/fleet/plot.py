@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from local.fleet.fleet import Fleet, SweepRecord
+    from local.fleet.fleet import Fleet
+    from local.fleet.records import SweepRecord
 
 LIFE_HOURS = 24
 WINDOW_HOURS = 4
