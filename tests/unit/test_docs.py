@@ -33,10 +33,12 @@ HEADING = re.compile(r"^#{1,6} +(.+?) *$", re.MULTILINE)
 NAME_IN_A_FILE = re.compile(r"\[`([^`]+)`\]\(([^)\s]+\.py)\)")
 NAMED_FILE = re.compile(r"`([\w./]+\.py)`")
 
-# The libraries read these two themselves; `Settings` does not have them.
+# The libraries read these themselves, or Lambda sets them; `Settings` does not have them.
 READ_BY_LIBRARIES = {
     "POWERTOOLS_SERVICE_NAME": "token-refresh",
     "AWS_ENDPOINT_URL_SECRETS_MANAGER": "boto3's own",
+    "AWS_ENDPOINT_URL_LAMBDA": "boto3's own",
+    "AWS_LAMBDA_FUNCTION_NAME": "Lambda's own",
 }
 # Settings that have no parameter on purpose, and why.
 WITHOUT_PARAMETER = {
