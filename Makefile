@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 STANDBY ?= yes
 ACCOUNTS ?= none
+CONNECTIONS ?= 0
 EXAMPLES ?= 10000
 SECONDS ?= 300
 # One more than there are processors, because many tests wait for something.
@@ -47,8 +48,8 @@ $(READY): requirements-dev.txt requirements.txt
 run: $(READY)  ## play two days of the schedule through the real handler, with faults (STANDBY=no, ACCOUNTS=service)
 	$(BIN)/python -m local --standby $(STANDBY) --accounts $(ACCOUNTS)
 
-serve: $(READY)  ## run the emulated vendor and Secrets Manager on loopback, for `.venv/bin/python -m handler` and the AWS CLI (ACCOUNTS=service)
-	$(BIN)/python -m local --accounts $(ACCOUNTS) serve
+serve: $(READY)  ## run the emulated vendor, Secrets Manager and Lambda on loopback, for `.venv/bin/python -m handler` and the AWS CLI (ACCOUNTS=service, CONNECTIONS=20)
+	$(BIN)/python -m local --accounts $(ACCOUNTS) serve --connections $(CONNECTIONS)
 
 test: $(READY)  ## lint, check the types, and run every test
 	@$(MAKE) --no-print-directory lint

@@ -1,4 +1,4 @@
-"""`python -m local`: play two days. `serve`: keep both servers up. `soak`: many consumers at once."""
+"""`python -m local`: play two days. `serve`: keep the servers up. `soak`: many consumers at once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from local.commands.two_days import play_two_days
 def main() -> int:
     options = _parser().parse_args()
     if options.command == "serve":
-        return serve.serve(options.vendor_port, options.secrets_port, options.accounts)
+        ports = (options.vendor_port, options.secrets_port, options.functions_port)
+        return serve.serve(ports, options.accounts, options.connections)
     if options.command == "soak":
         return _soak(options.hours, options.threads)
     ticks = play_two_days(standby=options.standby == "yes", accounts=options.accounts)
@@ -32,9 +33,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--out", type=Path, default=Path("out"), help="where the plot goes")
     commands = parser.add_subparsers(dest="command")
-    serving = commands.add_parser("serve", help="keep the vendor and Secrets Manager up until Ctrl-C")
+    serving = commands.add_parser("serve", help="keep the vendor, Secrets Manager and Lambda up until Ctrl-C")
     serving.add_argument("--vendor-port", type=int, default=serve.VENDOR_PORT)
     serving.add_argument("--secrets-port", type=int, default=serve.SECRETS_PORT)
+    serving.add_argument("--functions-port", type=int, default=serve.FUNCTIONS_PORT)
+    serving.add_argument(
+        "--connections",
+        type=int,
+        default=0,
+        help="keep many connections, with so many stores at first; 0: keep one connection",
+    )
     soaking = commands.add_parser("soak", help="many consumers, through rotations and outages, as fast as it goes")
     soaking.add_argument("--hours", type=int, default=480, help="of the emulated clock")
     soaking.add_argument("--threads", type=int, default=50)

@@ -1,4 +1,4 @@
-"""Both servers on fixed ports until Ctrl-C, and the `export` lines that point a shell at them."""
+"""All servers on fixed ports until Ctrl-C, and the `export` lines that point a shell at them."""
 
 from __future__ import annotations
 
@@ -12,26 +12,37 @@ from local.emulators.clock import Clock
 from local.emulators.world import World
 
 if TYPE_CHECKING:
-    from local.emulators.world import Accounts
+    from local.emulators.lambda_runtime import Run
+    from local.emulators.world import Accounts, Ports
 
 VENDOR_PORT = 8701
 SECRETS_PORT = 8702
+FUNCTIONS_PORT = 8703
+PREFIX = "tango/"
 
 
-def serve(vendor_port: int, secrets_port: int, accounts: Accounts) -> int:
-    """Return the exit code. If a port is taken, one line says so, and how to choose another."""
+def serve(ports: Ports, accounts: Accounts, connections: int) -> int:
+    """Serve one connection, or many if `connections` is not 0: so many stores are there at first.
+
+    Returns the exit code. If a port is taken, one line says so, and how to choose another.
+    """
     stopped = threading.Event()
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, lambda *_: stopped.set())
+    prefix = PREFIX if connections else ""
     try:
-        with World(Clock(), accounts=accounts, ports=(vendor_port, secrets_port)) as world:
+        with World(Clock(), accounts=accounts, prefix=prefix, ports=ports) as world:
+            for number in range(1, connections + 1):
+                world.add_store(f"stores/{number:03}")
+            world.functions.listeners.append(_tell)
+            world.functions.start_queue()
             _print_exports(world)
-            print("# Both servers are up; Ctrl-C stops them.", file=sys.stderr, flush=True)
+            print("# All servers are up; Ctrl-C stops them.", file=sys.stderr, flush=True)
             stopped.wait()
     except OSError as error:
         print(
-            f"cannot use port {vendor_port} or {secrets_port} of 127.0.0.1: {error}. Choose others: "
-            ".venv/bin/python -m local serve --vendor-port PORT --secrets-port PORT",
+            f"cannot use one of the ports {_listed(ports)} of 127.0.0.1: {error}. Choose others: "
+            ".venv/bin/python -m local serve --vendor-port PORT --secrets-port PORT --functions-port PORT",
             file=sys.stderr,
         )
         return 1
@@ -46,3 +57,16 @@ def _print_exports(world: World) -> None:
     }
     for name, value in variables.items():
         print(f"export {name}={shlex.quote(value)}", flush=True)
+
+
+def _tell(ended: Run) -> None:
+    """Say what a run that was invoked through Lambda's interface came to."""
+    connection = ""
+    if isinstance(ended.event, dict):
+        connection = ended.event.get("connection", "")
+    outcome = type(ended.error).__name__ if ended.error else ended.result["outcome"]
+    print(f"# Lambda: {connection} {outcome}", file=sys.stderr, flush=True)
+
+
+def _listed(ports: Ports) -> str:
+    return ", ".join(str(port) for port in ports)

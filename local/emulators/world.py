@@ -1,22 +1,21 @@
-"""The whole world on loopback: the vendor, Secrets Manager, the two secrets, and the real handler inside it."""
+"""The whole world on loopback: the vendor, Secrets Manager, Lambda, the secrets, and the real handler inside it."""
 
 from __future__ import annotations
 
-import io
 import json
-import logging
 import os
-import traceback
-from contextlib import ExitStack, contextmanager, redirect_stdout
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import requests
 
 from handler import app, aws
-from handler.connections import WarmProcess
-from handler.settings import Settings, service_name
-from local.aws_lambda import TIMEOUT_SECONDS
+from handler.connections import CREDENTIALS_SUFFIX, TOKEN_SUFFIX, WarmProcess
+from handler.settings import Settings
+from handler.sweep import hand_over_to
+from local.aws_lambda import MAX_EVENT_AGE_OF_MANY_SECONDS, MAX_EVENT_AGE_SECONDS, TIMEOUT_SECONDS
+from local.emulators.lambda_runtime import FUNCTION_NAME, Context, Run, run
+from local.emulators.lambda_service import LambdaService
 from local.emulators.secrets_manager import SecretsManager
 from local.emulators.token_endpoint import PRINCIPAL_SEPARATOR, Vendor
 
@@ -37,31 +36,23 @@ SERVICE_ACCOUNTS = {
 # boto3 needs credentials and a region; the emulator does not look at them.
 AWS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "AWS_DEFAULT_REGION": "us-east-1"}
 
-
+Ports = tuple[int, int, int]  # the vendor's, Secrets Manager's and Lambda's; 0 is any free port
+ANY_PORTS = (0, 0, 0)
 Accounts = Literal["none", "service"]
 
 
-@dataclass
-class Context:
-    """What Lambda passes to the handler, by a clock that can be moved."""
-
-    clock: Clock
-    deadline: float
-    function_name: str = "token-refresh"
-    memory_limit_in_mb: int = 256
-    invoked_function_arn: str = "arn:aws:lambda:us-east-1:123456789012:function:token-refresh"
-    aws_request_id: str = "local"
-
-    def get_remaining_time_in_millis(self) -> int:
-        return int((self.deadline - self.clock.now()) * 1_000)
-
-
 class World:
-    """Starts both servers and creates both secrets. The token secret has no value yet, as after a deployment.
+    """Starts the servers and creates the secrets. A token secret has no value yet, as after a deployment.
 
-    The vendor has two clients that ask alone, and one with two service accounts. `accounts` says which of them
-    are in the credentials secret at first, as `primary` and `standby`. These are written as the keeper writes
-    principals: CLIENT_ID or CLIENT_ID#USERNAME.
+    The vendor has two clients that ask alone, and one with service accounts. Without a `prefix` the world keeps one
+    connection: `accounts` says who is in its credentials secret at first, as `primary` and `standby`. These are
+    written as the keeper writes principals: CLIENT_ID or CLIENT_ID#USERNAME.
+
+    With a `prefix` it keeps many, and has none at first: see `add_connection` and `add_store`. Then the environment
+    of this process is the function's, because a sweep makes its client of Lambda in the middle of a run.
+
+    Lambda's interface is there with a `prefix` or if `ports` are given. What is invoked through it runs in one warm
+    process, `function_process`; None is a new one.
     """
 
     def __init__(
@@ -70,13 +61,24 @@ class World:
         *,
         standby: bool = True,
         accounts: Accounts = "none",
-        ports: tuple[int, int] = (0, 0),
+        prefix: str = "",
+        ports: Ports | None = None,
         vendor: Mapping[str, Any] | None = None,
     ) -> None:
         self.clock = clock
-        vendor_port, secrets_port = ports
+        self.prefix = prefix
+        vendor_port, secrets_port, functions_port = ports or ANY_PORTS
         self.vendor = Vendor(clock, CLIENTS, port=vendor_port, **(vendor or {}))
         self.secrets = SecretsManager(clock, port=secrets_port)
+        max_event_age = MAX_EVENT_AGE_OF_MANY_SECONDS if prefix else MAX_EVENT_AGE_SECONDS
+        self.functions = LambdaService(
+            clock,
+            self._handle_in_warm_process,
+            port=functions_port,
+            max_event_age_seconds=max_event_age,
+        )
+        self.functions.listeners.append(self._note)
+        self.function_process: WarmProcess | None = None
         self.client_secrets = CLIENTS | SERVICE_CLIENT
         self.passwords: dict[str, str] = {}  # by principal, of service accounts
         self.primary, self.standby = SERVICE_ACCOUNTS if accounts == "service" else CLIENTS
@@ -85,6 +87,7 @@ class World:
         for principal, password in SERVICE_ACCOUNTS.items():
             self.add_account(principal, password)
         self._with_standby = standby
+        self._with_functions = bool(prefix) or ports is not None
         self.output = ""  # of all runs: results, errors, log and metrics
         self.lines: list[dict[str, Any]] = []  # of the last run: log and metrics, parsed
         self._stack = ExitStack()
@@ -93,14 +96,15 @@ class World:
         with ExitStack() as stack:
             stack.enter_context(self.vendor)
             stack.enter_context(self.secrets)
+            if self._with_functions:
+                stack.enter_context(self.functions)
+            if self.prefix:
+                stack.enter_context(environment(self.environment()))
+                stack.callback(hand_over_to.cache_clear)
             self._stack = stack.pop_all()
-        client = self.secrets.client()
-        client.create_secret(Name=CREDENTIALS_SECRET)
-        client.create_secret(Name=TOKEN_SECRET)
-        if self._with_standby:
-            self.put_credentials(self.primary, self.standby)
-        else:
-            self.put_credentials(self.primary)
+        if not self.prefix:
+            standby = self.standby if self._with_standby else None
+            self.add_connection("", self.primary, standby)
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -108,13 +112,19 @@ class World:
 
     def environment(self, **overrides: str) -> dict[str, str]:
         """Return the handler's whole environment, including AWS's part."""
-        return AWS | {
+        variables = AWS | {
             "AWS_ENDPOINT_URL_SECRETS_MANAGER": self.secrets.url,
-            "CREDENTIALS_SECRET_ID": CREDENTIALS_SECRET,
-            "TOKEN_SECRET_ID": TOKEN_SECRET,
             "TOKEN_URL": self.vendor.token_url,
-            **overrides,
         }
+        if self.prefix:
+            variables["CONNECTIONS_PREFIX"] = self.prefix
+        else:
+            variables["CREDENTIALS_SECRET_ID"] = CREDENTIALS_SECRET
+            variables["TOKEN_SECRET_ID"] = TOKEN_SECRET
+        if self._with_functions:
+            variables["AWS_ENDPOINT_URL_LAMBDA"] = self.functions.url
+            variables["AWS_LAMBDA_FUNCTION_NAME"] = FUNCTION_NAME
+        return variables | overrides
 
     def process(self, **overrides: str) -> WarmProcess:
         """Return what a new process of the function would have, by this world's clock."""
@@ -130,18 +140,22 @@ class World:
         used = process or self.process()
         event = {} if event is None else event
         context = Context(self.clock, self.clock.now() + timeout)
-        with captured() as output:
-            try:
-                result = app.handle(event, context, lambda: used)
-                self.output += json.dumps(result)
-            except Exception as error:
-                self.output += "".join(traceback.format_exception(error)) + repr(error)
-                raise
-            else:
-                return result
-            finally:
-                self.output += output.getvalue()
-                self.lines = [json.loads(line) for line in output.getvalue().splitlines()]
+        ended = run(lambda event, context: app.handle(event, context, lambda: used), event, context)
+        self._note(ended)
+        if ended.error:
+            raise ended.error
+        result: dict[str, Any] = ended.result
+        return result
+
+    def _handle_in_warm_process(self, event: Any, context: Any) -> Any:
+        if self.function_process is None:
+            self.function_process = self.process()
+        process = self.function_process
+        return app.handle(event, context, lambda: process)
+
+    def _note(self, ended: Run) -> None:
+        self.output += ended.output
+        self.lines = [json.loads(line) for line in ended.log.splitlines()]
 
     def add_account(self, principal: str, password: str) -> None:
         """Make a service account at the vendor, as an operator would, and note its password."""
@@ -149,12 +163,45 @@ class World:
         self.vendor.add_account(client_id, username, password)
         self.passwords[principal] = password
 
-    def put_credentials(self, primary: str, standby: str | None = None) -> None:
-        """Write the credentials secret as an operator would, from `client_secrets` and `passwords`."""
+    def add_connection(
+        self, name: str, primary: str, standby: str | None = None, settings: Mapping[str, Any] | None = None
+    ) -> None:
+        """Make both secrets of a connection, and write its credentials secret. `settings` are the connection's own."""
+        client = self.secrets.client()
+        client.create_secret(Name=self.credentials_secret(name))
+        client.create_secret(Name=self.token_secret(name))
+        self.put_credentials(primary, standby, name=name, settings=settings)
+
+    def add_store(self, name: str) -> None:
+        """Make a service account at the vendor, and a connection that asks with it."""
+        [client_id] = SERVICE_CLIENT
+        principal = f"{client_id}{PRINCIPAL_SEPARATOR}{name}"
+        self.add_account(principal, f"password-of-{name}-at-the-emulator")
+        self.add_connection(name, principal)
+
+    def credentials_secret(self, name: str = "") -> str:
+        """Return the name of a connection's credentials secret."""
+        if not self.prefix:
+            return CREDENTIALS_SECRET
+        return f"{self.prefix}{name}{CREDENTIALS_SUFFIX}"
+
+    def token_secret(self, name: str = "") -> str:
+        """Return the name of a connection's token secret."""
+        if not self.prefix:
+            return TOKEN_SECRET
+        return f"{self.prefix}{name}{TOKEN_SUFFIX}"
+
+    def put_credentials(
+        self, primary: str, standby: str | None = None, *, name: str = "", settings: Mapping[str, Any] | None = None
+    ) -> None:
+        """Write a credentials secret as an operator would, from `client_secrets` and `passwords`."""
         document: dict[str, Any] = self._credential(primary)
         if standby:
             document["standby"] = self._standby_credential(primary, standby)
-        self.secrets.client().put_secret_value(SecretId=CREDENTIALS_SECRET, SecretString=json.dumps(document))
+        if settings:
+            document["settings"] = dict(settings)
+        secret_id = self.credentials_secret(name)
+        self.secrets.client().put_secret_value(SecretId=secret_id, SecretString=json.dumps(document))
 
     def _credential(self, principal: str) -> dict[str, str]:
         client_id, _, username = principal.partition(PRINCIPAL_SEPARATOR)
@@ -170,15 +217,15 @@ class World:
             return {key: credential[key] for key in ("username", "password")}
         return credential
 
-    def token(self) -> dict[str, Any]:
-        """Return the token document that consumers read."""
-        answer = self.secrets.client().get_secret_value(SecretId=TOKEN_SECRET)
+    def token(self, name: str = "") -> dict[str, Any]:
+        """Return the token document that a connection's consumers read."""
+        answer = self.secrets.client().get_secret_value(SecretId=self.token_secret(name))
         document: dict[str, Any] = json.loads(answer["SecretString"])
         return document
 
-    def consume(self) -> int:
+    def consume(self, name: str = "") -> int:
         """Read the secret and call the API, as a consumer does. Return the HTTP status, or 0 if there is no token."""
-        access_token = self.token()["access_token"]
+        access_token = self.token(name)["access_token"]
         if access_token is None:
             return 0
         headers = {"Authorization": f"Bearer {access_token}"}
@@ -195,17 +242,3 @@ def environment(values: Mapping[str, str]) -> Iterator[Mapping[str, str]]:
     finally:
         os.environ.clear()
         os.environ.update(before)
-
-
-@contextmanager
-def captured() -> Iterator[io.StringIO]:
-    """Catch what the handler writes, log and metrics, which otherwise goes to standard output."""
-    output = io.StringIO()
-    log = logging.getLogger(service_name()).handlers[0]
-    assert isinstance(log, logging.StreamHandler)  # noqa: S101 - Powertools made it when handler.app was imported
-    before = log.setStream(output)
-    try:
-        with redirect_stdout(output):
-            yield output
-    finally:
-        log.setStream(before)

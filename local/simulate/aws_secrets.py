@@ -19,7 +19,8 @@ from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.secretsmanager.exceptions import SecretsManagerClientError
 from moto.secretsmanager.models import SecretsManagerBackend
 
-from local.emulators.secrets_manager import REGION, Documented
+from local.emulators.documented import Documented
+from local.emulators.secrets_manager import REGION
 from local.simulate.rates import FaultSampler
 
 if TYPE_CHECKING:

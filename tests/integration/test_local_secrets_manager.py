@@ -22,8 +22,11 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionClosedError
 
+from local.emulators.access import Access
+from local.emulators.aws_rates import AwsRates
 from local.emulators.clock import Clock
-from local.emulators.secrets_manager import CUT, LOST_ANSWER, AwsFault, SecretsManager, Stored, _attach
+from local.emulators.secret_versions import attach
+from local.emulators.secrets_manager import CUT, LOST_ANSWER, AwsFault, SecretsManager, Stored
 
 NOW = 1_700_000_000
 DAY = 86_400
@@ -33,6 +36,7 @@ LEDGER = "REFRESH_LEDGER"
 PENDING = "REFRESH_PENDING"
 NOT_FOUND = "ResourceNotFoundException"
 INVALID_PARAMETER = "InvalidParameterException"
+ACCESS_DENIED = "AccessDeniedException"
 INVALID_REQUEST = "InvalidRequestException"
 EXISTS = "ResourceExistsException"
 SOME_ID = "0" * 32
@@ -139,7 +143,9 @@ def both(request: pytest.FixtureRequest) -> Iterator[SecretsManager]:
 @pytest.fixture
 def aws(both: SecretsManager) -> Iterator[Aws]:
     yield Aws(both, both.clock)
-    both.on_call = both.outage = None
+    both.on_call = both.outage = both.rates = both.scanned_per_page = None
+    both.read_lag_seconds = 0
+    both.access = Access()
 
 
 # Moves of a label
@@ -266,13 +272,13 @@ def test_a_move_is_checked_and_made_in_one_step(aws: Aws) -> None:
     targets = [aws.put(secret, writer, PENDING) for writer in "ab"]
     both_inside = threading.Barrier(2)
 
-    def attach(*arguments: Any) -> None:
+    def attach_slowly(*arguments: Any) -> None:
         with suppress(threading.BrokenBarrierError):
             both_inside.wait(timeout=0.1)
-        _attach(*arguments)
+        attach(*arguments)
 
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(2) as threads:
-        patch.setattr("local.emulators.secrets_manager._attach", attach)
+        patch.setattr("local.emulators.documented.attach", attach_slowly)
         refusals = list(threads.map(lambda target: aws.move(secret, LEDGER, None, target), targets))
     assert sorted(refusals) == ["", INVALID_PARAMETER]
 
@@ -332,6 +338,128 @@ def test_unlabelled_versions_are_not_described(aws: Aws) -> None:
     assert [version["VersionId"] for version in listed["Versions"]] == [two, three]
     listed = aws.call("list_secret_version_ids", SecretId=secret, IncludeDeprecated=True)
     assert [version["VersionId"] for version in listed["Versions"]] == [one, two, three]
+
+
+# Lists and filters
+
+
+def under(aws: Aws, count: int) -> tuple[str, list[str]]:
+    """Make so many secrets with a value under a prefix of their own. Return the prefix and their names."""
+    prefix = f"list/{uuid.uuid4()}/"
+    names = [f"{prefix}{number}" for number in range(count)]
+    for name in names:
+        aws.call("create_secret", Name=name, SecretString="one")
+    return prefix, names
+
+
+def by_name(prefix: str) -> list[dict[str, Any]]:
+    return [{"Key": "name", "Values": [prefix]}]
+
+
+def pages(aws: Aws, operation: str, prefix: str, **params: Any) -> list[list[str]]:
+    """Return the names on each page of the list of all secrets under the prefix."""
+    found: list[list[str]] = []
+    request: dict[str, Any] = {"Filters": by_name(prefix), **params}
+    while True:
+        answer = aws.call(operation, **request)
+        secrets = answer.get("SecretValues") or answer.get("SecretList") or []
+        found.append([secret["Name"] for secret in secrets])
+        if not answer.get("NextToken"):
+            return found
+        request["NextToken"] = answer["NextToken"]
+
+
+@pytest.mark.parametrize("operation", ["batch_get_secret_value", "list_secrets"])
+def test_a_filtered_list_has_every_secret_once(aws: Aws, operation: str) -> None:
+    """Page by page, in the order of creation, with MaxResults on each but the last; the prefix is case sensitive."""
+    prefix, names = under(aws, 7)
+    assert pages(aws, operation, prefix, MaxResults=3) == [names[:3], names[3:6], names[6:]]
+    assert pages(aws, operation, names[5]) == [[names[5]]]
+    assert pages(aws, operation, prefix.upper()) == [[]]
+
+
+@corrects
+def test_a_batch_has_20_secrets_and_a_list_has_100(aws: Aws) -> None:
+    """So many are on a page if the request does not say how many, and it can't ask for more."""
+    prefix, names = under(aws, 21)
+    assert pages(aws, "batch_get_secret_value", prefix) == [names[:20], names[20:]]
+    assert pages(aws, "list_secrets", prefix) == [names]
+    too_many = {"Filters": by_name(prefix), "MaxResults": 21}
+    assert aws.error("batch_get_secret_value", **too_many) == "ValidationException"
+    assert aws.error("list_secrets", **{**too_many, "MaxResults": 101}) == "ValidationException"
+    assert aws.error("batch_get_secret_value", SecretIdList=names) == "ValidationException"
+
+
+@corrects
+def test_a_filtered_batch_tells_of_secrets_without_a_value(aws: Aws) -> None:
+    """A secret without a value is in Errors, by its ARN; one that is marked for deletion is not there at all."""
+    prefix, [good, going] = under(aws, 2)
+    empty = aws.call("create_secret", Name=f"{prefix}empty")["ARN"]
+    aws.call("delete_secret", SecretId=going)
+    answer = aws.call("batch_get_secret_value", Filters=by_name(prefix))
+    assert [value["Name"] for value in answer["SecretValues"]] == [good]
+    assert [(error["SecretId"], error["ErrorCode"]) for error in answer["Errors"]] == [(empty, NOT_FOUND)]
+    assert pages(aws, "list_secrets", prefix) == [[good, f"{prefix}empty"]]
+    assert pages(aws, "list_secrets", prefix, IncludePlannedDeletion=True) == [[good, going, f"{prefix}empty"]]
+
+
+@corrects
+def test_no_secret_is_skipped_if_others_go_between_two_pages(aws: Aws) -> None:
+    """A list goes on after the last secret of the page before, whatever was deleted or created since."""
+    prefix, names = under(aws, 4)
+    first = aws.call("batch_get_secret_value", Filters=by_name(prefix), MaxResults=2)
+    aws.call("delete_secret", SecretId=names[0], ForceDeleteWithoutRecovery=True)
+    aws.call("create_secret", Name=f"{prefix}new", SecretString="one")
+    rest = pages(aws, "batch_get_secret_value", prefix, NextToken=first["NextToken"])
+    assert rest == [[*names[2:], f"{prefix}new"]]
+
+
+@corrects
+def test_a_page_can_be_empty_although_there_is_a_next_one(aws: Aws) -> None:
+    """AWS documents this for a filtered view of a long list. Only a page without NextToken is the last."""
+    _, _ = under(aws, 3)
+    prefix, names = under(aws, 2)
+    aws.server.scanned_per_page = 2
+    found = pages(aws, "batch_get_secret_value", prefix)
+    assert [] in found[:-1]
+    assert [name for page in found for name in page] == names
+
+
+@corrects
+def test_a_batch_chooses_its_secrets_in_one_way(aws: Aws) -> None:
+    """A list of secrets and filters exclude each other, one of them is needed, and pages are for filters only."""
+    secret = aws.secret("one")
+    batch = "batch_get_secret_value"
+    assert aws.error(batch, SecretIdList=[secret], Filters=by_name(secret)) == INVALID_PARAMETER
+    assert aws.error(batch, SecretIdList=[secret], MaxResults=5) == INVALID_PARAMETER
+    assert aws.error(batch) == INVALID_PARAMETER
+    assert aws.error(batch, Filters=by_name(secret), NextToken="made up") == "InvalidNextTokenException"
+    assert aws.error(batch, Filters=[{"Key": "colour", "Values": ["blue"]}]) == "ValidationException"
+
+
+@corrects
+def test_a_list_shows_labels_and_no_value(aws: Aws) -> None:
+    """An entry of ListSecrets has the labels of versions that have one, the dates, and never a value."""
+    secret = aws.secret("one", "two", "three")
+    [entry] = aws.call("list_secrets", Filters=by_name(secret))["SecretList"]
+    assert sorted(entry["SecretVersionsToStages"].values()) == [[CURRENT], [PREVIOUS]]
+    assert entry["CreatedDate"].timestamp() == aws.clock.now()
+    assert "three" not in repr(entry)
+
+
+@corrects
+def test_a_list_that_lags_does_not_show_the_newest_secrets(aws: Aws) -> None:
+    """Lists show the secrets, and their values, as they were when the lag began."""
+    prefix, names = under(aws, 1)
+    aws.clock.advance(60)
+    aws.put(names[0], "two")
+    aws.call("create_secret", Name=f"{prefix}new", SecretString="one")
+    aws.server.read_lag_seconds = 30
+    late = aws.call("batch_get_secret_value", Filters=by_name(prefix))["SecretValues"]
+    assert [(value["Name"], value["SecretString"]) for value in late] == [(names[0], "one")]
+    assert pages(aws, "list_secrets", prefix) == [names]
+    aws.server.read_lag_seconds = 0
+    assert pages(aws, "list_secrets", prefix) == [[*names, f"{prefix}new"]]
 
 
 # Puts
@@ -567,6 +695,61 @@ def test_boto3_repeats_a_call_whose_answer_was_lost(aws: Aws) -> None:
         version_id = client.put_secret_value(SecretId=secret, SecretString="two")["VersionId"]
     assert aws.server.calls[arrived:] == ["PutSecretValue", "PutSecretValue"]
     assert aws.server.versions(secret)[version_id] == Stored(frozenset({CURRENT}), "two")
+
+
+@corrects
+def test_a_denied_secret_harms_no_other(aws: Aws) -> None:
+    """A secret that may not be used is an entry of Errors in a batch, and an error of its own in other calls."""
+    prefix, [good, denied] = under(aws, 2)
+    aws.server.access.denied.add(denied)
+    batch = aws.call("batch_get_secret_value", Filters=by_name(prefix))
+    errors = [
+        aws.error("get_secret_value", SecretId=denied),
+        aws.error("describe_secret", SecretId=denied),
+        aws.error("put_secret_value", SecretId=denied, SecretString="two"),
+        aws.error("get_secret_value", SecretId=good),
+    ]
+    aws.server.access.denied.clear()
+    assert [value["Name"] for value in batch["SecretValues"]] == [good]
+    assert [error["ErrorCode"] for error in batch["Errors"]] == [ACCESS_DENIED]
+    assert denied in batch["Errors"][0]["Message"]
+    assert errors == [ACCESS_DENIED, ACCESS_DENIED, ACCESS_DENIED, ""]
+    assert aws.read(denied) == "one"
+
+
+@corrects
+def test_a_denied_key_denies_values_alone(aws: Aws) -> None:
+    """Without its key a secret can be described, and its labels move; its values can be neither read nor put."""
+    secret = aws.secret("one")
+    claim = aws.put(secret, "claim", PENDING)
+    aws.server.access.denied_keys.add(secret)
+    refusal = aws.refusal("get_secret_value", SecretId=secret)
+    put = aws.error("put_secret_value", SecretId=secret, SecretString="two")
+    batch = aws.call("batch_get_secret_value", SecretIdList=[secret])
+    assert refusal == (ACCESS_DENIED, "Access to KMS is not allowed", 400)
+    assert put == ACCESS_DENIED
+    assert [error["ErrorCode"] for error in batch["Errors"]] == [ACCESS_DENIED]
+    assert aws.move(secret, LEDGER, None, claim) == ""
+
+
+@corrects
+def test_calls_above_the_rate_are_throttled(aws: Aws) -> None:
+    """Writes have one rate together, 50 a second, and lists have their own. What time regains can be used again."""
+    secret = aws.secret("one")
+    aws.server.rates = AwsRates(aws.clock)
+    puts = [aws.refusal("put_secret_value", SecretId=secret, SecretString=str(turn)) for turn in range(49)]
+    move = aws.move(secret, LEDGER, None, aws.call("get_secret_value", SecretId=secret)["VersionId"])
+    refusal = aws.refusal("put_secret_value", SecretId=secret, SecretString="throttled")
+    pages_left = len(pages(aws, "list_secrets", secret))
+    aws.clock.advance(0.5)
+    later = [aws.error("put_secret_value", SecretId=secret, SecretString=f"later {turn}") for turn in range(26)]
+    aws.server.rates = None
+    assert {code for code, _, _ in puts} == {""}
+    assert move == ""
+    assert refusal == ("ThrottlingException", "Rate exceeded", 429)
+    assert pages_left == 1
+    assert later == [*[""] * 25, "ThrottlingException"]
+    assert aws.read(secret) == "later 24"
 
 
 def test_an_outage_meets_every_call(aws: Aws) -> None:
