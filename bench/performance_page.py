@@ -336,7 +336,7 @@ class Tables:
         samples = self._samples[BARE, kind, package]
         python_start = median(self._cold_starts(BARE, FRESH, NOTHING))
         imports = median([sample.imports for sample in samples])
-        first_run = median([sample.first for sample in samples])
+        first_run = median([sample.runs[0] for sample in samples])
         # With or without bytecode, the naive function makes the same calls.
         counted = NAIVE if package == COMPILED else package
         aws, vendor = self._calls[counted, kind]
