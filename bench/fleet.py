@@ -23,8 +23,8 @@ ACCESS_TOKEN_CHARACTERS = 1_000
 def fleet(connections: int, due: int) -> Iterator[World]:
     """Yield a world with so many connections, the last `due` of them with a token that is due.
 
-    All credentials secrets are made before all token secrets, and AWS lists secrets in the order of their creation. So
-    a survey has half of the secrets in its memory before it finds the first pair: no order needs more.
+    All token secrets are made before all credentials secrets, and the emulator lists secrets in the order of their
+    creation. So a survey has all token documents in its memory before it finds the first pair: no order needs more.
     """
     with _world() as world:
         sample = _token_of_a_run(world)
@@ -33,10 +33,10 @@ def fleet(connections: int, due: int) -> Iterator[World]:
             is_due = number >= connections - due
             name = store(number)
             documents[name] = _token_like(sample, name, age=DUE_AFTER_SECONDS if is_due else 0)
-        for name in documents:
-            _create(world, world.credentials_secret(name), _credentials_of(name))
         for name, document in documents.items():
             _create(world, world.token_secret(name), document)
+        for name in documents:
+            _create(world, world.credentials_secret(name), _credentials_of(name))
         yield world
 
 

@@ -64,6 +64,7 @@ def bare(
     artifact: Artifact,
     world: World,
     events: Sequence[dict[str, str]] = (REFRESH,),
+    /,
     **overrides: str,
 ) -> Sample:
     """Run the events in a new process. The end of the process does not count: Lambda would freeze the process."""

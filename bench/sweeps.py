@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from bench.artifacts import Artifact
 
 SIZES = (1, 10, 100, 1_000, 10_000)
-# To survey 10,000 connections takes 20 s at least, since the survey keeps below AWS's rate.
-RUNS = {10_000: 1}
-USUAL_RUNS = 3
+RUNS = 3
+# A survey of so many connections takes 20 s at least, since it keeps below AWS's rate. So one run has to do.
+SLOW_SIZE = 10_000
 # Of so many connections all are due, to learn what a hand-over takes.
 ALL_DUE = 1_000
 HANDED_OVER_RUNS = 11
@@ -51,21 +51,23 @@ class Scale(NamedTuple):
     handed_over: HandedOver
 
 
-def measure(
-    python: str, artifact: Artifact, due_share: float, show_progress: Callable[[str], None]
-) -> Scale:
-    """Sweep each number of connections, of which this share is due. Raises RuntimeError if a sweep does not do its job."""
+def measure(python: str, artifact: Artifact, due_share: float, show_progress: Callable[[str], None]) -> Scale:
+    """Sweep each number of connections, of which this share is due.
+
+    Raises RuntimeError if a sweep or a run does not do its job.
+    """
     usual = []
     for connections in SIZES:
         show_progress(f"sweep of {connections:,} connections")
         due = round(connections * due_share)
-        usual.append(sweep(python, artifact, connections, due))
+        runs = 1 if connections >= SLOW_SIZE else RUNS
+        usual.append(sweep(python, artifact, connections, due, runs=runs))
     show_progress(f"sweep of {ALL_DUE:,} connections that are all due")
-    all_due = sweep(python, artifact, ALL_DUE, ALL_DUE)
-    return Scale(usual, all_due, handed_over_runs(python, artifact))
+    all_due = sweep(python, artifact, ALL_DUE, ALL_DUE, runs=RUNS)
+    return Scale(usual, all_due, handed_over_runs(python, artifact, HANDED_OVER_RUNS))
 
 
-def sweep(python: str, artifact: Artifact, connections: int, due: int) -> Sweep:
+def sweep(python: str, artifact: Artifact, connections: int, due: int, *, runs: int) -> Sweep:
     """Measure a sweep. Raises RuntimeError if it does not hand over those that are due."""
     samples = []
     with (
@@ -77,7 +79,7 @@ def sweep(python: str, artifact: Artifact, connections: int, due: int) -> Sweep:
             "AWS_ENDPOINT_URL_SECRETS_MANAGER": secrets.url,
             "AWS_ENDPOINT_URL_LAMBDA": functions.url,
         }
-        for _ in range(RUNS.get(connections, USUAL_RUNS)):
+        for _ in range(runs):
             secrets.counts = Counts()
             functions.counts = Counts()
             samples.append(bare(python, artifact, world, [REFRESH], **overrides))
@@ -86,15 +88,14 @@ def sweep(python: str, artifact: Artifact, connections: int, due: int) -> Sweep:
         return Sweep(connections, due, samples, secrets.counts, functions.counts)
 
 
-def handed_over_runs(python: str, artifact: Artifact) -> HandedOver:
-    """Measure runs of connections that are due. Raises RuntimeError if one has no new token afterwards."""
-    number = HANDED_OVER_RUNS
+def handed_over_runs(python: str, artifact: Artifact, number: int) -> HandedOver:
+    """Measure runs of connections that are due. Raises RuntimeError if they do not ask the vendor once each."""
     events = [refresh_of(store(one)) for one in range(number)]
     with due_stores(number) as world:
         sample = bare(python, artifact, world, events)
         requests = len(world.vendor.requests)
         if requests != number:
-            raise RuntimeError(f"{requests} of {number} connections were refreshed")
+            raise RuntimeError(f"{requests} of {number} connections asked the vendor")
         calls = world.secrets.calls
         writes = [call for call in calls if call in {"PutSecretValue", "UpdateSecretVersionStage"}]
         return HandedOver(
