@@ -215,11 +215,12 @@ class ScalePage:
         currency = self._book.document["currency"]
         further = self._deployment.cost_if_each_secret_is_a_call(thousand)
         key_calls = self._deployment.cost_of_a_key(thousand)
+        in_all = self._cost(thousand) + further
         return (
             "All runs are counted as cold, which is the most that they can cost. A page of 20 secrets counts as one "
             f"call. If AWS billed each of its secrets, {thousand.connections:,} connections would cost {further:.2f} "
-            f"{currency} more, {self._cost(thousand) + further:.2f} {currency} in all. With a KMS key of your own they cost {key_calls:.2f} {currency} more for its calls, "
-            "since each sweep decrypts all secrets."
+            f"{currency} more, {in_all:.2f} {currency} in all. With a KMS key of your own they cost {key_calls:.2f} "
+            f"{currency} more for its calls, since each sweep decrypts all secrets."
         )
 
     def limits(self) -> str:
