@@ -38,7 +38,7 @@ KILOBYTE = 1_024
 
 
 class Limit(NamedTuple):
-    """Up to how many connections something lasts, and what happens with more."""
+    """Up to how many connections something holds, and what happens with more."""
 
     what: str
     connections: int
@@ -184,7 +184,10 @@ class Deployment:
         return self.book.assumed("ticks_per_month") * further_calls * self.book.price("secret_call")
 
     def cost_of_a_key(self, sweep: Sweep) -> float:
-        """Return what the calls of a KMS key of one's own cost in a month: a sweep decrypts all secrets."""
+        """Return what the calls of a KMS key of one's own cost in a month.
+
+        A sweep decrypts all secrets. Each call of a run counts as one with the key, and its batch as two.
+        """
         sweeps = self.book.assumed("ticks_per_month")
         runs = self.book.assumed("refreshes_per_month") * sweep.connections
         calls = sweeps * SECRETS * sweep.connections + runs * (self.measured.handed_over.secrets + 1)
@@ -193,48 +196,48 @@ class Deployment:
     # What ends first
 
     def limits(self, memory: int) -> list[Limit]:
-        """Return what ends at how many connections, the first one first."""
+        """Return what holds up to how many connections, the lowest number first."""
         runs_a_second = self.runs_a_second(memory)
         share_due = due_share(self.book)
         usable = TIMEOUT_SECONDS - RESERVE_SECONDS
         quota = self.book.document["quotas"]["secrets"]
+        hours = MAX_EVENT_AGE_OF_MANY_SECONDS / SECONDS_AN_HOUR
         found = [
             Limit(
-                "all are due at once, and the vendor takes the longest with each: the event's age",
+                f"If all are due at once, and the vendor takes {LONGEST_RUN_SECONDS} s with each, the runs end before "
+                f"Lambda gives an event up, after {hours:.0f} h",
                 sized_for(RESERVED_CONCURRENCY),
-                "Lambda gives up the last ones, and the next sweep hands them over again. Raise `ReservedConcurrency`.",
+                "The next sweep hands those over again that Lambda gave up. Raise `ReservedConcurrency`.",
             ),
             Limit(
-                "all are due at once: one sweep's time for handing over",
+                "If all are due at once, one sweep hands them all over",
                 self._connections_within(usable, memory, share_due=1.0),
-                "The sweep fails near its end, and its retry hands over the others.",
+                "The sweep fails when its time ends, and its retry hands over the others.",
             ),
             Limit(
-                f"a usual sweep takes {MAX_SWEEP_SECONDS} s",
+                f"A usual sweep takes at most {MAX_SWEEP_SECONDS} s",
                 self._connections_within(MAX_SWEEP_SECONDS, memory, share_due=share_due),
-                "It only takes longer.",
+                "It takes longer, in proportion.",
             ),
             Limit(
-                "a usual sweep fits into the function's timeout",
+                "A usual sweep ends before the function's timeout",
                 self._connections_within(usable, memory, share_due=share_due),
-                "No sweep sees all, and `TokenExpiresAlarm` goes off. Divide the connections among two prefixes, "
-                "each with a deployment.",
+                "No sweep sees all, and `TokenExpiresAlarm` goes off. Use two prefixes, with a deployment for each.",
             ),
             Limit(
-                "an hour is enough for the runs that are due in it",
-                int(runs_a_second * SECONDS_AN_HOUR / share_due),
-                "The queue grows. Divide the connections among two accounts, since AWS's rate of writes is one "
-                "account's.",
-            ),
-            Limit(
-                "all are due at once: the event's age",
+                "If all are due at once, the runs end before Lambda gives an event up",
                 int(runs_a_second * MAX_EVENT_AGE_OF_MANY_SECONDS),
-                "Lambda gives up the last ones, and the next sweep hands them over again.",
+                "The next sweep hands those over again that Lambda gave up.",
             ),
             Limit(
-                f"the quota of {quota['value']:,} secrets",
+                "The runs that are due in an hour end within an hour",
+                int(runs_a_second * SECONDS_AN_HOUR / share_due),
+                "The queue grows. Use two accounts, since each has a rate of writes.",
+            ),
+            Limit(
+                f"The quota of {quota['value']:,} secrets is enough",
                 quota["value"] // SECRETS,
-                "Divide the connections among two accounts.",
+                "Use two accounts.",
             ),
         ]
         return sorted(found, key=lambda limit: limit.connections)
@@ -250,7 +253,7 @@ class Deployment:
 
     def _hand_over_processor(self) -> float:
         all_due = self.measured.all_due
-        usual = next(one for one in self.measured.usual if one.connections == all_due.connections)
+        usual = self.measured.usual_sweep_of(all_due.connections)
         further = processor_seconds(all_due) - processor_seconds(usual)
         return further / (all_due.due - usual.due)
 

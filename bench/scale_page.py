@@ -21,9 +21,9 @@ from bench.scale import (
     sized_for,
 )
 from bench.sweeps import SIZES
-from handler.survey import MIN_SECONDS_BETWEEN_PAGES
+from handler.survey import MIN_SECONDS_BETWEEN_PAGES, RESERVE_SECONDS
 from local import markdown
-from local.aws_lambda import MAX_EVENT_AGE_OF_MANY_SECONDS
+from local.aws_lambda import MAX_EVENT_AGE_OF_MANY_SECONDS, TIMEOUT_SECONDS
 from local.durations import HOUR
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class ScalePage:
 
     def targets(self) -> str:
         largest = self._usual[-1]
-        thousand = next(one for one in self._usual if one.connections == CONNECTIONS_OF_MAX_COST)
+        thousand = self._deployment.measured.usual_sweep_of(CONNECTIONS_OF_MAX_COST)
         cost = self._cost(thousand)
         seconds = self._seconds(largest).all
         currency = self._book.document["currency"]
@@ -105,6 +105,7 @@ class ScalePage:
             "connections",
             "due, handed over",
             "AWS calls",
+            "TCP connections",
             "bytes in",
             "processor here (s)",
             "run here (s)",
@@ -116,10 +117,10 @@ class ScalePage:
         ]
         rows = [self._sweep_row(sweep) for sweep in self._usual]
         about = (
-            f"On Lambda it is calculated, with {DEPLOYED:,} MB. Here the run waits for the emulator, which shares this "
-            "machine's processor; the time of the processor is that of the function's process alone. The survey reads "
-            f"at most {1 / MIN_SECONDS_BETWEEN_PAGES:.0f} pages a second, and AWS allows "
-            f"{self._rate('batch_get'):.0f}."
+            f"On Lambda it is calculated, with {DEPLOYED:,} MB, and with a TLS handshake for each TCP connection. Here "
+            "the run waits for the emulator, which shares this machine's processor; the time of the processor is that "
+            "of the function's process alone. The survey reads at most "
+            f"{1 / MIN_SECONDS_BETWEEN_PAGES:.0f} pages a second, and AWS allows {self._rate('batch_get'):.0f}."
         )
         return f"{table(head, rows)}\n\n{about}"
 
@@ -131,6 +132,7 @@ class ScalePage:
             f"{sweep.connections:,}",
             f"{sweep.due:,}",
             f"{sweep.secrets.requests + sweep.functions.requests:,}",
+            f"{sweep.secrets.connections + sweep.functions.connections:,}",
             f"{sweep.secrets.bytes_in + sweep.functions.bytes_in:,}",
             f"{processor_seconds(sweep):.2f}",
             f"{wall:.2f}",
@@ -160,9 +162,14 @@ class ScalePage:
             [f"has at least {least:.0f} MB", *(yes_or_no(memory >= least) for memory in MEMORIES)],
             [f"{self._book.document['currency']} a month", *(f"{cost:,.2f}" for cost in costs)],
         ]
+        about = f"{self._about_best_memory()} The template has {DEPLOYED:,} MB with `ConnectionsPrefix`."
+        return f"{table(head, rows)}\n\n{about}"
+
+    def _about_best_memory(self) -> str:
         best = self._deployment.best_memory()
-        chosen = "None of them is enough." if best is None else f"The least that is enough: {best:,} MB."
-        return f"{table(head, rows)}\n\n{chosen} The template has {DEPLOYED:,} MB with `ConnectionsPrefix`."
+        if best is None:
+            return "None of them is enough."
+        return f"The least that is enough: {best:,} MB."
 
     def all_due(self) -> str:
         head = [
@@ -177,7 +184,9 @@ class ScalePage:
             refreshed = self._deployment.seconds_until_all_are_refreshed(connections, DEPLOYED)
             row = [f"{connections:,}", f"{sweep:,.0f}", f"{refreshed:,.0f}", f"{concurrency_for(connections):,}"]
             rows.append(row)
-        return f"{table(head, rows)}\n\n{self._about_runs()}\n\n{self._about_sizing()}"
+        usable = TIMEOUT_SECONDS - RESERVE_SECONDS
+        about = f"A sweep that would take more than {usable:.0f} s ends then, and its retry continues."
+        return "\n\n".join([table(head, rows), about, self._about_runs(), self._about_sizing()])
 
     def _about_runs(self) -> str:
         deployment = self._deployment
@@ -188,9 +197,9 @@ class ScalePage:
             f"warm process it took {warm:.0f} ms of the processor here, and on Lambda it takes "
             f"{deployment.warm_run_seconds(DEPLOYED):.2f} s by this calculation. The {RESERVED_CONCURRENCY} runs of "
             f"the reserved concurrency can then make {deployment.writes_a_second(DEPLOYED):.0f} writes a second. AWS "
-            f"allows {self._rate('writes'):.0f}, which {deployment.concurrency_below_the_rate(DEPLOYED)} runs keep. A "
-            "write that AWS throttles is repeated by botocore, and a run that fails by Lambda, so the queue empties at "
-            "AWS's rate, and that is what the table counts with."
+            f"allows {self._rate('writes'):.0f}, and up to {deployment.concurrency_below_the_rate(DEPLOYED)} runs at "
+            "once stay below that. AWS throttles further writes: botocore repeats them, and Lambda repeats a run that "
+            "fails. So a full queue empties at AWS's rate at most, which the table is calculated with."
         )
 
     def _about_sizing(self) -> str:
@@ -211,7 +220,7 @@ class ScalePage:
         return f"{table(head, rows)}\n\n{self._about_month()}"
 
     def _about_month(self) -> str:
-        thousand = next(one for one in self._usual if one.connections == CONNECTIONS_OF_MAX_COST)
+        thousand = self._deployment.measured.usual_sweep_of(CONNECTIONS_OF_MAX_COST)
         currency = self._book.document["currency"]
         further = self._deployment.cost_if_each_secret_is_a_call(thousand)
         key_calls = self._deployment.cost_of_a_key(thousand)
@@ -224,7 +233,7 @@ class ScalePage:
         )
 
     def limits(self) -> str:
-        head = ["what", "connections at most", "with more"]
+        head = ["what holds", "up to so many connections", "with more"]
         rows = [[limit.what, f"{limit.connections:,}", limit.beyond] for limit in self._deployment.limits(DEPLOYED)]
         pages = 1 / MIN_SECONDS_BETWEEN_PAGES
         together = pages + self._deployment.runs_a_second(DEPLOYED)

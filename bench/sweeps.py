@@ -50,6 +50,9 @@ class Scale(NamedTuple):
     all_due: Sweep
     handed_over: HandedOver
 
+    def usual_sweep_of(self, connections: int) -> Sweep:
+        return next(sweep for sweep in self.usual if sweep.connections == connections)
+
 
 def measure(python: str, artifact: Artifact, due_share: float, show_progress: Callable[[str], None]) -> Scale:
     """Sweep each number of connections, of which this share is due.
