@@ -100,7 +100,7 @@ def _fleet(options: argparse.Namespace) -> int:
         seed=options.seed,
     )
     if options.due_at_once:
-        setup = replace(setup, is_due_at_once=True, rates=NONE)
+        setup = replace(setup, is_due_at_once=True, rates=NONE, hand_over_failures=0.0, unsaved_tokens=0.0)
     return report.show(Fleet(setup), options.out)
 
 

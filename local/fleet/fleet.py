@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +13,11 @@ from handler.secrets_manager import CURRENT
 from handler.settings import Settings
 from local.durations import HOUR, MINUTE
 from local.fleet.function import Function, Process, World
+from local.fleet.luck import RandomOfWorker, Steady
 from local.fleet.plan import PlannedStore, plan_outages, plan_stores, plan_sweeps
 from local.fleet.rated_secrets import RatedSecretsManager
-from local.fleet.records import Span, StoreRecord
-from local.fleet.stores import PREFIX, Stores
+from local.fleet.records import Span, StoreRecord, SweepRecord
+from local.fleet.stores import PREFIX, Stores, token_secret
 from local.fleet.vendor import FleetNetwork, Teams
 from local.simulate.aws_secrets import RetryingClient
 from local.simulate.engine import Engine
@@ -39,41 +39,10 @@ MAX_OWN_PAUSE_SECONDS = 45 * MINUTE
 MAX_ASKED_PAUSE_SECONDS = 2 * HOUR
 # A client that has lost a token can get another one when the vendor's interval, counted from its next refused request,
 # and our margin are over.
-LOST_CLIENT_SECONDS = 20 * HOUR + 15 * MINUTE
-LOST_ACCOUNT_SECONDS = 15 * MINUTE
+MISLAID_SECONDS = {"client": 20 * HOUR + 15 * MINUTE, "account": 15 * MINUTE}
+DENIED_SECONDS = (MINUTE, 5 * MINUTE)
+SAVING_SECONDS = 3 * MINUTE  # from a token's issue until its run gives up saving it
 LAST_RUNS_SECONDS = 30 * MINUTE  # after the end, in which no sweep begins any more
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SweepRecord:
-    """One sweep of the schedule, and the fleet as it was when the sweep had ended. Lives in seconds."""
-
-    at: float
-    seconds: float
-    outcome: str
-    connections: int
-    handed_over: int
-    problems: int
-    lives: list[float] = field(repr=False)
-
-
-class RandomOfWorker(random.Random):
-    """The random numbers of whoever is working now, so that no store's luck depends on other stores."""
-
-    def __init__(self, engine: Engine) -> None:
-        super().__init__()
-        self._engine = engine
-
-    def random(self) -> float:
-        number: float = self._engine.current_worker.rng.random()
-        return number
-
-
-class Steady(random.Random):
-    """Random numbers for sweeps that always take the same time: no fault is ever drawn."""
-
-    def random(self) -> float:
-        return 1 - 1e-9
 
 
 class Fleet:
@@ -89,7 +58,7 @@ class Fleet:
         self.published: set[str] = set()
         self._planned = list(plan_stores(setup) if stores is None else stores)
         self._by_principal: dict[str, StoreRecord] = {}
-        self._killed: set[str] = set()  # tokens that were lost in a process that was killed
+        self._faulty: set[str] = set()  # tokens whose process was killed, or that could not be saved
         self._rngs: dict[str, random.Random] = {}
         self.engine = Engine(START)
         self._build_services()
@@ -136,7 +105,7 @@ class Fleet:
                 self.engine.run_until(min(self.engine.now + HOUR, self.setup.end))
                 yield self.engine.now
             self.engine.run_until(self.setup.end + LAST_RUNS_SECONDS)
-        self._note_lost_tokens()
+        self._note_mislaid_tokens()
 
     @property
     def present(self) -> list[StoreRecord]:
@@ -158,7 +127,10 @@ class Fleet:
 
     def is_explained(self, grant: Grant) -> bool:
         """Say whether a token was lost because of a fault."""
-        return bool(grant.fault) or grant.token in self._killed
+        if grant.fault or grant.token in self._faulty:
+            return True
+        saving = Span(grant.at, grant.at + SAVING_SECONDS)
+        return any(saving.overlaps(burst) for burst in self.secrets_manager.bursts)
 
     def _random_of(self, connection: str) -> random.Random:
         if connection not in self._rngs:
@@ -203,7 +175,20 @@ class Fleet:
         self._note(self._by_principal[principal].name, "asks")
 
     def _on_issue(self, grant: Grant) -> None:
-        self._note(self._by_principal[grant.principal].name, f"is issued a token {grant.fault}")
+        name = self._by_principal[grant.principal].name
+        self._note(name, f"is issued a token {grant.fault}")
+        if self._random_of(name).random() < self.setup.unsaved_tokens:
+            self._deny_writes(name)
+            self._faulty.add(grant.token)
+
+    def _deny_writes(self, name: str) -> None:
+        """Let nobody write the token for some minutes: the process that has acquired it has to keep it."""
+        secret = token_secret(name)
+        seconds = self._random_of(name).uniform(*DENIED_SECONDS)
+        self.secrets_manager.deny_key(secret)
+        self.engine.at(self.engine.now + seconds, partial(self.secrets_manager.allow_key, secret))
+        self._note_trouble(name, seconds)
+        self.records[name].mislaid_tokens += 1
 
     def _on_limited(self, principal: str) -> None:
         self._by_principal[principal].refused_for_limit += 1
@@ -221,11 +206,14 @@ class Fleet:
         if token in self.published:
             return
         self.published.add(token)
-        record.note_published(self.engine.now, self.network.grants[token].expires_at)
+        grant = self.network.grants[token]
+        record.note_published(self.engine.now, grant.expires_at)
+        if self._by_principal[grant.principal] is not record:
+            record.foreign_tokens += 1
 
     def _on_end(self, process: Process, event: Event, end: RunEnd) -> None:
         if end.outcome == KILLED:
-            self._killed |= {*process.delivered, *process.issued, *process.unsaved()}
+            self._faulty |= {*process.delivered, *process.issued, *process.unsaved()}
         process.delivered = []
         if not event.connection:
             self._note_sweep(process, end)
@@ -259,12 +247,13 @@ class Fleet:
         if name:
             self.records[name].troubles.append(Span(now, now + seconds))
 
-    def _note_lost_tokens(self) -> None:
-        for grant in self.lost:
+    def _note_mislaid_tokens(self) -> None:
+        for grant in self.network.grants.values():
+            if grant.token in self.published:
+                continue
             record = self._by_principal[grant.principal]
-            record.lost_tokens += 1
-            seconds = LOST_CLIENT_SECONDS if record.generation == "client" else LOST_ACCOUNT_SECONDS
-            record.troubles.append(Span(grant.at, grant.at + seconds))
+            record.mislaid_tokens += 1
+            record.troubles.append(Span(grant.at, grant.at + MISLAID_SECONDS[record.generation]))
 
     def _note(self, name: str, text: str) -> None:
         self.records[name].lines.append(f"{self.engine.now:.3f} {text}")

@@ -56,6 +56,7 @@ def isolation_setup(others: int, days: float, seed: int) -> FleetSetup:
         rates=ISOLATION_RATES,
         concurrency=2 * (others + 1),
         hand_over_seconds=0.0,
+        unsaved_tokens=0.0,  # a sweep saves them first, and so begins its survey later
         hand_over_failures=HAND_OVER_FAILURES,
         mistakes_per_day=MISTAKES_PER_DAY,
         has_outage=False,

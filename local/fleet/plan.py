@@ -45,6 +45,7 @@ class FleetSetup:
     concurrency: int = 15  # as in template.yaml, with a prefix
     hand_over_seconds: float = 0.02  # that one hand-over takes
     hand_over_failures: float = 2e-4  # the part of the hand-overs that Lambda throttles
+    unsaved_tokens: float = 2e-3  # the part of the tokens whose secret can't be written for some minutes
     mistakes_per_day: float = 0.03  # of one store, apart from those when it joins
     has_outage: bool = True  # of the vendor
     is_sweep_steady: bool = False  # each sweep takes the same time and meets no fault

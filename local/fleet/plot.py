@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from local.fleet.fleet import Fleet, SweepRecord
+    from local.fleet.fleet import Fleet
+    from local.fleet.records import SweepRecord
 
 LIFE_HOURS = 24
 WINDOW_HOURS = 4
@@ -29,14 +30,16 @@ WINDOW_COLOR = "#f3c969"
 HANDED_OVER_COLOR = "#2e8b57"
 PROBLEM_COLOR = "#c0392b"
 OUTAGE_COLOR = "#f8d7d3"
+OUTAGE_WORDS = {"vendor_5xx": "vendor answers 503", "vendor_silent": "vendor does not answer"}
 
 
 def draw(fleet: Fleet, folder: Path) -> list[Path]:
     """Write `fleet.png` and `.svg` into the folder; return their paths."""
     mpl.rcParams["svg.hashsalt"] = "fleet"  # the same picture is the same file
     figure, (lives, sweeps) = plt.subplots(2, 1, figsize=(10, 6.4), sharex=True, layout="constrained")
-    _draw_lives(lives, fleet.sweeps)
-    _draw_sweeps(sweeps, fleet.sweeps)
+    whole = [sweep for sweep in fleet.sweeps if sweep.outcome == "swept"]  # the others were killed, or failed
+    _draw_lives(lives, whole)
+    _draw_sweeps(sweeps, whole)
     for axes in (lives, sweeps):
         _draw_outages(axes, fleet)
         axes.spines[["top", "right"]].set_visible(False)
@@ -63,9 +66,9 @@ def _draw_lives(axes: Axes, sweeps: list[SweepRecord]) -> None:
     tenths = [sweep.lives[len(sweep.lives) // 10] / HOUR for sweep in with_lives]
     least = [sweep.lives[0] / HOUR for sweep in with_lives]
     axes.axhspan(0, WINDOW_HOURS, color=WINDOW_COLOR, alpha=0.35, lw=0, label="refresh window (last 4 h)")
-    axes.plot(hours, medians, color=LIFE_COLOR, lw=1.8, label="remaining life: median of the stores")
-    axes.plot(hours, tenths, color=LIFE_COLOR, lw=1, ls="--", label="the tenth part with the least")
-    axes.plot(hours, least, color=LEAST_COLOR, lw=1, label="the least")
+    axes.plot(hours, medians, color=LIFE_COLOR, lw=1.8, label="remaining life, median of the stores")
+    axes.plot(hours, tenths, color=LIFE_COLOR, lw=1, ls="--", label="the same, of the tenth with the least")
+    axes.plot(hours, least, color=LEAST_COLOR, lw=1, label="the same, of the store with the least")
     axes.set(ylabel="hours left", ylim=(0, LIFE_HOURS + 0.5))
     axes.set_yticks(range(0, LIFE_HOURS + 1, 4))
 
@@ -82,8 +85,5 @@ def _draw_outages(axes: Axes, fleet: Fleet) -> None:
         begin = (outage.begin - START) / HOUR
         end = (outage.end - START) / HOUR
         axes.axvspan(begin, end, color=OUTAGE_COLOR, lw=0, zorder=0)
-    outages = plan_outages(fleet.setup)
-    if outages:
-        top = axes.get_ylim()[1]
-        hour = (outages[0].begin - START) / HOUR
-        axes.text(hour + 0.1, top, "vendor down", fontsize=7, color="#555", va="top")
+        _, top = axes.get_ylim()
+        axes.text(begin + 0.1, top, OUTAGE_WORDS[outage.fault], rotation=90, fontsize=6.5, color="#555", va="top")

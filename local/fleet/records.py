@@ -1,4 +1,4 @@
-"""What came of each store: when it had a token, when it could have none, and how many versions its secret got."""
+"""What came of each store and of each sweep."""
 
 from __future__ import annotations
 
@@ -28,6 +28,9 @@ class Span(NamedTuple):
     begin: float
     end: float
 
+    def overlaps(self, other: Span) -> bool:
+        return self.begin <= other.end and other.begin <= self.end
+
 
 @dataclass(slots=True, kw_only=True)
 class StoreRecord:
@@ -45,9 +48,10 @@ class StoreRecord:
     troubles: list[Span] = field(default_factory=list)
     due_since: float | None = None  # when a sweep handed it over, and somebody may ask; None if it is not due
     served: list[Span] = field(default_factory=list)  # each time that it was due, until it got a token
+    foreign_tokens: int = 0  # of other stores, that were published here
     renewed_early: int = 0  # tokens that replaced one before its refresh window
     refused_for_limit: int = 0
-    lost_tokens: int = 0
+    mislaid_tokens: int = 0  # that a fault has kept from consumers, for a while or for good
     most_versions: int = 0  # that were put within 24 hours
     lines: list[str] = field(default_factory=list)  # all that happened to it
     _versions: set[str] = field(default_factory=set, repr=False)
@@ -104,7 +108,7 @@ class StoreRecord:
         """Yield for how many seconds it was due each time, except if it had a trouble meanwhile."""
         troubles = [*self.troubles, *common_troubles]
         for span in self.served:
-            if not any(trouble.begin <= span.end and span.begin <= trouble.end for trouble in troubles):
+            if not any(span.overlaps(trouble) for trouble in troubles):
                 yield span.end - span.begin
 
     def _until(self, end: float) -> float:
@@ -114,6 +118,19 @@ class StoreRecord:
 
     def _gaps(self, end: float) -> list[Span]:
         return list(_uncovered(Span(self.joined_at, self._until(end)), self.covered))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepRecord:
+    """One sweep of the schedule, and the fleet as it was when the sweep had ended. Lives in seconds."""
+
+    at: float
+    seconds: float
+    outcome: str
+    connections: int
+    handed_over: int
+    problems: int
+    lives: list[float] = field(repr=False)
 
 
 def _uncovered_seconds(span: Span, covers: Iterable[Span]) -> float:

@@ -33,7 +33,14 @@ TROUBLED = FleetSetup(
     mistakes_per_day=0.3,
 )
 ENDS = {"refreshed", "CredentialsRefused", "CredentialsError", "StoreError", "VendorError", "OutcomeUnknown", "Killed"}
-DUE_AT_ONCE = FleetSetup(connections=60, days=0.1, is_due_at_once=True, rates=NONE, hand_over_failures=0.0)
+DUE_AT_ONCE = FleetSetup(
+    connections=60,
+    days=0.1,
+    is_due_at_once=True,
+    rates=NONE,
+    hand_over_failures=0.0,
+    unsaved_tokens=0.0,
+)
 
 
 def played(setup: FleetSetup) -> Fleet:
