@@ -1,4 +1,4 @@
-"""The same function from a shell: `python -m handler [events/FILE.json]`.
+"""The same function from a shell: run it here, or ask the deployed one.
 
 Only the result goes to standard output.
 """
@@ -13,33 +13,107 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from handler import report
 from handler.errors import EventError, RefreshError
 from handler.settings import function_name
 
 TIMEOUT_SECONDS = 420  # the function's, as in template.yaml
 
+EVENT_OF_COMMAND: dict[str, dict[str, Any]] = {
+    "status": {"action": "status"},
+    "refresh": {"action": "refresh"},
+    "force": {"action": "refresh", "force": True},
+    "dry-run": {"action": "refresh", "dry_run": True},
+}
+
 
 def main(*arguments: str) -> int:
-    """Return the exit code: 0 and the result as JSON, or 1 and one clear line on standard error."""
-    context = _context(deadline=time.monotonic() + TIMEOUT_SECONDS)
-    parser = argparse.ArgumentParser(prog="python -m handler", description=__doc__)
-    parser.add_argument(
-        "event",
-        nargs="?",
-        type=Path,
-        help="a file of events/; without one: refresh if due",
-    )
-    file = parser.parse_args(arguments).event
+    """Return the exit code: 0 and the result, or 1 and one clear line on standard error."""
+    options = _parser().parse_args(arguments)
     logging.disable()
     try:
-        result = _invoke(_read_event(file), context)
+        event = _event_of(options)
+        result = _ask(event, options.function)
+        shown = report.as_json(result)
+        if options.what in EVENT_OF_COMMAND and not options.json:
+            shown = report.for_people(result, in_colour=sys.stdout.isatty())
         # `| head` may have read enough. The closed output is not flushed again.
         with suppress(BrokenPipeError), sys.stdout:
-            print(json.dumps(result, indent=2))
+            print(shown)
     except (RefreshError, OSError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m handler", description=__doc__)
+    parser.add_argument(
+        "what",
+        nargs="?",
+        default="",
+        metavar="status | refresh | force | dry-run | FILE",
+        help="what to do, or a file of events/; without one: refresh if due, and print the result as JSON",
+    )
+    parser.add_argument("--connection", metavar="NAME", help="one of many connections")
+    parser.add_argument("--reason", metavar="TEXT", help="of force: why; it goes to the log")
+    parser.add_argument(
+        "--override-limit",
+        action="store_true",
+        help="of force: also against the vendor's limit, for when the vendor says that it has reset it",
+    )
+    parser.add_argument("--function", metavar="NAME", help="ask this deployed function, instead of running here")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    return parser
+
+
+def _event_of(options: argparse.Namespace) -> Any:
+    """Return the event that the command line asks for. Raises EventError."""
+    event: Any = {}
+    if options.what in EVENT_OF_COMMAND:
+        event = dict(EVENT_OF_COMMAND[options.what])
+    elif options.what:
+        event = _read_event(Path(options.what))
+    additions = {
+        "connection": options.connection,
+        "reason": options.reason,
+        "override_limit": options.override_limit or None,
+    }
+    given = {key: value for key, value in additions.items() if value is not None}
+    if not given:
+        return event
+    if not isinstance(event, dict):
+        raise EventError("the event must be a JSON object")
+    return event | given
+
+
+def _read_event(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text())
+    except OSError as error:
+        known = ", ".join(EVENT_OF_COMMAND)
+        raise EventError(
+            f"{file} can't be read ({error.strerror}): events/ has a sample of each event, and the commands are {known}"
+        ) from None
+    except (ValueError, RecursionError):  # not JSON, not Unicode, or nested too deeply
+        raise EventError(f"{file} is not JSON") from None
+
+
+def _ask(event: Any, function: str | None) -> dict[str, Any]:
+    if function:
+        from handler.remote import invoke
+
+        return invoke(function, event)
+    return _run_here(event)
+
+
+def _run_here(event: Any) -> dict[str, Any]:
+    context = _context(deadline=time.monotonic() + TIMEOUT_SECONDS)
+    with redirect_stdout(None):  # Powertools writes the metrics there
+        from handler.app import lambda_handler
+
+        result: dict[str, Any] = lambda_handler(event, context)
+    return result
 
 
 def _context(deadline: float) -> Any:
@@ -51,25 +125,6 @@ def _context(deadline: float) -> Any:
         aws_request_id="shell",
         get_remaining_time_in_millis=lambda: (deadline - time.monotonic()) * 1_000,
     )
-
-
-def _read_event(file: Path | None) -> Any:
-    if file is None:
-        return {}
-    try:
-        return json.loads(file.read_text())
-    except OSError as error:
-        raise EventError(f"{file} can't be read ({error.strerror}): events/ has a sample of each event") from None
-    except (ValueError, RecursionError):  # not JSON, not Unicode, or nested too deeply
-        raise EventError(f"{file} is not JSON") from None
-
-
-def _invoke(event: Any, context: Any) -> dict[str, Any]:
-    with redirect_stdout(None):  # Powertools writes the metrics there
-        from handler.app import lambda_handler
-
-        result: dict[str, Any] = lambda_handler(event, context)
-    return result
 
 
 if __name__ == "__main__":

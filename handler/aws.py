@@ -55,13 +55,13 @@ def session() -> Any:
     return botocore.session.Session(include_builtin_handlers=False)
 
 
-def make_client(service: str) -> Any:
-    """Return a client, such as for `secretsmanager`.
+def make_client(service: str, **config: Any) -> Any:
+    """Return a client, such as for `secretsmanager`. `config` replaces members of CLIENT_CONFIG.
 
     Raises ConfigurationError if it finds no region, for example.
     """
     try:
-        return session().create_client(service, config=Config(**CLIENT_CONFIG))
+        return session().create_client(service, config=Config(**(CLIENT_CONFIG | config)))
     except (BotoCoreError, ValueError) as error:
         name = type(error).__name__
         raise ConfigurationError(

@@ -236,15 +236,15 @@ class Survey:
 
     def _find_shared_slots(self) -> None:
         """Tell of connections that would refuse each other, because they ask as one principal."""
-        names_of: dict[Slot, list[str]] = {}
+        connections_of: dict[Slot, list[str]] = {}
         for surveyed in self.found:
             for slot in surveyed.slots:
-                names_of.setdefault(slot, []).append(surveyed.name)
-        for slot, names in names_of.items():
-            if len(names) == 1:
-                continue
-            for name in names:
-                self.add_problem(name, _shared_slot(slot, name, names))
+                connections_of.setdefault(slot, []).append(surveyed.name)
+        for slot, names in connections_of.items():
+            if len(names) > 1:
+                error = _shared_slot_error(slot, names)
+                for name in names:
+                    self.add_problem(name, error)
 
 
 def _surveyed(name: str, state: State, *, credentials_age: float) -> Surveyed:
@@ -271,13 +271,17 @@ def _surveyed(name: str, state: State, *, credentials_age: float) -> Surveyed:
     )
 
 
-def _shared_slot(slot: Slot, name: str, names: list[str]) -> CredentialsError:
-    others = [other for other in names[: MAX_NAMED + 1] if other != name][:MAX_NAMED]
-    named = ", ".join(others)
-    left_out = len(names) - 1 - len(others)
-    if left_out:
+def names_of(connections: list[str]) -> str:
+    """Return some of the names, and how many more there are."""
+    named = ", ".join(connections[:MAX_NAMED])
+    left_out = len(connections) - MAX_NAMED
+    if left_out > 0:
         named = f"{named} and {left_out} more"
+    return named
+
+
+def _shared_slot_error(slot: Slot, names: list[str]) -> CredentialsError:
     return CredentialsError(
-        f"{slot.principal} is also a principal of {named}: the vendor grants it one token in an interval, so they "
-        "refuse each other; give each connection a principal of its own"
+        f"{slot.principal} is a principal of {names_of(names)}: the vendor grants it one token in an interval, so "
+        "they refuse each other; give each connection a principal of its own"
     )

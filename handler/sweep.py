@@ -14,7 +14,8 @@ from handler.policy import Request
 from handler.reader import Observe
 from handler.refresh import Refresh
 from handler.result import Result, empty_result
-from handler.survey import Survey, Surveyed
+from handler.summary import span_of
+from handler.survey import Survey, Surveyed, names_of
 
 # So many connections with the least life are told of.
 WORST = 10
@@ -93,6 +94,7 @@ def result_of_survey(survey: Survey) -> Result:
     fresh = [one for one in survey.found if one.expires_at is not None and one.reason is None]
     worst = heapq.nsmallest(WORST, survey.found, key=lambda one: one.seconds_remaining)
     return empty_result("swept") | {
+        "summary": _summary_of(survey, number_due=len(due), worst=worst),
         "seconds_remaining": survey.seconds_remaining,
         "connections": survey.number_of_connections,
         "fresh": len(fresh),
@@ -102,6 +104,22 @@ def result_of_survey(survey: Survey) -> Result:
         "problems": [problem._asdict() for problem in survey.problems],
         "worst": [_shown(one, survey) for one in worst],
     }
+
+
+def _summary_of(survey: Survey, *, number_due: int, worst: list[Surveyed]) -> str:
+    """Say how many connections there are, which ones have no token, and which token ends next."""
+    sentences = [f"{survey.number_of_connections} connections, of which {number_due} are due for a refresh."]
+    without = [one.name for one in survey.found if not one.seconds_remaining]
+    if without:
+        sentences.append(f"CONSUMERS OF {len(without)} CONNECTIONS HAVE NO TOKEN: {names_of(without)}.")
+    elif worst:
+        first = worst[0]
+        ends_in = span_of(first.seconds_remaining)
+        sentences.append(f"The next token to end is that of {first.name}, in {ends_in}.")
+    if survey.problems:
+        names = sorted({problem.name for problem in survey.problems})
+        sentences.append(f"Problems: {names_of(names)}.")
+    return " ".join(sentences)
 
 
 def _shown(surveyed: Surveyed, survey: Survey) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from local.emulators.clock import Clock
 from local.emulators.world import World
 from tests.conftest import secrets_in
 from tests.integration.helpers import REFUSED
@@ -80,7 +81,66 @@ def test_shell_explains_itself() -> None:
     done = shell(["-m", "handler", "--help"], machine())
     assert done.returncode == 0
     assert done.stderr == ""
-    assert done.stdout.startswith("usage: python -m handler [-h] [event]")
+    assert done.stdout.startswith("usage: python -m handler ")
+    assert "status | refresh | force | dry-run | FILE" in done.stdout
+
+
+def test_shell_prints_a_status_for_people(live_world: World) -> None:
+    """A word in place of a file prints what a person reads: sentences first, then facts, and no JSON."""
+    env = machine(**live_world.environment())
+    refreshed = shell(["-m", "handler", "refresh"], env)
+    assert refreshed.stdout.startswith("The token of client-blue ends at ")
+    assert "outcome             refreshed (missing)" in refreshed.stdout
+    status = shell(["-m", "handler", "status"], env)
+    assert status.returncode == 0
+    for line in ("token of            client-blue", "standby             none", "outcome             kept (fresh)"):
+        assert line in status.stdout
+    assert "\033" not in status.stdout  # colour is for a terminal
+    dry = shell(["-m", "handler", "dry-run", "--json"], env)
+    assert json.loads(dry.stdout)["dry_run"] is True
+    assert not secrets_in(refreshed.stdout + status.stdout + dry.stdout, live_world)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["status", "--reason", "x"], "action status goes with no other key"),
+        (["status", "--connection", "a"], "this deployment keeps a single one"),
+        (["refresh", "--override-limit"], "override_limit goes with force"),
+        (["statsu"], "the commands are status, refresh, force, dry-run"),
+    ],
+)
+def test_shell_refuses_what_does_not_go_together(live_world: World, arguments: list[str], error: str) -> None:
+    """The same rules hold as for an event, and a mistyped word is told with the words that there are."""
+    done = shell(["-m", "handler", *arguments], machine(**live_world.environment()))
+    assert done.returncode == 1
+    [line] = done.stderr.splitlines()
+    assert error in line
+
+
+def test_shell_asks_the_deployed_function() -> None:
+    """With --function nothing runs here: the function's own answer is shown, and its error as ours."""
+    with World(Clock(), prefix="tango/") as world:
+        world.add_store("stores/001")
+        world.functions.start_queue()
+        env = machine(
+            AWS_ENDPOINT_URL_LAMBDA=world.functions.url,
+            AWS_ACCESS_KEY_ID="local",
+            AWS_SECRET_ACCESS_KEY="local",
+            AWS_DEFAULT_REGION="us-east-1",
+        )
+        ask = ["-m", "handler", "--function", "token-refresh"]
+        refreshed = shell([*ask, "refresh", "--connection", "stores/001"], env)
+        assert "connection          stores/001" in refreshed.stdout
+        table = shell([*ask, "status"], env)
+        assert table.stdout.startswith("1 connections, of which 0 are due for a refresh.")
+        assert "stores/001" in table.stdout
+        unknown = shell([*ask, "refresh", "--connection", "nobody"], env)
+        assert unknown.returncode == 1
+        assert unknown.stderr.startswith("CredentialsError: ")
+        missing = shell(["-m", "handler", "--function", "nobody", "status"], env)
+        assert missing.stderr.startswith("StoreError: Lambda, invoke: ResourceNotFoundException")
+        assert not secrets_in(refreshed.stdout + table.stdout, world)
 
 
 def test_shell_does_not_mind_a_reader_that_is_gone(live_world: World) -> None:

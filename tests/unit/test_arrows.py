@@ -18,6 +18,8 @@ FILES = sorted(HANDLER.glob("*.py"))
 # A file imports from the lines below its own, never from its own line or from above.
 LEVELS = [
     {"__main__"},
+    {"report"},
+    {"remote"},
     {"app"},
     {"telemetry"},
     {"sweep"},
