@@ -21,7 +21,7 @@ MUTATION := .venv-mutation/bin
 
 .DEFAULT_GOAL := help
 # Every target that has a line in `make help`, and the one that SAM runs: some folders have the same names.
-.PHONY: help run serve test lint bench format fuzz study explore vendors mutation lock clean \
+.PHONY: help run serve test lint bench format fuzz study explore fleet vendors mutation lock clean \
 	build build-RefreshFunction validate deploy deploy-local
 
 help:  ## list these commands
@@ -75,6 +75,9 @@ explore: $(READY)  ## every interleaving of two or three runs with faults, withi
 
 study: $(READY)  ## simulate years of faults with the real handler, and write docs/RELIABILITY.md (25 min on 2 cores)
 	$(BIN)/python -m local.simulate
+
+fleet: $(READY)  ## play two days of 1,000 connections, and check what must hold (1 min)
+	$(BIN)/python -m local fleet
 
 vendors: $(READY) .venv-vendors/.ready build/vendors/.ready  ## the real handler against token endpoints that others wrote (1 min; needs Node)
 	$(BIN)/python -m local.vendors

@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 
 from handler import oauth2
 from handler.connections import Connection
-from handler.errors import CredentialsError
+from handler.errors import RefreshError, StoreError
 from handler.ledger import Ledger
 from handler.model import Credentials, Token
 from handler.policy import CLIENT_CHANGED, CONFIG_CHANGED, MISSING, Request, State
-from handler.secrets_manager import LEDGER, NO_VERSION, PREVIOUS, Version
+from handler.secrets_manager import LEDGER, NO_VERSION, PREVIOUS, Both, Version
 from handler.settings import Settings
 
 # A new token may take a while to work everywhere, and an API answers 403 for other reasons too. So the
@@ -65,15 +65,16 @@ class Reader:
         After a publish one version is token and ledger: then the ledger is in hand already. The ledger
         is not read either if the token secret has no value.
         """
-        credentials_version, token_version = self._store.get_both()
-        snapshot = self._snapshot(credentials_version, token_version, ledger_version=None)
+        both = self._store.read_both()
+        snapshot = self.snapshot_of(both, ledger_version=None)
+        _, token_version = both.or_raise()
         if not token_version.version_id:
             return snapshot
         reason = snapshot.state.due_reason(snapshot.state.current, request)
         if reason is None and not self._connection.unsaved_tokens():
             return snapshot
         if LEDGER in token_version.stages and reason not in _REASONS_TO_READ_AGAIN:
-            return self._snapshot(credentials_version, token_version, ledger_version=token_version)
+            return self.snapshot_of(both, ledger_version=token_version)
         return self.read_ledger_and_secrets()
 
     def read_ledger_and_secrets(self) -> Snapshot:
@@ -83,22 +84,20 @@ class Reader:
         in between, it moves the label REFRESH_LEDGER away from the version that was read here.
         """
         ledger_version = self._store.get_version(LEDGER)
-        credentials_version, token_version = self._store.get_both()
-        return self._snapshot(credentials_version, token_version, ledger_version=ledger_version)
+        return self.snapshot_of(self._store.read_both(), ledger_version=ledger_version)
 
-    def _snapshot(
-        self,
-        credentials_version: Version,
-        token_version: Version,
-        *,
-        ledger_version: Version | None,
-    ) -> Snapshot:
+    def snapshot_of(self, both: Both, *, ledger_version: Version | None) -> Snapshot:
+        """Return the facts in these versions. `ledger_version` is None if the ledger was not read.
+
+        Raises CredentialsError, or why a secret can't be read.
+        """
         now = self._connection.now()
         try:
+            credentials_version, token_version = both.or_raise()
             state = state_of(self._connection, credentials_version, token_version, now)
-        except CredentialsError:
+        except RefreshError:
             # No fault of the credentials hides what consumers have.
-            self.seconds_remaining = seconds_until_end(token_version, now, self._settings)
+            self.seconds_remaining = seconds_until_end(both.token, now, self._settings)
             raise
         own_runs = self._own_runs()
         self._connection.forget_useless_tokens(state.current, now)
@@ -196,8 +195,10 @@ def parse_token(version: Version, now: float, settings: Settings) -> Token | Non
     )
 
 
-def seconds_until_end(token_version: Version, now: float, settings: Settings) -> int:
+def seconds_until_end(token_version: Version | StoreError, now: float, settings: Settings) -> int:
     """Return how long the token in a version's document lives, whosever it is; 0 if there is none."""
+    if isinstance(token_version, StoreError):
+        return 0
     token = parse_token(token_version, now, settings)
     if token is None:
         return 0

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from handler import aws
-from handler.errors import ConfigurationError, CredentialsError, StoreError
+from handler.errors import ConfigurationError, CredentialsError, RefreshError, StoreError
 from handler.model import SEED
 
 # Stage labels of the token secret's versions: AWS's own, and ours.
@@ -39,6 +39,21 @@ class Version:
 NO_VERSION = Version()
 
 
+class Both(NamedTuple):
+    """The current versions of both secrets of a connection, or for each why it can't be read."""
+
+    credentials: Version | RefreshError
+    token: Version | StoreError
+
+    def or_raise(self) -> tuple[Version, Version]:
+        """Return both versions. Raises why one can't be read, the credentials first."""
+        if isinstance(self.credentials, RefreshError):
+            raise self.credentials
+        if isinstance(self.token, StoreError):
+            raise self.token
+        return self.credentials, self.token
+
+
 class SecretDescription(NamedTuple):
     """`changed_at` is when the secret, labels included, was last written, in Unix seconds.
 
@@ -60,11 +75,10 @@ class SecretStore:
         self._credentials_id = credentials_secret_id
         self._token_id = token_secret_id
 
-    def get_both(self) -> tuple[Version, Version]:
-        """Return the current versions of the credentials secret and the token secret, by one call.
+    def read_both(self) -> Both:
+        """Read the current versions of the credentials secret and the token secret, by one call.
 
-        Raises CredentialsError if the credentials secret is missing or has no value. A token secret
-        without a value is NO_VERSION.
+        Raises StoreError if the call fails as a whole. A token secret without a value is NO_VERSION.
         """
         try:
             answer = aws.call(
@@ -75,30 +89,24 @@ class SecretStore:
         except StoreError as error:
             if error.code not in aws.OF_ONE_SECRET:
                 raise
-            return self._get_one_by_one()
-        credentials = _batch_entry(answer, self._credentials_id)
-        token = _batch_entry(answer, self._token_id)
-        if isinstance(credentials, StoreError):
-            if credentials.code in aws.OF_ONE_SECRET:
-                raise _no_credentials(credentials.code, self._credentials_id)
-            raise credentials
-        if isinstance(token, StoreError):
-            if token.code != aws.MISSING:
-                raise token
+            credentials = self._get_or_error(self._credentials_id)
+            token = self._get_or_error(self._token_id)
+        else:
+            credentials = _batch_entry(answer, self._credentials_id)
+            token = _batch_entry(answer, self._token_id)
+        if isinstance(token, StoreError) and token.code == aws.MISSING:
             token = NO_VERSION
-        _check_that_they_differ(credentials, token)
-        return credentials, token
+        if credentials == token:
+            raise ConfigurationError("environment: TOKEN_SECRET_ID and CREDENTIALS_SECRET_ID name the same secret")
+        if isinstance(credentials, StoreError) and credentials.code in aws.OF_ONE_SECRET:
+            return Both(_no_credentials(credentials.code, self._credentials_id), token)
+        return Both(credentials, token)
 
-    def _get_one_by_one(self) -> tuple[Version, Version]:
+    def _get_or_error(self, secret_id: str) -> Version | StoreError:
         try:
-            credentials = self._get(self._credentials_id, CURRENT)
+            return self._get(secret_id, CURRENT)
         except StoreError as error:
-            if error.code in aws.OF_ONE_SECRET:
-                raise _no_credentials(error.code, self._credentials_id) from None
-            raise
-        token = self.get_version(CURRENT)
-        _check_that_they_differ(credentials, token)
-        return credentials, token
+            return error
 
     def get_version(self, stage: str) -> Version:
         """Return the token secret's version under this stage label; NO_VERSION if there is none."""
@@ -235,11 +243,6 @@ def read_page(client: Any, prefix: str, next_token: str = "") -> Page:
 
 def _no_credentials(code: str, secret_id: str) -> CredentialsError:
     return CredentialsError(f"the credentials secret is missing or has no value ({code}): {secret_id}")
-
-
-def _check_that_they_differ(credentials: Version, token: Version) -> None:
-    if credentials == token:
-        raise ConfigurationError("environment: TOKEN_SECRET_ID and CREDENTIALS_SECRET_ID name the same secret")
 
 
 def _version(answer: dict[str, Any], what: str) -> Version:

@@ -6,9 +6,10 @@ from typing import NamedTuple
 from handler import aws
 from handler.connections import CREDENTIALS_SUFFIX, TOKEN_SUFFIX, WarmProcess
 from handler.errors import CredentialsError, RefreshError, StoreError
+from handler.ledger import Ledger
 from handler.policy import Request, State
 from handler.reader import seconds_until_end, state_of
-from handler.secrets_manager import NO_VERSION, Page, Version, read_page
+from handler.secrets_manager import LEDGER, NO_VERSION, Page, Version, read_page
 from handler.settings import is_connection_name
 
 # AWS allows 100 batches a second. The other half is for the runs that read one connection each.
@@ -45,10 +46,11 @@ class Surveyed(NamedTuple):
     """What the survey knows of one connection.
 
     `expires_at` is None if there is no token, or if it is not good. `reason` is why a refresh is due; None if it
-    is not due, or if that is not known.
+    is not due, or if that is not known. `principal` is the primary's; empty if that is not known.
     """
 
     name: str
+    principal: str = ""
     seconds_remaining: int = 0
     expires_at: int | None = None
     reason: str | None = None
@@ -101,6 +103,16 @@ class Survey:
     @property
     def number_of_connections(self) -> int:
         return len(self.found) + self.empty
+
+    def last_error_of(self, surveyed: Surveyed) -> str | None:
+        """Return the name of the error that its last request for a token ended with, as its ledger has it."""
+        if not surveyed.principal:
+            return None
+        try:
+            version = self._process.connection(surveyed.name).store.get_version(LEDGER)
+        except StoreError:
+            return None
+        return Ledger.parse(version.text).slot(surveyed.principal).error
 
     def add_problem(self, name: str, error: RefreshError) -> None:
         self.problems.append(Problem(name, type(error).__name__, str(error)))
@@ -218,10 +230,10 @@ class Survey:
             for slot in surveyed.slots:
                 names_of.setdefault(slot, []).append(surveyed.name)
         for slot, names in names_of.items():
+            if len(names) == 1:
+                continue
             for name in names:
-                others = [other for other in names if other != name]
-                if others:
-                    self.add_problem(name, _shared(slot, others))
+                self.add_problem(name, _shared_slot(slot, name, names))
 
 
 def _surveyed(name: str, state: State) -> Surveyed:
@@ -234,6 +246,7 @@ def _surveyed(name: str, state: State) -> Surveyed:
     principals = sorted(state.credentials.principals)
     return Surveyed(
         name=name,
+        principal=state.credentials.primary.principal,
         seconds_remaining=seconds_remaining,
         expires_at=expires_at,
         reason=reason,
@@ -246,10 +259,12 @@ def _surveyed(name: str, state: State) -> Surveyed:
     )
 
 
-def _shared(slot: Slot, others: list[str]) -> CredentialsError:
-    named = ", ".join(others[:MAX_NAMED])
-    if len(others) > MAX_NAMED:
-        named = f"{named} and {len(others) - MAX_NAMED} more"
+def _shared_slot(slot: Slot, name: str, names: list[str]) -> CredentialsError:
+    others = [other for other in names[: MAX_NAMED + 1] if other != name][:MAX_NAMED]
+    named = ", ".join(others)
+    left_out = len(names) - 1 - len(others)
+    if left_out:
+        named = f"{named} and {left_out} more"
     return CredentialsError(
         f"{slot.principal} is also a principal of {named}: the vendor grants it one token in an interval, so they "
         "refuse each other; give each connection a principal of its own"

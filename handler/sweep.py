@@ -3,7 +3,7 @@
 import heapq
 import json
 from collections.abc import Callable
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 from handler import aws
@@ -90,11 +90,14 @@ def result_of_survey(survey: Survey) -> Result:
         "handed_over": 0,
         "empty": survey.empty,
         "problems": [problem._asdict() for problem in survey.problems],
-        "worst": [_shown(one) for one in worst],
+        "worst": [_shown(one, survey) for one in worst],
     }
 
 
-def _shown(surveyed: Surveyed) -> dict[str, Any]:
+def _shown(surveyed: Surveyed, survey: Survey) -> dict[str, Any]:
+    error = None
+    if not surveyed.seconds_remaining:
+        error = survey.last_error_of(surveyed)
     expires_at_utc = None
     if surveyed.expires_at is not None:
         expires_at_utc = utc(surveyed.expires_at)
@@ -104,10 +107,10 @@ def _shown(surveyed: Surveyed) -> dict[str, Any]:
         "expires_at": surveyed.expires_at,
         "expires_at_utc": expires_at_utc,
         "reason": surveyed.reason,
+        "error": error,
     }
 
 
-@cache
 def hand_over_to(function: str) -> HandOver:
     """Return what invokes the function asynchronously for one connection. It raises StoreError.
 

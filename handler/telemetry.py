@@ -84,12 +84,11 @@ class RunTelemetry:
         """Count what a survey found, and how many connections were handed over. It may have ended early."""
         self._tells_of_life = survey.seconds_remaining is not None
         self._life_of_all = survey.seconds_remaining
-        counts = {
-            "Connections": survey.number_of_connections,
-            "HandedOver": handed_over,
-            "Problems": len(survey.problems),
-        }
-        self._counts = {name: number for name, number in counts.items() if number}
+        self._counts = {"Connections": survey.number_of_connections}
+        if handed_over:
+            self._counts["HandedOver"] = handed_over
+        if survey.problems:
+            self._counts["Problems"] = len(survey.problems)
 
     def answered(self, result: Facts, options: Facts) -> None:
         """Log the result of the run, and what the event asked for, under the keys `result` and `asked`."""
@@ -116,18 +115,22 @@ class RunTelemetry:
 
     def flush(self) -> None:
         """Write the metrics, then tell the event bus."""
-        counts = dict.fromkeys(self._happened & COUNTED, 1) | self._counts
-        for name, number in sorted(counts.items()):
-            metrics.add_metric(name, MetricUnit.Count, number)
-        if self._tells_of_life:
-            metrics.add_metric("TokenSecondsRemaining", MetricUnit.Seconds, self._seconds_remaining())
         # First the metrics: a hanging event bus must not delay them.
-        metrics.flush_metrics()
+        self._write_metrics()
         if not self.event_bus_name or not self._event_type:
             return
         failure = put_event(self.event_bus_name, self._event_type, json.dumps(self._event_detail))
         if failure:
             logger.warning("event not put", extra={"error": failure})
+
+    def _write_metrics(self) -> None:
+        counts = dict.fromkeys(self._happened & COUNTED, 1) | self._counts
+        for name, number in sorted(counts.items()):
+            metrics.add_metric(name, MetricUnit.Count, number)
+        if self._tells_of_life:
+            metrics.add_metric("TokenSecondsRemaining", MetricUnit.Seconds, self._seconds_remaining())
+        if self._tells_of_life or counts:
+            metrics.flush_metrics()
 
     def _seconds_remaining(self) -> int:
         if self._life_of_all is not None:

@@ -1,14 +1,25 @@
-"""`python -m local`: play two days. `serve`: keep the servers up. `soak`: many consumers at once."""
+"""`python -m local`: play two days. `serve`: keep the servers up. `soak`: many consumers at once.
+
+`fleet`: play many connections. `isolation`: play one connection alone and among others, and compare.
+"""
 
 from __future__ import annotations
 
 import argparse
+import math
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from local.commands import serve, two_days_report
 from local.commands.soak import soak
 from local.commands.two_days import play_two_days
+from local.fleet import isolation, report
+from local.fleet.fleet import Fleet
+from local.fleet.plan import FleetSetup
+from local.simulate.rates import NONE
 
 
 def main() -> int:
@@ -18,6 +29,10 @@ def main() -> int:
         return serve.serve(ports, options.accounts, options.connections)
     if options.command == "soak":
         return _soak(options.hours, options.threads)
+    if options.command == "fleet":
+        return _fleet(options)
+    if options.command == "isolation":
+        return isolation.show(options.others, options.days, options.seed)
     ticks = play_two_days(standby=options.standby == "yes", accounts=options.accounts)
     return two_days_report.show(ticks, options.out)
 
@@ -46,7 +61,47 @@ def _parser() -> argparse.ArgumentParser:
     soaking = commands.add_parser("soak", help="many consumers, through rotations and outages, as fast as it goes")
     soaking.add_argument("--hours", type=int, default=480, help="of the emulated clock")
     soaking.add_argument("--threads", type=int, default=50)
+    _add_fleet(commands)
     return parser
+
+
+def _add_fleet(commands: Any) -> None:
+    playing = commands.add_parser("fleet", help="many connections: stores that come and go, and their faults")
+    playing.add_argument("--connections", type=_positive(int), default=1_000)
+    playing.add_argument("--days", type=_positive(float), default=2.0)
+    playing.add_argument("--seed", type=int, default=0)
+    playing.add_argument(
+        "--due-at-once",
+        action="store_true",
+        help="all connections are due in the same minute, and nothing but AWS's rates troubles them",
+    )
+    comparing = commands.add_parser("isolation", help="one connection alone and among others with faults: the same?")
+    comparing.add_argument("--others", type=_positive(int), default=50)
+    comparing.add_argument("--days", type=_positive(float), default=365.0)
+    comparing.add_argument("--seed", type=int, default=0)
+
+
+def _positive(kind: type[int | float]) -> Callable[[str], float]:
+    """Return what reads an option as a number of this kind. It raises ValueError if the number is not above 0."""
+
+    def number(text: str) -> float:
+        value = kind(text)
+        if not 0 < value < math.inf:
+            raise ValueError
+        return value
+
+    return number
+
+
+def _fleet(options: argparse.Namespace) -> int:
+    setup = FleetSetup(
+        connections=options.connections,
+        days=options.days,
+        seed=options.seed,
+    )
+    if options.due_at_once:
+        setup = replace(setup, is_due_at_once=True, rates=NONE, hand_over_failures=0.0, unsaved_tokens=0.0)
+    return report.show(Fleet(setup), options.out)
 
 
 def _soak(hours: int, threads: int) -> int:

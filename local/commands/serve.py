@@ -61,11 +61,14 @@ def _print_exports(world: World) -> None:
 
 def _tell(ended: Run) -> None:
     """Say what a run that was invoked through Lambda's interface came to."""
-    connection = ""
-    if isinstance(ended.event, dict):
-        connection = ended.event.get("connection", "")
-    outcome = type(ended.error).__name__ if ended.error else ended.result["outcome"]
-    print(f"# Lambda: {connection} {outcome}", file=sys.stderr, flush=True)
+    about = ["# Lambda:"]
+    if isinstance(ended.event, dict) and "connection" in ended.event:
+        about.append(ascii(ended.event["connection"]))
+    if ended.error:
+        about.append(type(ended.error).__name__)
+    else:
+        about.append(ended.result["outcome"])
+    print(*about, file=sys.stderr, flush=True)
 
 
 def _listed(ports: Ports) -> str:

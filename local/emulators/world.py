@@ -12,7 +12,6 @@ import requests
 from handler import app, aws
 from handler.connections import CREDENTIALS_SUFFIX, TOKEN_SUFFIX, WarmProcess
 from handler.settings import Settings
-from handler.sweep import hand_over_to
 from local.aws_lambda import MAX_EVENT_AGE_OF_MANY_SECONDS, MAX_EVENT_AGE_SECONDS, TIMEOUT_SECONDS
 from local.emulators.lambda_runtime import FUNCTION_NAME, Context, Run, run
 from local.emulators.lambda_service import LambdaService
@@ -100,7 +99,6 @@ class World:
                 stack.enter_context(self.functions)
             if self.prefix:
                 stack.enter_context(environment(self.environment()))
-                stack.callback(hand_over_to.cache_clear)
             self._stack = stack.pop_all()
         if not self.prefix:
             standby = self.standby if self._with_standby else None
@@ -127,9 +125,13 @@ class World:
         return variables | overrides
 
     def process(self, **overrides: str) -> WarmProcess:
-        """Return what a new process of the function would have, by this world's clock."""
-        with environment(self.environment(**overrides)) as env:
-            settings = Settings.from_env(env)
+        """Return what a new process of the function would have, by this world's clock.
+
+        Its settings are this world's alone, whatever the shell exports.
+        """
+        variables = self.environment(**overrides)
+        settings = Settings.from_env(variables)
+        with environment(variables):
             client = aws.make_client("secretsmanager")
         return WarmProcess(settings=settings, client=client, now=self.clock.now, sleep=self.clock.sleep)
 

@@ -14,7 +14,7 @@ from handler.policy import PREVIOUS as FROM_PREVIOUS
 from handler.policy import State
 from handler.reader import Reader
 from handler.refresh import Outcome, Refresh
-from handler.secrets_manager import CURRENT, LEDGER, NO_VERSION, PENDING, PREVIOUS, SecretStore, Version
+from handler.secrets_manager import CURRENT, LEDGER, NO_VERSION, PENDING, PREVIOUS, Both, SecretStore, Version
 from local.simulate import runtime
 from local.simulate.naive import ServicesYear, every_run, nothing, when_expiring
 from local.simulate.stand_in import Change, stand_in
@@ -83,9 +83,9 @@ def _as_current(self: SecretStore, document: str, *, version_id: str, **options:
     return _compare_and_set(self, document, version_id=version_id, **options)
 
 
-def _with_heartbeat(self: SecretStore) -> tuple[Version, Version]:
+def _with_heartbeat(self: SecretStore) -> Both:
     self.put_version(str(uuid.uuid4()), "{}", stages=[PENDING])
-    return _get_both(self)
+    return _read_both(self)
 
 
 def _with_token(outcome: Outcome) -> Result:
@@ -146,7 +146,7 @@ def _locked_for_ever(self: Ledger, now: float, own_runs: Any, *rest: Any) -> Led
 # What the handler itself does, before anything is taken out.
 _as_of = Ledger.as_of
 _compare_and_set = SecretStore.compare_and_set_ledger
-_get_both = SecretStore.get_both
+_read_both = SecretStore.read_both
 _get_version = SecretStore.get_version
 _publish_at_hand = Refresh._publish_at_hand
 _result_of = status.result_of
@@ -230,7 +230,7 @@ ABLATIONS = {
         is_studied=False,
     ),
     "heartbeat": _handler(
-        "each run writes that it was here", (SecretStore, "get_both", _with_heartbeat), is_studied=False
+        "each run writes that it was here", (SecretStore, "read_both", _with_heartbeat), is_studied=False
     ),
     "token in the result": _handler(
         "the result shows the token", (runtime, "result_of", _with_token), is_studied=False

@@ -127,12 +127,15 @@ class SimulatedSecretsManager:
         if operation in WRITES:
             labels = self._labels_until_now(params["SecretId"])
         try:
-            answer: _Json = getattr(Documented(self._backend, self._engine.now), operation)(params)
+            answer: _Json = getattr(self._documented(), operation)(params)
         except SecretsManagerClientError as error:
             raise AwsError(error.error_type, error.message) from None
         if operation in WRITES:
             self._note_write(params, labels)
         return answer
+
+    def _documented(self) -> Documented:
+        return Documented(self._backend, self._engine.now)
 
     def versions(self, name: str) -> dict[str, _Json]:
         versions: dict[str, _Json] = self._backend.secrets[name].versions

@@ -12,13 +12,14 @@ from handler.model import json_object, principal_of
 from handler.secrets_manager import CURRENT, LEDGER, PREVIOUS
 from local.durations import DAY
 from local.simulate.aws_secrets import MAX_LAG_SECONDS, TOKEN_SECRET
-from local.simulate.runtime import KILLED
+from local.simulate.host import KILLED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from local.simulate.aws_secrets import SimulatedSecretsManager
-    from local.simulate.runtime import Process, RunEnd
+    from local.simulate.host import RunEnd
+    from local.simulate.runtime import Process
 
 MAX_VERSIONS = 96  # in any 24 hours; AWS keeps about 100
 # Between two claims of a principal if the later one passes over a pause or the limit. The handler

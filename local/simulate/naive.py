@@ -45,7 +45,7 @@ def when_expiring(process: Connection, _: Refresh) -> Result:
 def _ask(process: Connection, below: float) -> Result:
     settings = process.settings
     now = process.now
-    secret, version = process.store.get_both()
+    secret, version = process.store.read_both().or_raise()
     token = Token.parse(
         version.text,
         now=now(),

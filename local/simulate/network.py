@@ -70,7 +70,7 @@ def _form(client: Client) -> bytes:
     return urlencode(fields).encode()
 
 
-def _principal_in(body: bytes) -> str:
+def principal_in(body: bytes) -> str:
     """Return who asks with this form."""
     form = dict(parse_qsl(body.decode()))
     return principal_of(form["client_id"], form.get("username"))
@@ -180,7 +180,7 @@ class Network:
         self._wait(process, 0.05, deadline)
         body = read_body()
         self.requests += 1
-        self.on_request(process, _principal_in(body))
+        self.on_request(process, principal_in(body))
         self.in_flight += 1
         try:
             return self._answer(process, body, fault, deadline)
@@ -232,7 +232,7 @@ class Network:
         if answer.error == "rate_limited":
             self.refusals += 1
         if answer.error == "invalid_grant":
-            wrong_passwords = self.wrong_passwords(_principal_in(body))
+            wrong_passwords = self.wrong_passwords(principal_in(body))
             self.max_wrong_passwords = max(self.max_wrong_passwords, wrong_passwords)
         return Reply(answer.status, dict(answer.headers), answer.body)
 

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from local.emulators.token_endpoint import Vendor
     from local.simulate.aws_secrets import SimulatedSecretsManager
     from local.simulate.engine import Engine
+    from local.simulate.host import RunEnd
     from local.simulate.network import Network
-    from local.simulate.runtime import Lambda, RunEnd
+    from local.simulate.runtime import Lambda
 
 
 # How many documents of older tokens a backup has.

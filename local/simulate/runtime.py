@@ -1,11 +1,8 @@
-"""Lambda: processes that stay warm for a while, asynchronous invocations with their retries, and hosts that fail."""
+"""Lambda: processes that stay warm for a while, and asynchronous invocations with their retries."""
 
 from __future__ import annotations
 
-import threading
-import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from handler.connections import Connection
@@ -14,14 +11,9 @@ from handler.policy import Request
 from handler.refresh import Refresh
 from handler.secrets_manager import SecretStore
 from handler.status import Result, result_of
-from local.aws_lambda import (
-    MAX_EVENT_AGE_SECONDS,
-    MAX_WARM_SECONDS,
-    MIN_WARM_SECONDS,
-    RETRY_PAUSES_SECONDS,
-    TIMEOUT_SECONDS,
-)
+from local.aws_lambda import MAX_EVENT_AGE_SECONDS, RETRY_PAUSES_SECONDS
 from local.simulate.aws_secrets import CREDENTIALS_SECRET, TOKEN_SECRET
+from local.simulate.host import KILLED, Host, Killed, RunEnd
 
 if TYPE_CHECKING:
     import random
@@ -30,7 +22,6 @@ if TYPE_CHECKING:
     from handler.settings import Settings
     from local.simulate.engine import Engine
 
-KILLED = "Killed"
 Job = Callable[[Connection, Refresh], Result]  # what one invocation does; returns its result
 
 
@@ -39,26 +30,8 @@ def refresh(_: Connection, run: Refresh) -> Result:
     return result_of(run.run())
 
 
-class Killed(BaseException):
-    """The process has ended, in the middle of whatever it did."""
-
-
-class _ThreadKilled(Exception):
-    """The same in the thread that talks to the vendor; its run notices when it next looks at the clock."""
-
-
-@dataclass(slots=True)
-class RunEnd:
-    """How a run ended. `outcome` is the result's, or an error's name, or KILLED."""
-
-    outcome: str
-    reason: str = ""
-    result: dict[str, Any] = field(default_factory=dict)
-    output: str = field(default="", repr=False)  # all that the run returned, raised and reported
-
-
-class Process:
-    """One process of the function, with a clock of its own and one run at a time."""
+class Process(Host):
+    """One process of the function, which keeps one connection."""
 
     def __init__(
         self,
@@ -72,51 +45,37 @@ class Process:
         max_skew: float,
     ) -> None:
         """`max_skew`: seconds by which its clock may be wrong."""
-        self._engine = engine
-        self._rng = rng
-        self._kill_chance = kill_chance
+        super().__init__(engine, rng, kill_chance, skew=rng.uniform(-1, 1) * max_skew)
         self._job = job
-        self.skew = rng.uniform(-1, 1) * max_skew
         store = SecretStore(make_client(self), CREDENTIALS_SECRET, TOKEN_SECRET)
         self._connection = Connection(
             settings=settings,
             store=store,
-            now=self._now,
+            now=self.now,
             sleep=self.wait,
-            new_id=self._new_id,
+            new_id=self.new_id,
         )
-        self.warm_until = 0.0
-        self.is_busy = False
-        self.is_retired = False
-        self._is_dead = False
         self.delivered: list[str] = []  # tokens whose answer arrived, until they are published or of no use any more
         # Of the current run:
         self.is_alone = True
         self.only_looks = False
         self.may_override = False  # the limit, with the next request
         self.is_forced = False
-        self.began_at = 0.0
         self.has_lagged = False  # a read showed something else than what was stored
         self.issued: list[str] = []  # tokens that the vendor issued, whether their answer arrived or not
         self.writes = 0
-        self._deadline = 0.0
-        self._thread = 0
 
     def run(self, request: Request, inspection: Job | None = None) -> RunEnd:
         """Invoke the function. With an `inspection` it does that instead of its job, and only looks."""
-        self.is_busy = True
         self.only_looks = inspection is not None
         self.may_override = request.override_limit
         self.is_forced = request.force
-        self.began_at = self._engine.now
         self.has_lagged = False
         self.issued = []
         self.writes = 0
-        self._deadline = self._engine.now + TIMEOUT_SECONDS
-        self._thread = threading.get_ident()
+        self.begin_run()
         end = self._run(request, inspection or self._job)
-        self.is_busy = False
-        self.warm_until = self._engine.now + self._rng.uniform(MIN_WARM_SECONDS, MAX_WARM_SECONDS)
+        self.end_run()
         return end
 
     def _run(self, request: Request, job: Job) -> RunEnd:
@@ -126,7 +85,7 @@ class Process:
             end.output += f"{happening} {facts}\n"
 
         try:
-            run = Refresh(self._connection, request, remaining=self._remaining, observe=observe)
+            run = Refresh(self._connection, request, remaining=self.remaining, observe=observe)
             end.result = job(self._connection, run)
         except RefreshError as error:
             end.outcome = type(error).__name__
@@ -155,37 +114,6 @@ class Process:
 
     def forget_unsaved(self) -> None:
         self._connection.unsaved.clear()
-
-    @property
-    def is_warm(self) -> bool:
-        """Whether it can take another invocation now."""
-        is_usable = not (self.is_busy or self.is_retired or self._is_dead)
-        return is_usable and self._engine.now < self.warm_until
-
-    def wait(self, seconds: float) -> None:
-        """Let time pass. The host may fail meanwhile, and Lambda ends a run that takes too long."""
-        self._check_alive()
-        until = self._engine.now + max(0.0, seconds)
-        self._engine.wait(min(until, self._deadline))
-        self._is_dead = self._is_dead or until >= self._deadline or self._rng.random() < self._kill_chance()
-        self._check_alive()
-
-    def _check_alive(self) -> None:
-        if not self._is_dead:
-            return
-        if threading.get_ident() == self._thread:
-            raise Killed
-        raise _ThreadKilled
-
-    def _now(self) -> float:
-        self._check_alive()
-        return self._engine.now + self.skew
-
-    def _remaining(self) -> float:
-        return self._deadline - self._engine.now
-
-    def _new_id(self) -> str:
-        return str(uuid.UUID(int=self._rng.getrandbits(128), version=4))
 
 
 class Lambda:

@@ -30,6 +30,7 @@ from local.simulate.aws_secrets import (
 from local.simulate.consumers import Consumers
 from local.simulate.engine import Engine
 from local.simulate.figures import Figures, TokenRecords, Trace
+from local.simulate.host import KILLED, RunEnd
 from local.simulate.invariants import Invariants
 from local.simulate.network import (
     API_URL,
@@ -53,7 +54,7 @@ from local.simulate.plan import (
     PlannedStorm,
     Setup,
 )
-from local.simulate.runtime import KILLED, Lambda, Process, RunEnd
+from local.simulate.runtime import Lambda, Process
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -21,7 +21,6 @@ CLIENT_SECRET = "violet-secret-of-the-emulator"  # noqa: S105 - the emulated ven
 WRONG_PASSWORD = "mistyped-password-of-the-emulator"  # noqa: S105 - the emulated vendor's own
 # ministack looks at rate(1 minute) every ten seconds, and then starts a new process for the sweep and for each run.
 SWEEP_SECONDS = 150
-FAILED_RUNS = 3  # a run that fails and its two repetitions
 
 
 class StoryOfMany:
@@ -48,11 +47,11 @@ class StoryOfMany:
     def parts(self) -> list[tuple[str, Callable[[], None]]]:
         return [
             ("many connections: deployment", self.deploy),
-            ("many connections: the first sweep", self.sweep),
+            ("many connections: a sweep by the schedule", self.sweep),
+            ("many connections: status", self.ask_for_status),
             ("many connections: consumers", self.consume),
             ("many connections: the function's own role", self.overreach),
-            ("many connections: one with a wrong password", self.mistype),
-            ("many connections: the password is put right", self.correct),
+            ("many connections: the wrong password is put right", self.correct),
             ("many connections: secrets and metrics in the log", self.read_the_log),
             ("many connections: the end of the stack", self.delete),
         ]
@@ -74,19 +73,33 @@ class StoryOfMany:
 
     def sweep(self) -> None:
         checks = self._checks
-        checks.note("two secrets are made for each of three stores, and nobody invokes the function")
+        checks.note("two secrets are made for each of four stores, and nobody invokes the function")
+        checks.note(f"the password of store {MISTYPED} is wrong")
+        self._add_connection(MISTYPED, WRONG_PASSWORD)
         for store in STORES:
             self._add_connection(store, password_of(store))
-        wait_for("the schedule has all three refreshed", SWEEP_SECONDS, lambda: all(map(self._token, STORES)))
-        checks.check("a sweep by the schedule refreshes all three", result=True)
-        checks.equal("the vendor was asked once for each", self._asked_for(), sorted(STORES))
+        wait_for("the three others have tokens", SWEEP_SECONDS, lambda: all(map(self._token, STORES)))
+        checks.check("a sweep by the schedule refreshes the three others", result=True)
+        refused = (MISTYPED, "CredentialsRefused")
+        wait_for("the vendor refuses the wrong password", SWEEP_SECONDS, lambda: refused in self._failures())
+        checks.equal("no run fails, except for that one store", self._failures(), {refused})
+        checks.equal("the vendor was asked once for each store", self._asked_for(), sorted([*STORES, MISTYPED]))
+
+    def ask_for_status(self) -> None:
+        checks = self._checks
         status = self._stack.invoke({"action": "status"})
         counts = {key: status.get(key) for key in ("outcome", "connections", "fresh", "problems")}
-        expected = {"outcome": "swept", "connections": 3, "fresh": 3, "problems": []}
-        checks.equal("status says that all is well", counts, expected)
-        one = self._stack.invoke({"action": "status", "connection": STORES[0]})
-        found = (one.get("outcome"), one.get("username"))
-        checks.equal("status of one connection tells of its token", found, ("kept", STORES[0]))
+        expected = {"outcome": "swept", "connections": 4, "fresh": 3, "problems": []}
+        checks.equal("status counts the connections", counts, expected)
+        worst = status["worst"][0]
+        without_token = (worst["name"], worst["seconds_remaining"], worst["reason"])
+        checks.equal("it names the store that has no token", without_token, (MISTYPED, 0, "missing"))
+        of_one = self._stack.invoke({"action": "status", "connection": MISTYPED})
+        [slot] = of_one["ledger"]["slots"].values()
+        checks.equal("that store's own status says why", slot["error"], "CredentialsRefused")
+        of_another = self._stack.invoke({"action": "status", "connection": STORES[0]})
+        with_token = (of_another.get("outcome"), of_another.get("username"))
+        checks.equal("another store's own status tells of its token", with_token, ("kept", STORES[0]))
 
     def consume(self) -> None:
         checks = self._checks
@@ -141,23 +154,6 @@ class StoryOfMany:
             "it can't invoke another function",
             lambda: functions.invoke(FunctionName="another", Payload=b"{}"),
         )
-
-    def mistype(self) -> None:
-        checks = self._checks
-        versions = self._current_versions()
-        checks.note("a fourth store comes with a wrong password, and nobody invokes the function")
-        self._add_connection(MISTYPED, WRONG_PASSWORD)
-        wait_for("a run of it fails", SWEEP_SECONDS, lambda: "CredentialsRefused" in self._errors())
-        status = self._stack.invoke({"action": "status"})
-        worst = status["worst"][0]
-        found = (worst["name"], worst["seconds_remaining"], worst["reason"])
-        checks.equal("status names it: it has no token", found, (MISTYPED, 0, "missing"))
-        one = self._stack.invoke({"action": "status", "connection": MISTYPED})
-        [slot] = one["ledger"]["slots"].values()
-        checks.equal("and its own status says why", slot["error"], "CredentialsRefused")
-        checks.equal("of the others nothing has changed", self._current_versions(), versions)
-        failed = {line["connection"] for line in self._log() if line.get("level") == "ERROR"}
-        checks.equal("no run of another connection failed", failed, {MISTYPED})
 
     def correct(self) -> None:
         self._put_credentials(MISTYPED, password_of(MISTYPED))
@@ -214,10 +210,6 @@ class StoryOfMany:
         token: str | None = json.loads(value)["access_token"]
         return token
 
-    def _current_versions(self) -> list[str]:
-        answers = [self._secrets.get_secret_value(SecretId=token_of(store)) for store in STORES]
-        return [answer["VersionId"] for answer in answers]
-
     def _asked_for(self) -> list[str]:
         """Return the accounts of all token requests, sorted."""
         return sorted(request.principal.removeprefix(f"{CLIENT}#") for request in self._vendor.requests)
@@ -227,8 +219,13 @@ class StoryOfMany:
         lines = (line for line in self._stack.log_lines() if line.startswith("{"))
         return [json.loads(line) for line in lines]
 
-    def _errors(self) -> set[str]:
-        return {line["error"] for line in self._log() if line.get("level") == "ERROR"}
+    def _failures(self) -> set[tuple[str, str]]:
+        """Return the connection and the error of each run that failed.
+
+        Busy is not counted: on a slow machine a run may still be under way at the next sweep.
+        """
+        failed = {(line["connection"], line["error"]) for line in self._log() if line.get("level") == "ERROR"}
+        return {(connection, error) for connection, error in failed if error != "Busy"}
 
     def _consumer_of(self, store: str, role: str = "") -> Any:
         """Return the client of a role with the consumer policy and the tag that names the connection."""

@@ -18,6 +18,7 @@ from botocore.exceptions import BotoCoreError
 REGIONS = (*json.load(sys.stdin), "us-east-99", "xx-nowhere-1")
 PARAMETERS: dict[str, dict[str, object]] = {
     "secretsmanager": {"SecretIdList": ["one"]},
+    "lambda": {"FunctionName": "one"},
     "events": {"Entries": [{"Source": "one", "DetailType": "two", "Detail": "{}"}]},
 }
 

@@ -14,6 +14,7 @@ import botocore.session
 
 from bench.meter import Meter
 from handler import settings
+from local.emulators.clock import Clock
 from local.emulators.world import World
 from scripts.prune import SERVICES, UNREACHABLE, prune_endpoints
 from tests.conftest import secrets_in
@@ -42,6 +43,9 @@ NOT_FOLLOWED = {
     "aws_lambda_powertools/shared/functions.py: aws_lambda_powertools.event_handler.openapi.compat": "for Pydantic",
     "urllib3/__init__.py: urllib3.contrib.emscripten": "for browsers",
 }
+# What makes a client of the service that comes first, and the file that makes a client of any service.
+MAKERS = {"client", "create_client", "make_client", "resource"}
+MAKES_ALL_CLIENTS = "aws.py"
 KMS_CLIENT = """
 import boto3, botocore.exceptions
 try:
@@ -98,9 +102,21 @@ def test_a_tick_that_finds_a_fresh_token_loads_no_more_than_it_needs(shipped_pac
     assert run["result"]["outcome"] == "kept"
     for name in NOT_FOR_A_NO_OP:
         assert [module for module in run["modules"] if f"{module}.".startswith(f"{name}.")] == []
-    assert [path for path in run["opened"] if "/data/events/" in path or "/data/sts/" in path] == []
+    services = ("/data/events/", "/data/lambda/", "/data/sts/")
+    assert [path for path in run["opened"] if any(service in path for service in services)] == []
     assert live_world.secrets.calls == ["BatchGetSecretValue"]
     assert len(run["connected"]) == 1
+
+
+def test_a_sweep_can_hand_over(shipped_package: Path) -> None:
+    """What ships is enough to invoke the function, which a sweep does for each connection that is due."""
+    with World(Clock(), prefix="tango/") as world:
+        world.add_store("017")
+        [run], _ = invoke(shipped_package, world, REFRESH)
+        events = [invocation.event for invocation in world.functions.invocations]
+    assert run["result"]["handed_over"] == 1
+    assert run["result"]["problems"] == []
+    assert events == [{"action": "refresh", "connection": "017"}]
 
 
 def test_a_refresh_reuses_its_connections(shipped_package: Path, live_world: World) -> None:
@@ -129,13 +145,13 @@ def test_every_host_is_the_one_that_the_whole_botocore_finds(shipped_package: Pa
     for partition in whole["partitions"]:
         regions |= {key for name in SERVICES for key in partition["services"].get(name, {}).get("endpoints", {})}
     assert {"us-east-1", "eu-central-1", "us-gov-west-1", "cn-north-1", "us-iso-east-1"} < regions
-    arguments = [str(HERE / "hosts.py"), "events.put_events", "secretsmanager.batch_get_secret_value"]
+    arguments = [str(HERE / "hosts.py"), "events.put_events", "lambda.invoke", "secretsmanager.batch_get_secret_value"]
     given = json.dumps(sorted(regions))
     pruned = python(shipped_package, *arguments, given=given)
     command = [sys.executable, *arguments]
     whole_run = subprocess.run(command, check=True, capture_output=True, text=True, input=given, timeout=PATIENCE)
     hosts = json.loads(whole_run.stdout)
-    assert len(hosts) > 16 * len(regions) / 2
+    assert len(hosts) > 4 * len(SERVICES) * len(regions)
     assert json.loads(pruned.stdout) == hosts
     assert "secretsmanager.cn-north-1.amazonaws.com.cn" in whole_run.stdout
 
@@ -156,7 +172,7 @@ def test_the_services_that_ship_are_those_that_the_handler_makes_clients_of() ->
     services = set()
     for file in Path(settings.__file__).parent.rglob("*.py"):
         for call in ast.walk(ast.parse(file.read_text())):
-            if isinstance(call, ast.Call) and called_name(call) in {"client", "create_client", "resource"}:
+            if isinstance(call, ast.Call) and called_name(call) in MAKERS and file.name != MAKES_ALL_CLIENTS:
                 place = f"{file.name}:{call.lineno}"
                 assert call.args, f"{place}: the service comes first"
                 service = call.args[0]

@@ -6,6 +6,7 @@ import json
 import re
 import tomllib
 from collections import defaultdict
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -13,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 
-from handler import secrets_manager
+from handler import aws
 from handler.app import parse_event
 from handler.errors import CredentialsError, CredentialsRefused, OutcomeUnknown, RefreshError, StoreError, VendorError
 from handler.settings import CLOCK_DIFFERENCE_SECONDS, Settings, service_name
 from local.aws_lambda import TIMEOUT_SECONDS
 from local.emulators.clock import Clock
 from local.emulators.faults import Fault
+from local.emulators.lambda_runtime import FUNCTION_ARN
 from local.emulators.secrets_manager import LOST_ANSWER, AwsFault
 from local.emulators.world import CREDENTIALS_SECRET, TOKEN_SECRET, World, environment
 from tests.deployment.stack import ACCOUNT, NAME, REGION, ROOT, TEMPLATE, Json, Stack, arn, is_allowed
@@ -78,7 +80,7 @@ AWS_METRICS = {
 class Observed:
     """What the real handler asked AWS for, and what it reported."""
 
-    grants: set[tuple[str, str]] = field(default_factory=set)  # an IAM action, and the secret or bus
+    grants: set[tuple[str, str]] = field(default_factory=set)  # an IAM action, and the secret, bus or function
     metrics: set[tuple[str, str, str]] = field(default_factory=set)  # namespace, name and dimension
     failures: defaultdict[str, list[Json]] = field(default_factory=lambda: defaultdict(list))  # log lines by error
 
@@ -89,11 +91,21 @@ class Observed:
             self.grants.add((action, "*"))
             for secret_id in params["SecretIdList"]:
                 self.grants.add(("secretsmanager:GetSecretValue", secret_id))
+        elif "Filters" in params:
+            self.grants.add((action, "*"))
+            self.grants.add(("secretsmanager:ListSecrets", "*"))
         elif "Entries" in params:
             for entry in params["Entries"]:
                 self.grants.add((action, entry["EventBusName"]))
+        elif "FunctionName" in params:
+            self.grants.add(("lambda:InvokeFunction", params["FunctionName"]))
         else:
             self.grants.add((action, params["SecretId"]))
+
+    def record_answer(self, parsed: Mapping[str, Any], **_: object) -> None:
+        """Record which secrets a batch has read: a filter does not name them."""
+        for secret in parsed.get("SecretValues", []):
+            self.grants.add(("secretsmanager:GetSecretValue", secret["Name"]))
 
     def record_lines(self, lines: list[Json]) -> None:
         for line in lines:
@@ -106,19 +118,48 @@ class Observed:
                 self.failures[line["error"]].append(line)
 
 
-@pytest.fixture(scope="module")
-def observed() -> Observed:
+@contextmanager
+def observation(world: World) -> Iterator[Observed]:
+    """Observe what the handler does in the block. The world has made its own clients before."""
     observed = Observed()
     session = boto3.Session()
-    with World(Clock(START)) as world, pytest.MonkeyPatch.context() as patch:
-        # The handler makes its clients with this session; the world made its own client before.
+    session.events.register("before-parameter-build.*.*", observed.record_call)
+    session.events.register("after-call.*.*", observed.record_answer)
+    variables = world.environment(EVENT_BUS_NAME=BUS, AWS_ENDPOINT_URL_EVENTS=world.secrets.url)
+    with environment(variables), pytest.MonkeyPatch.context() as patch:
+        # The handler makes its clients with this session.
         patch.setattr(boto3, "DEFAULT_SESSION", session)
-        patch.setattr(secrets_manager, "session", lambda: session._session)  # noqa: SLF001 - boto3 is around it
-        session.events.register("before-parameter-build.*.*", observed.record_call)
-        variables = world.environment(EVENT_BUS_NAME=BUS, AWS_ENDPOINT_URL_EVENTS=world.secrets.url)
-        with environment(variables):
-            run_every_kind(world, observed)
+        patch.setattr(aws, "session", lambda: session._session)  # noqa: SLF001 - boto3 is around it
+        yield observed
+
+
+@pytest.fixture(scope="module")
+def observed() -> Observed:
+    with World(Clock(START)) as world, observation(world) as observed:
+        run_every_kind(world, observed)
     return observed
+
+
+@pytest.fixture(scope="module")
+def observed_of_many() -> Observed:
+    with World(Clock(START), prefix=PREFIX) as world, observation(world) as observed:
+        sweep_and_refresh(world, observed)
+    return observed
+
+
+def sweep_and_refresh(world: World, observed: Observed) -> None:
+    """Let a sweep find two stores and half a connection, and Lambda refresh the stores."""
+    world.function_process = world.process(EVENT_BUS_NAME=BUS)
+    world.functions.listeners.append(lambda _: observed.record_lines(world.lines))
+    for name in ("017", "north/018"):
+        world.add_store(name)
+    world.secrets.client().create_secret(Name=world.token_secret("half"))
+    world.clock.advance(HOUR)  # by then half a connection is a problem
+    for event in ({}, {"action": "status"}):
+        assert world.invoke(event)["outcome"] == "swept"
+        observed.record_lines(world.lines)
+    world.functions.run_queue()
+    assert world.invoke({"action": "status", "connection": "017"})["outcome"] == "kept"
 
 
 def run_every_kind(world: World, observed: Observed) -> None:
@@ -323,6 +364,35 @@ def test_the_function_may_read_under_the_prefix_and_write_tokens_there_alone(sta
     statements = policy_of_many(stack)
     assert granted(statements) == expected
     assert not any("Condition" in statement for statement in statements)
+
+
+@MANY_CONNECTIONS
+def test_a_sweep_and_its_runs_may_do_what_they_do_and_no_more(stack: Stack, observed_of_many: Observed) -> None:
+    """The policy allows each call that the real handler makes, and nothing that no call needs."""
+    needed = {
+        (action, aws_resource(name)) for action, name in observed_of_many.grants if stack is FULL_MANY or name != BUS
+    }
+    statements = policy_of_many(stack)
+    missing = {grant for grant in needed if not is_granted(statements, *grant)}
+    assert missing == set()
+    unused = {
+        (action, pattern)
+        for action, pattern in granted(statements)
+        if not any(action == one and covers(pattern, resource) for one, resource in needed)
+    }
+    assert unused == set()
+
+
+def aws_resource(name: str) -> str:
+    """Return how a policy names what the handler names so."""
+    if name == "*":
+        return "*"
+    if name == BUS:
+        return f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/{BUS}"
+    if name == FUNCTION_ARN:
+        return "RefreshFunction.Arn"
+    assert name.startswith(PREFIX)
+    return connection_secret(name)
 
 
 @pytest.mark.parametrize(
@@ -793,7 +863,18 @@ def test_every_rate_that_the_parameter_allows_is_one_that_aws_takes() -> None:
 # Alarms and dashboard
 
 
-def metric_fault(observed: Observed, stack: Stack, namespace: str, name: str, dimension: tuple[str, str]) -> str:
+Metrics = set[tuple[str, str, str]]
+
+
+@pytest.fixture
+def emitted(stack: Stack, observed: Observed, observed_of_many: Observed) -> Metrics:
+    """What the handler emits in this kind of deployment. The runs of one connection do the same in both."""
+    if stack not in OF_MANY:
+        return observed.metrics
+    return observed.metrics | observed_of_many.metrics
+
+
+def metric_fault(emitted: Metrics, stack: Stack, namespace: str, name: str, dimension: tuple[str, str]) -> str:
     """Say why nobody emits this metric; an empty text if the handler, a filter of its log or AWS does."""
     if namespace in AWS_METRICS:
         key, value, names = AWS_METRICS[namespace]
@@ -808,18 +889,23 @@ def metric_fault(observed: Observed, stack: Stack, namespace: str, name: str, di
         for metric_filter in stack.of_type("AWS::Logs::MetricFilter").values()
         for metric in metric_filter["MetricTransformations"]
     }
-    if (namespace, name, "service") in observed.metrics | filtered:
+    if (namespace, name, "service") in emitted | filtered:
         return ""
     return f"nobody emits {namespace} {name}"
 
 
 @EVERY_KIND
-def test_every_alarm_watches_a_metric_that_is_emitted(stack: Stack, observed: Observed) -> None:
+def test_every_alarm_watches_a_metric_that_is_emitted(stack: Stack, emitted: Metrics) -> None:
     """The handler emits it with this stack's dimension, or a filter of its log or AWS does."""
     for name, alarm in stack.of_type("AWS::CloudWatch::Alarm").items():
         ((dimension),) = alarm["Dimensions"]
         name_and_value = (dimension["Name"], dimension["Value"])
-        assert metric_fault(observed, stack, alarm["Namespace"], alarm["MetricName"], name_and_value) == "", name
+        assert metric_fault(emitted, stack, alarm["Namespace"], alarm["MetricName"], name_and_value) == "", name
+
+
+def test_a_sweep_reports_on_the_life_of_all_tokens(observed_of_many: Observed) -> None:
+    """So the alarm on it sees each sweep, and is silent about a single run."""
+    assert ("TokenRefresh", "TokenSecondsRemaining", "service") in observed_of_many.metrics
 
 
 def test_the_service_dimension_is_what_the_template_says() -> None:
@@ -860,6 +946,14 @@ def test_every_alarm_tells_somebody_what_it_means_and_what_to_do(stack: Stack) -
         "TopicArn": "AlarmTopic",
         "Endpoint": "on-call@example.com",
     }
+
+
+@EVERY_KIND
+def test_every_alarm_has_its_row_in_the_runbook(stack: Stack) -> None:
+    """Whoever gets an alarm finds it there by its name."""
+    runbook = (ROOT / "docs" / "RUNBOOK.md").read_text()
+    for name in stack.of_type("AWS::CloudWatch::Alarm"):
+        assert re.search(rf"^\| `{name}`", runbook, re.MULTILINE), name
 
 
 EVENT_IN_A_TEXT = re.compile(r"\{[^{}]*\"action\"[^{}]*}")
@@ -922,10 +1016,11 @@ def test_the_token_alarm_leaves_time_to_act() -> None:
     # If nobody renews the token: the last report above the threshold may come right before it is reached.
     assert threshold - int(PLAIN.properties("TokenExpiresAlarm")["Period"]) - MINUTE >= 45 * MINUTE
     allowed = [str(seconds) for seconds in range(5_000) if is_allowed("AlarmBelowSeconds", str(seconds))]
-    assert allowed[:6] == ["1180", "1800", "2280", "3000", "3600", "4500"]
+    lowest = allowed[:6]
+    assert lowest == ["1180", "1800", "2280", "3000", "3600", "4500"]
     for period, tick in PERIODS.items():
         rate = f"rate({tick // MINUTE} minutes)"
-        stacks = [Stack(AlarmBelowSeconds=low, AlarmPeriodSeconds=period, ScheduleExpression=rate) for low in allowed]
+        stacks = [Stack(AlarmBelowSeconds=low, AlarmPeriodSeconds=period, ScheduleExpression=rate) for low in lowest]
         alarms = [stack.properties("TokenExpiresAlarm") for stack in stacks if not stack.broken_rules()]
         assert min(int(alarm["Threshold"]) for alarm in alarms) - int(period) - MINUTE >= 2 * MINUTE
 
@@ -964,14 +1059,14 @@ def shown(widget: Json) -> Iterator[tuple[str, str, tuple[str, str]]]:
 
 
 @EVERY_KIND
-def test_the_dashboard_shows_metrics_that_are_emitted(stack: Stack, observed: Observed) -> None:
+def test_the_dashboard_shows_metrics_that_are_emitted(stack: Stack, emitted: Metrics) -> None:
     """Its body is JSON, each metric is emitted, each alarm exists, and no two widgets overlap."""
     widgets = json.loads(stack.properties("Dashboard")["DashboardBody"])["widgets"]
     graphs = [widget for widget in widgets if widget["type"] == "metric"]
     shown_metrics = list(chain.from_iterable(map(shown, graphs)))
     for namespace, name, dimension in shown_metrics:
-        assert metric_fault(observed, stack, namespace, name, dimension) == ""
-    emitted_names = {name for _, name, _ in observed.metrics}
+        assert metric_fault(emitted, stack, namespace, name, dimension) == ""
+    emitted_names = {name for _, name, _ in emitted}
     shown_names = {name for _, name, _ in shown_metrics}
     assert emitted_names <= shown_names, "a metric that nobody would see"
     assert all(widget["properties"]["region"] == REGION for widget in graphs)

@@ -565,7 +565,7 @@ def test_answer_of_a_wrong_shape_is_a_store_error(call: Callable[[SecretStore], 
     assert caught.value.retryable
 
 
-CALLS = [get_version, describe, put_version, compare_and_set, SecretStore.get_both]
+CALLS = [get_version, describe, put_version, compare_and_set, SecretStore.read_both]
 WRONG_ERRORS: list[object] = [
     {},
     [],
@@ -589,7 +589,7 @@ def test_error_of_a_wrong_shape_is_a_store_error(call: Callable[[SecretStore], o
 def test_answers_of_the_right_shape_are_read() -> None:
     """The answers that the tests above change are good before that."""
     with Recorder(body=batch()) as aws:
-        assert [version.version_id for version in store_at(aws).get_both()] == [*VERSIONS.values()]
+        assert [version.version_id for version in store_at(aws).read_both().or_raise()] == [*VERSIONS.values()]
     with Recorder(body=ONE_SECRET) as aws:
         assert store_at(aws).get_version(CURRENT).text == "{}"
     with Recorder(body=DESCRIBED) as aws:

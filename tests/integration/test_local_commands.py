@@ -10,7 +10,8 @@ import signal
 import socket
 import subprocess
 import sys
-from contextlib import contextmanager
+import time
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -180,16 +181,24 @@ def test_a_standby_of_another_client_is_written_whole() -> None:
         }
 
 
-def free_ports() -> tuple[str, str]:
-    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
-        return str(one.getsockname()[1]), str(other.getsockname()[1])
+def free_ports() -> tuple[str, str, str]:
+    """Return a port for the vendor, for Secrets Manager and for Lambda."""
+    with ExitStack() as stack:
+        vendor, secrets, functions = (stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(3))
+        return port_of(vendor), port_of(secrets), port_of(functions)
+
+
+def port_of(server: socket.socket) -> str:
+    return str(server.getsockname()[1])
 
 
 @contextmanager
-def served(vendor_port: str, secrets_port: str, accounts: Accounts = "none") -> Iterator[dict[str, str]]:
+def served(
+    vendor_port: str, secrets_port: str, functions_port: str, accounts: Accounts = "none", connections: int = 0
+) -> Iterator[dict[str, str]]:
     """Run `python -m local serve` and yield its exported variables; it must stop cleanly on Ctrl-C."""
-    command = [sys.executable, "-m", "local", "--accounts", accounts, "serve"]
-    command += ["--vendor-port", vendor_port, "--secrets-port", secrets_port]
+    command = [sys.executable, "-m", "local", "--accounts", accounts, "serve", "--connections", str(connections)]
+    command += ["--vendor-port", vendor_port, "--secrets-port", secrets_port, "--functions-port", functions_port]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout
         exported: dict[str, str] = {}
@@ -225,6 +234,31 @@ def test_served_service_account_takes_the_function_from_a_shell() -> None:
     assert result["username"] == "keeper-1"
 
 
+def test_served_stores_get_their_tokens_through_the_emulated_lambda() -> None:
+    """With CONNECTIONS=2 a sweep from a shell hands both stores over, and Lambda's queue refreshes them by itself."""
+    with served(*free_ports(), connections=2) as variables:
+        assert "CREDENTIALS_SECRET_ID" not in variables
+        swept = json.loads(run("handler", "events/scheduled.json", env=variables).stdout)
+        assert swept["handed_over"] == 2
+        assert wait_for_fresh(variables, 2)
+        with environment(variables):
+            client = boto3.client("secretsmanager")
+            token = client.get_secret_value(SecretId=f"{variables['CONNECTIONS_PREFIX']}stores/002/token")
+        assert json.loads(token["SecretString"])["username"] == "stores/002"
+
+
+def wait_for_fresh(variables: dict[str, str], count: int) -> bool:
+    """Invoke the function with `status` until so many connections are fresh. Returns False if that takes too long."""
+    ends_at = time.monotonic() + PATIENCE
+    with environment(variables):
+        client = boto3.client("lambda")
+    while time.monotonic() < ends_at:
+        answer = client.invoke(FunctionName=variables["AWS_LAMBDA_FUNCTION_NAME"], Payload=b'{"action": "status"}')
+        if json.loads(answer["Payload"].read())["fresh"] == count:
+            return True
+    return False
+
+
 @pytest.mark.parametrize("document", ["README.md", "docs/LOCAL.md"])
 def test_the_documented_service_account_brings_a_token(document: str) -> None:
     """The credentials in the document, put into a served world, are good: the vendor has that account in any case."""
@@ -242,10 +276,10 @@ def test_the_documented_service_account_brings_a_token(document: str) -> None:
 def test_a_taken_port_is_one_clear_line() -> None:
     """If a port is taken, `serve` names it and its option in one line, and exits with 1."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = str(taken.getsockname()[1])
-        done = run("local", "serve", "--vendor-port", port, "--secrets-port", "0")
+        port = port_of(taken)
+        done = run("local", "serve", "--vendor-port", "0", "--secrets-port", "0", "--functions-port", port)
     assert done.returncode == 1
     assert port in done.stderr
-    assert "--vendor-port" in done.stderr
-    assert "--secrets-port" in done.stderr
+    for option in ("--vendor-port", "--secrets-port", "--functions-port"):
+        assert option in done.stderr
     assert len(done.stderr.splitlines()) == 1

@@ -96,7 +96,7 @@ def test_answer_that_is_not_aws_s_saves_nothing(world: World) -> None:
 def test_error_of_aws_is_told_by_its_code(code: str, repeated: str) -> None:
     """AWS's message is repeated only if access is denied: it says to what. Other messages may quote secrets."""
     with Recorder(400, {"__type": code, "Message": "nobody may"}) as aws, pytest.raises(StoreError) as caught:
-        store_at(aws).get_both()
+        store_at(aws).read_both().or_raise()
     assert str(caught.value) == f"Secrets Manager, batch_get_secret_value: {repeated}"
     assert caught.value.code == code
 
@@ -108,7 +108,7 @@ def test_error_about_one_of_both_secrets_names_it(secret_id: str) -> None:
     values = [{"Name": name, "ARN": name, "VersionId": "v"} for name in (NAME, OTHER_NAME) if name != secret_id]
     answer = {"SecretValues": values, "Errors": errors}
     with Recorder(body=answer) as aws, pytest.raises(StoreError) as caught:
-        store_at(aws).get_both()
+        store_at(aws).read_both().or_raise()
     assert str(caught.value) == f"Secrets Manager, batch_get_secret_value of {secret_id}: AccessDeniedException"
 
 
@@ -124,10 +124,10 @@ def test_aws_that_is_away_is_told_by_the_failure(monkeypatch: pytest.MonkeyPatch
         assert times.connect_timeout == 2
         assert times.read_timeout == 4
         with pytest.raises(StoreError):
-            store.get_both()
+            store.read_both().or_raise()
         assert len(aws.received) == 3
     with pytest.raises(StoreError) as caught:
-        store.get_both()
+        store.read_both().or_raise()
     assert str(caught.value) == "Secrets Manager, batch_get_secret_value: EndpointConnectionError"
     assert caught.value.retryable
 
@@ -147,7 +147,7 @@ def test_machine_without_a_region_is_told_so(monkeypatch: pytest.MonkeyPatch) ->
 def test_secret_that_aws_says_nothing_of_is_not_taken_for_a_missing_one() -> None:
     """If AWS's answer does not mention a secret, this is an error of its own, not a missing secret."""
     with Recorder(body={"SecretValues": [], "Errors": []}) as aws, pytest.raises(StoreError) as caught:
-        store_at(aws).get_both()
+        store_at(aws).read_both().or_raise()
     assert str(caught.value) == "Secrets Manager, batch_get_secret_value of tango/credentials: NoAnswer"
     assert caught.value.retryable
 
@@ -249,7 +249,7 @@ def test_secret_that_aws_misses_is_the_one_that_was_asked_for(requested: str, na
     errors += [{"SecretId": named, "ErrorCode": "ResourceNotFoundException"}]
     answer = {"SecretValues": [], "Errors": errors}
     with Recorder(body=answer) as aws, pytest.raises(CredentialsError, match="ResourceNotFound"):
-        store_at(aws, requested).get_both()
+        store_at(aws, requested).read_both().or_raise()
 
 
 def test_refusal_of_both_clients_names_the_one_that_people_must_mend(clock: Clock) -> None:

@@ -60,6 +60,7 @@ def test_result_is_null_if_there_is_nothing(world: World, event: Json) -> None:
     assert {key: result[key] for key in RESULT_TYPES} == {
         "outcome": "due",
         "reason": "missing",
+        "connection": None,
         "expires_at": None,
         "expires_at_utc": None,
         "seconds_remaining": 0,

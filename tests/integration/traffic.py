@@ -134,11 +134,11 @@ def fail_publishes(world: World, times: int = 1_000, fault: AwsFault = NOT_SAVED
     do_at_calls(world, is_publish, act)
 
 
-def leave_token_unsaved(world: World, process: WarmProcess) -> str:
+def leave_token_unsaved(world: World, process: WarmProcess, event: object = None) -> str:
     """Have a run that acquires a token and can't publish it; return the token, which its process now holds."""
     fail_publishes(world)
     with pytest.raises(StoreError) as caught:
-        world.invoke(process=process)
+        world.invoke(event, process)
     assert caught.value.retryable
     world.secrets.on_call = None
     return world.vendor.issued[-1].token

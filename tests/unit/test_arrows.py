@@ -94,7 +94,7 @@ PURE = {
 # `datetime` and `email.utils` convert times, but each also has a clock.
 CLOCKS = {"formatdate", "localtime", "now", "today", "utcnow"}
 STORE_WRITES = {"compare_and_set_ledger", "move_stage", "put_seed", "put_version"}
-STORE_READS = {"describe", "get_both", "get_version", "seed_id"}
+STORE_READS = {"describe", "read_both", "get_version", "seed_id"}
 # The store itself moves a label, as the second step of its compare-and-set.
 USED_BY_THE_STORE = {"move_stage"}
 
