@@ -8,9 +8,12 @@ import sys
 
 from bench import performance_page
 from bench.artifacts import NAIVE, OURS, build
+from bench.cost import Book
 from bench.processes import trust
 from bench.rounds import count, play
+from bench.scale import due_share
 from bench.situations import SITUATIONS
+from bench.sweeps import measure
 from bench.tools import chosen_python, runtime
 from scripts import ROOT
 from scripts.bytecode import full_version
@@ -45,7 +48,8 @@ def main() -> None:
     }
     tables = performance_page.Tables(artifacts, samples, calls, trust(python, artifacts[OURS]))
     facts = performance_page.facts(version, options.rounds, artifacts[OURS])
-    text = tables.text(facts, consumer_reads())
+    scale = measure(python, artifacts[OURS], due_share(Book.read()), show_progress)
+    text = tables.text(facts, consumer_reads(), scale)
     print(text)
     if not options.no_page:
         performance_page.write(text)

@@ -1,11 +1,12 @@
-"""Run a function cold in a bare process: `python -S -P drive.py MODULE FUNCTION [RUNS]`, one run by default.
+"""Run a function cold in a bare process: `python -S -P drive.py MODULE FUNCTION EVENTS`, one run for each event.
 
-It writes one line of JSON to standard error: seconds of CPU for the imports and for each run, and the peak of memory in
-kilobytes.
+EVENTS is a list in JSON. It writes one line of JSON to standard error: seconds of CPU for the imports and for each run,
+seconds of each run, and the peak of memory in kilobytes.
 """
 
 import importlib
 import json
+import os
 import sys
 import time
 from types import SimpleNamespace
@@ -17,26 +18,35 @@ def peak_kilobytes() -> int:
         return next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
 
 
-def main(module: str, function: str, number: str = "1") -> None:
+def main(module: str, function: str, events: str) -> None:
     started_at = time.process_time()
     handler = getattr(importlib.import_module(module), function)
     imports = time.process_time() - started_at
     context = SimpleNamespace(
         function_name="bench",
         memory_limit_in_mb="bench",
-        invoked_function_arn="bench",
+        invoked_function_arn=os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "bench"),
         aws_request_id="bench",
         get_remaining_time_in_millis=lambda: 420_000,
     )
     outcomes = []
     runs = []
-    for _ in range(int(number)):
+    seconds = []
+    for event in json.loads(events):
+        began_at = time.perf_counter()
         started_at = time.process_time()
-        result = handler({"action": "refresh"}, context)
+        result = handler(event, context)
         runs.append(time.process_time() - started_at)
+        seconds.append(time.perf_counter() - began_at)
         outcomes.append(result["outcome"])
     sys.stdout.flush()
-    measured = {"outcomes": outcomes, "imports": imports, "runs": runs, "peak": peak_kilobytes()}
+    measured = {
+        "outcomes": outcomes,
+        "imports": imports,
+        "runs": runs,
+        "seconds": seconds,
+        "peak": peak_kilobytes(),
+    }
     sys.stderr.write(json.dumps(measured) + "\n")
     sys.stderr.flush()
 

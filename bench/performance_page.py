@@ -13,6 +13,8 @@ from bench import cost, growth
 from bench.artifacts import COMPILED, NAIVE, NOTHING, OURS
 from bench.cost import DEPLOYED, MEMORIES, STACKS, Billed, Book, Tick
 from bench.rounds import BARE, EMULATED, Samples, Spread, ratio
+from bench.scale import Deployment
+from bench.scale_page import ScalePage
 from bench.situations import DUE, FRESH, SITUATIONS
 from local import markdown
 from scripts import ROOT
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     from bench.artifacts import Artifact
     from bench.meter import Counts
+    from bench.sweeps import Scale
 
 PAGE = ROOT / "docs" / "PERFORMANCE.md"
 BEGIN = "<!-- make bench writes from here -->"
@@ -82,7 +85,7 @@ class Tables:
         self._trust_seconds, self._trust_megabytes = trust
         self._ways = [way for way in (EMULATED, BARE) if (way, FRESH, OURS) in samples]
 
-    def text(self, facts: str, consumer_reads: str) -> str:
+    def text(self, facts: str, consumer_reads: str, scale: Scale) -> str:
         book = Book.read()
         parts = [
             facts,
@@ -99,8 +102,9 @@ class Tables:
             self.seconds(book),
             f"### A month of one stack, in {book.document['currency']}",
             self.month(book),
-            "### Many clients",
+            "### Many clients, one stack each",
             self.growth(book),
+            self.scale(scale, book),
             "### What a consumer's read costs",
             consumer_reads,
         ]
@@ -306,6 +310,24 @@ class Tables:
         ]
         return "\n\n".join(tables)
 
+    def scale(self, measured: Scale, book: Book) -> str:
+        """Return the part about many connections in one deployment."""
+        no_op = self._tick(OURS, FRESH)
+        deployment = Deployment(
+            measured=measured,
+            start=no_op.start,
+            trust_seconds=self._trust_seconds,
+            trust_megabytes=self._trust_megabytes,
+            book=book,
+        )
+        month = cost.month(no_op, self._tick(OURS, DUE), DEPLOYED, book)
+        page = ScalePage(
+            deployment,
+            cost_of_a_stack=sum(month.values()) - month["dashboard"],
+            calls_of_one=no_op.aws_calls,
+        )
+        return page.text()
+
     # The figures in them
 
     def _ratio_of_ours(self, measure: str, package: str, way: str) -> Spread:
@@ -336,7 +358,7 @@ class Tables:
         samples = self._samples[BARE, kind, package]
         python_start = median(self._cold_starts(BARE, FRESH, NOTHING))
         imports = median([sample.imports for sample in samples])
-        first_run = median([sample.first for sample in samples])
+        first_run = median([sample.runs[0] for sample in samples])
         # With or without bytecode, the naive function makes the same calls.
         counted = NAIVE if package == COMPILED else package
         aws, vendor = self._calls[counted, kind]

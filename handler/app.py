@@ -17,7 +17,7 @@ from handler.refresh import Refresh
 from handler.settings import MAX_KEY_CHARACTERS, Settings, is_connection_name
 from handler.status import Inspection, Result, result_of
 from handler.survey import Survey
-from handler.sweep import Sweep, hand_over_to, result_of_survey
+from handler.sweep import Sweep, hand_over_to, result_of_survey, save_unsaved_tokens
 from handler.telemetry import RunTelemetry, logger
 
 Options = dict[str, Any]
@@ -101,6 +101,9 @@ def _refresh(options: Options, process: WarmProcess, context: Any, telemetry: Ru
     telemetry.event_bus_name = process.settings.event_bus_name
     result = result_of(refresh.run(), options["connection"])
     telemetry.refreshed(result)
+    if process.settings.keeps_many:
+        # The next sweep may run in another process, which does not have what this one could not save.
+        save_unsaved_tokens(process, remaining=_remaining(context), observe=telemetry.observe)
     return result
 
 

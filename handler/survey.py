@@ -18,6 +18,8 @@ MIN_SECONDS_BETWEEN_PAGES = 0.02
 RESERVE_SECONDS = 30
 # A list may not show a new secret at once. Until then nobody is told that the other half is missing.
 MIN_HALF_AGE_SECONDS = 900
+# So long a connection without a token is new: the sweep that finds it and the next one have passed by then.
+MAX_NEW_SECONDS = 7_200
 # So many other connections a problem names.
 MAX_NAMED = 3
 # Of a name that no connection can have, so much is shown.
@@ -46,7 +48,8 @@ class Surveyed(NamedTuple):
     """What the survey knows of one connection.
 
     `expires_at` is None if there is no token, or if it is not good. `reason` is why a refresh is due; None if it
-    is not due, or if that is not known. `principal` is the primary's; empty if that is not known.
+    is not due, or if that is not known. `principal` is the primary's; empty if that is not known. `is_new` says
+    that it has not had a token yet, and that its credentials were put a short time ago.
     """
 
     name: str
@@ -56,6 +59,7 @@ class Surveyed(NamedTuple):
     reason: str | None = None
     needs_run: bool = False
     slots: tuple[Slot, ...] = ()
+    is_new: bool = False
 
 
 class Survey:
@@ -95,10 +99,14 @@ class Survey:
 
     @property
     def seconds_remaining(self) -> int | None:
-        """The smallest remaining life of all connections. None if not all were read, or if there are none."""
+        """The smallest remaining life of all connections. None if not all were read, or if there are none.
+
+        A new one does not count: whoever adds a connection must not set off the alarm.
+        """
         if not self.is_complete:
             return None
-        return min((one.seconds_remaining for one in self.found), default=None)
+        lives = [one.seconds_remaining for one in self.found if not one.is_new]
+        return min(lives, default=None)
 
     @property
     def number_of_connections(self) -> int:
@@ -189,7 +197,7 @@ class Survey:
             self.add_problem(name, error)
             seconds_remaining = seconds_until_end(token, now, connection.settings)
             return Surveyed(name, seconds_remaining=seconds_remaining, needs_run=True)
-        return _surveyed(name, state)
+        return _surveyed(name, state, credentials_age=now - credentials.created_at)
 
     def _look_at_halves(self) -> None:
         """Tell of secrets without their other half, except if they are new."""
@@ -199,7 +207,10 @@ class Survey:
             elif self._is_old(half, name):
                 self.found.append(Surveyed(name))
                 secret = f"{self._prefix}{name}{TOKEN_SUFFIX}"
-                self.add_problem(name, StoreError(f"the secret {secret} is missing: create it, without a value"))
+                self.add_problem(
+                    name,
+                    StoreError(f"the secret {secret} is missing or marked for deletion: create or restore it"),
+                )
         for name, half in self._tokens.items():
             if self._is_old(half, name):
                 secret = f"{self._prefix}{name}{CREDENTIALS_SUFFIX}"
@@ -236,7 +247,7 @@ class Survey:
                 self.add_problem(name, _shared_slot(slot, name, names))
 
 
-def _surveyed(name: str, state: State) -> Surveyed:
+def _surveyed(name: str, state: State, *, credentials_age: float) -> Surveyed:
     """Return what a run of the connection would find, by the same code."""
     reason = state.due_reason(state.current, Request())
     seconds_remaining = state.seconds_remaining(state.current)
@@ -256,6 +267,7 @@ def _surveyed(name: str, state: State) -> Surveyed:
             for principal in principals
             if state.settings.interval_of(principal)
         ),
+        is_new=state.current is None and credentials_age < MAX_NEW_SECONDS,
     )
 
 

@@ -49,23 +49,13 @@ class Sweep:
 
         Raises StoreError if not all could be read. Those that were read are handed over then.
         """
-        self._save_unsaved_tokens()
+        failures = save_unsaved_tokens(self._process, remaining=self._remaining, observe=self._observe)
+        for name, error in failures.items():
+            self.survey.add_problem(name, error)
         for surveyed in self.survey.connections():
             if surveyed.needs_run:
                 self._try_to_hand_over(surveyed.name)
         return result_of_survey(self.survey) | {"handed_over": self.handed_over}
-
-    def _save_unsaved_tokens(self) -> None:
-        """Refresh here what no other process can save."""
-        for name in self._process.connections_with_unsaved_tokens():
-            observe = partial(self._observe, connection=name)
-            refresh = Refresh(self._process.connection(name), Request(), remaining=self._remaining, observe=observe)
-            try:
-                outcome = refresh.run()
-            except RefreshError as error:
-                self.survey.add_problem(name, error)
-            else:
-                observe(outcome.name.capitalize())
 
     def _try_to_hand_over(self, name: str) -> None:
         self.survey.check_time()
@@ -75,6 +65,26 @@ class Sweep:
             self.survey.add_problem(name, error)
         else:
             self.handed_over += 1
+
+
+def save_unsaved_tokens(
+    process: WarmProcess,
+    *,
+    remaining: Callable[[], float],
+    observe: Observe,
+) -> dict[str, RefreshError]:
+    """Refresh the connections whose token only this process has. Returns the errors by connection."""
+    failures = {}
+    for name in process.connections_with_unsaved_tokens():
+        observe_connection = partial(observe, connection=name)
+        refresh = Refresh(process.connection(name), Request(), remaining=remaining, observe=observe_connection)
+        try:
+            outcome = refresh.run()
+        except RefreshError as error:
+            failures[name] = error
+        else:
+            observe_connection(outcome.name.capitalize())
+    return failures
 
 
 def result_of_survey(survey: Survey) -> Result:

@@ -135,6 +135,7 @@ class Vendor:
         self.on_request: Callable[[str], None] | None = None
         self.requests: list[TokenRequest] = []
         self.issued: list[Issued] = []
+        self._issued_by_hash: dict[int, Issued] = {}  # not by the token itself, which no repr may show
         self.api_calls: list[tuple[float, int]] = []
         self.most_in_flight = 0
         self.stopping = threading.Event()
@@ -417,6 +418,7 @@ class Vendor:
             username=request.username,
         )
         self.issued.append(issued)
+        self._issued_by_hash[hash(issued.token)] = issued
         document = {
             "access_token": issued.token,
             "token_type": "Bearer",
@@ -459,10 +461,10 @@ class Vendor:
         return answer
 
     def _is_good(self, token: str, now: float) -> bool:
-        return any(
-            issued.token == token and now < issued.expires_at and self.is_active(issued.principal)
-            for issued in self.issued
-        )
+        issued = self._issued_by_hash.get(hash(token))
+        if issued is None or issued.token != token:
+            return False
+        return now < issued.expires_at and self.is_active(issued.principal)
 
 
 def _is_of_second_generation(client: _RegisteredClient | None, request: ParsedRequest) -> bool:

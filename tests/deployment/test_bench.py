@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import sys
-from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tango_token import TTL_SECONDS
 
-from bench import cost, performance_page
+from bench import cost, performance_page, scale
 from bench.artifacts import COMPILED, HERE, NAIVE, NOTHING, OURS, Artifact
 from bench.cost import DEPLOYED, MEMORIES, Book, Tick, billed, cheapest, consumer, month, needed
+from bench.fleet import due_stores, fleet, refresh_of, store
 from bench.growth import costs, limits
 from bench.meter import Counts
 from bench.processes import Sample, bare
 from bench.rounds import BARE, Spread, ratio
+from bench.scale import Deployment
 from bench.situations import DUE, FRESH, SITUATIONS, situation
-from tests.deployment.stack import ROOT, TEMPLATE
+from bench.sweeps import ALL_DUE, SIZES, HandedOver, Scale, Sweep, handed_over_runs, sweep
+from handler.settings import Settings
+from local.aws_lambda import MAX_EVENT_AGE_OF_MANY_SECONDS, TIMEOUT_SECONDS
+from tests.deployment.stack import ROOT, Stack
 
 BOOK = Book.read()
 NO_OP = Tick(start=0.2, run=0.02, trust=0.015, aws_calls=1, vendor_calls=0, log_bytes=900)
 REFRESH = Tick(start=0.2, run=0.05, trust=0.015, aws_calls=6, vendor_calls=1, log_bytes=1_200)
-TYPES = Counter(resource["Type"] for resource in TEMPLATE["Resources"].values())
+PREFIX = "tango/"
 
 
 @pytest.mark.parametrize(
@@ -57,16 +63,32 @@ def test_ratios_are_of_one_round() -> None:
 
 def test_a_stack_has_as_many_of_everything_as_the_template() -> None:
     """The costs of a month and the quotas are computed from these numbers."""
-    assert TYPES["AWS::SecretsManager::Secret"] == cost.SECRETS
-    assert TYPES["AWS::CloudWatch::Alarm"] == cost.ALARMS
-    assert TYPES["AWS::CloudWatch::Dashboard"] == cost.DASHBOARDS
+    stack = Stack()
+    assert len(stack.of_type("AWS::SecretsManager::Secret")) == cost.SECRETS
+    assert len(stack.of_type("AWS::CloudWatch::Alarm")) == cost.ALARMS
+    assert len(stack.of_type("AWS::CloudWatch::Dashboard")) == cost.DASHBOARDS
     quotas = BOOK.document["quotas"]
     assert quotas["alarms"]["per_stack"] == cost.ALARMS
     assert quotas["secrets"]["per_stack"] == cost.SECRETS
-    assert quotas["iam_policies"]["per_stack"] == TYPES["AWS::IAM::ManagedPolicy"]
-    assert quotas["iam_roles"]["per_stack"] == TYPES["AWS::IAM::Role"] + 1  # SAM makes the schedule's
-    assert TEMPLATE["Resources"]["RefreshFunction"]["Properties"]["MemorySize"] == DEPLOYED
+    assert quotas["iam_policies"]["per_stack"] == len(stack.of_type("AWS::IAM::ManagedPolicy"))
+    assert quotas["iam_roles"]["per_stack"] == len(stack.of_type("AWS::IAM::Role")) + 1  # SAM makes the schedule's
+    assert stack.properties("RefreshFunction")["MemorySize"] == DEPLOYED
     assert DEPLOYED in MEMORIES
+
+
+def test_a_stack_of_many_connections_is_the_one_of_the_scale() -> None:
+    """Its function, its alarms and the longest wait for the vendor are those that the figures are computed from."""
+    stack = Stack(ConnectionsPrefix=PREFIX)
+    function = stack.properties("RefreshFunction")
+    assert function["MemorySize"] == scale.DEPLOYED
+    assert function["ReservedConcurrentExecutions"] == scale.RESERVED_CONCURRENCY
+    assert function["EventInvokeConfig"]["MaximumEventAgeInSeconds"] == MAX_EVENT_AGE_OF_MANY_SECONDS
+    assert function["Timeout"] == TIMEOUT_SECONDS
+    assert len(stack.of_type("AWS::CloudWatch::Alarm")) == scale.ALARMS
+    assert not stack.of_type("AWS::SecretsManager::Secret"), "they come with the connections"
+    defaults = {field.name: field.default for field in dataclasses.fields(Settings)}
+    assert defaults["acquire_timeout_seconds"] == scale.LONGEST_RUN_SECONDS
+    assert scale.DEPLOYED in scale.MEMORIES
 
 
 @pytest.mark.parametrize("where", SITUATIONS)
@@ -158,7 +180,7 @@ def figures() -> performance_page.Tables:
 
 def sample_of(start: float, run: float, *, noise: float) -> Sample:
     cold = start + run + noise
-    return Sample(cold=cold, peak=40_960, outcome="", imports=start, first=run, log_bytes=900)
+    return Sample(cold=cold, peak=40_960, outcome="", imports=start, runs=[run], log_bytes=900)
 
 
 def cells(text: str, first: str) -> list[str]:
@@ -197,13 +219,182 @@ def test_a_months_sums_are_those_of_many_clients(figures: performance_page.Table
 def test_the_page_says_which_package_and_when_its_prices_were_read(figures: performance_page.Tables) -> None:
     """A reader can build the same package, and look up the same prices."""
     package = Artifact(OURS, HERE, "app.lambda_handler", sha256="5ba1d0")
-    text = figures.text(performance_page.facts("3.13.0", 2, package), "| read |")
+    text = figures.text(performance_page.facts("3.13.0", 2, package), "| read |", measured())
     assert "2 rounds on" in text
     assert "sha256 is `5ba1d0`" in text
     assert f"pages in {' and '.join(BOOK.months_of_reading())}, " in text
     assert f"guides of {' and '.join(BOOK.years_of_guides())} cite" in text
     assert "8,760 calls a month, 0.0438 USD" in text
     assert "```" not in text
+
+
+# Many connections in one deployment
+
+
+def test_a_sweep_that_is_measured_does_the_job(shipped_package: Path) -> None:
+    """It reads 20 secrets in a call, hands over those that are due, and finds the others fresh."""
+    artifact = Artifact(OURS, shipped_package, "handler.app.lambda_handler")
+    found = sweep(sys.executable, artifact, connections=11, due=2, runs=1)
+    assert [sample.outcome for sample in found.samples] == ["swept"]
+    assert found.secrets.requests == scale.pages_of(11) == 2
+    assert found.functions.requests == 2
+    assert scale.processor_seconds(found) > 0
+
+
+def test_runs_that_are_measured_refresh_by_the_writes_that_are_counted_with(shipped_package: Path) -> None:
+    """The time that a queue needs is computed from three writes a run."""
+    artifact = Artifact(OURS, shipped_package, "handler.app.lambda_handler")
+    found = handed_over_runs(sys.executable, artifact, number=2)
+    assert found.sample.outcome == "refreshed"
+    assert len(found.sample.runs) == 2
+    assert found.vendor == 1
+    assert found.writes == BOOK.document["rates"]["writes"]["per_run"]
+
+
+def test_many_connections_send_as_many_metrics_as_a_month_is_counted_with() -> None:
+    """A sweep that hands over sends three, and the runs that it hands over send one together."""
+    with due_stores(2) as world:
+        world.invoke()
+        sent = metrics_of(world.lines)
+        for name in (store(0), store(1)):
+            world.invoke(refresh_of(name))
+            sent |= metrics_of(world.lines)
+    assert sent == {"TokenSecondsRemaining", "Connections", "HandedOver", "Refreshed"}
+    assert len(sent) == scale.METRICS_EACH_HOUR
+
+
+def test_a_world_to_sweep_has_as_many_due_connections_as_it_says() -> None:
+    """The others have a token like one that the handler has written."""
+    with fleet(connections=5, due=2) as world:
+        result = world.invoke({"action": "status"})
+    assert result["connections"] == 5
+    assert result["due"] == 2
+    assert result["fresh"] == 3
+    assert result["problems"] == []
+
+
+def metrics_of(lines: list[dict[str, Any]]) -> set[str]:
+    directives = [directive for line in lines if "_aws" in line for directive in line["_aws"]["CloudWatchMetrics"]]
+    return {metric["Name"] for directive in directives for metric in directive["Metrics"]}
+
+
+def measured(*, connection_ms: float = 0.5, hand_over_ms: float = 2.0, handshakes: int = 1) -> Scale:
+    """Sweeps that take this time of the processor, and 30 ms in addition, and runs of 20 ms."""
+
+    def sweep_of(connections: int, due: int) -> Sweep:
+        run = 30 + connections * connection_ms + due * hand_over_ms
+        sample = Sample(cold=0, peak=40_960, outcome="swept", runs=[run], first_answer=run, log_bytes=2_000)
+        return Sweep(
+            connections=connections,
+            due=due,
+            samples=[sample],
+            secrets=Counts(connections=1, requests=scale.pages_of(connections)),
+            functions=Counts(connections=min(due, handshakes), requests=due),
+        )
+
+    usual = [sweep_of(connections, round(connections * scale.due_share(BOOK))) for connections in SIZES]
+    run = Sample(cold=0, peak=40_960, outcome="refreshed", runs=[60.0, 20.0, 20.0], log_bytes=3_000)
+    return Scale(usual, sweep_of(ALL_DUE, ALL_DUE), HandedOver(run, secrets=4, vendor=1, writes=3))
+
+
+def deployment(figures: Scale) -> Deployment:
+    return Deployment(measured=figures, start=0.2, trust_seconds=0.015, trust_megabytes=2.0, book=BOOK)
+
+
+def test_a_sweep_of_any_size_is_calculated_as_the_measured_ones_are() -> None:
+    """What was measured at 10,000 connections tells what others take, apart from the first call."""
+    calculated = deployment(measured())
+    for one in calculated.measured.usual[2:]:
+        expected = calculated.seconds_of(one, scale.DEPLOYED).all
+        assert calculated.seconds(one.connections, one.due, scale.DEPLOYED).all == pytest.approx(expected, abs=0.1)
+
+
+def test_hand_overs_over_one_connection_take_less_than_over_one_each() -> None:
+    """A handshake with Lambda costs more of the processor than the call itself."""
+    one = deployment(measured())
+    each = deployment(measured(handshakes=ALL_DUE))
+    largest = one.measured.usual[-1]
+    assert one.seconds_of(largest, 1_024).all < each.seconds_of(each.measured.usual[-1], 1_024).all
+    assert one.seconds(1_000, 1_000, 1_024).all < each.seconds(1_000, 1_000, 1_024).all
+
+
+@pytest.mark.parametrize(
+    ("connection_ms", "memory"),
+    [
+        (0.01, 256),
+        (0.5, 512),
+        (1.0, 1_024),
+        (5.0, None),
+    ],
+)
+def test_the_right_memory_is_the_least_in_which_10000_are_swept_in_time(
+    connection_ms: float, memory: int | None
+) -> None:
+    """While the sweep runs, its share of a processor is that of the memory."""
+    assert deployment(measured(connection_ms=connection_ms)).best_memory() == memory
+
+
+def test_the_concurrency_is_sized_for_the_slowest_vendor() -> None:
+    """Connections due at once times 120 s, divided by six hours."""
+    assert scale.concurrency_for(10_000) == 56
+    assert scale.sized_for(15) == 2_700
+    assert scale.concurrency_for(2_700) == 15
+    assert scale.concurrency_for(2_701) == 16
+
+
+def test_a_queue_empties_at_aws_rate_of_writes() -> None:
+    """A run takes 0.6 s, so 15 at once would make more writes than AWS allows."""
+    calculated = deployment(measured())
+    assert calculated.writes_a_second(1_024) > 50
+    assert calculated.runs_a_second(1_024) == pytest.approx(50 / 3)
+    assert calculated.concurrency_below_the_rate(1_024) < scale.RESERVED_CONCURRENCY
+    assert calculated.seconds_until_all_are_refreshed(10_000, 1_024) == pytest.approx(600)
+
+
+def test_a_month_of_many_connections_is_their_secrets_and_little_else() -> None:
+    """The alarms and the metrics are paid once, whatever the number of connections is."""
+    calculated = deployment(measured())
+    *_, thousand, ten_thousand = [calculated.month(one, scale.DEPLOYED) for one in calculated.measured.usual]
+    assert thousand["secrets"] == pytest.approx(800)
+    assert thousand["alarms"] == ten_thousand["alarms"]
+    assert thousand["custom metrics"] == ten_thousand["custom metrics"]
+    runs_and_sweeps = 34.8 * 1_000 + 730
+    assert thousand["Lambda requests"] == pytest.approx(runs_and_sweeps * BOOK.price("lambda_request"))
+    assert thousand["API calls"] == pytest.approx((34.8 * 1_000 * 4 + 730 * 100) * BOOK.price("secret_call"))
+
+
+def test_what_ends_first_comes_first() -> None:
+    """A usual sweep of the largest measured size is within its limits."""
+    found = deployment(measured()).limits(scale.DEPLOYED)
+    numbers = [limit.connections for limit in found]
+    assert numbers == sorted(numbers)
+    assert numbers[0] == scale.sized_for(scale.RESERVED_CONCURRENCY)
+    largest = deployment(measured()).measured.usual[-1].connections
+    assert all(limit.connections > largest for limit in found if "usual" in limit.what)
+
+
+def test_the_page_has_the_scale_beside_one_stack_each(figures: performance_page.Tables) -> None:
+    """It says whether the targets are met, and what a thousand connections cost in both ways."""
+    text = figures.scale(measured(), BOOK)
+    assert cells(text, "1,000 connections, USD a month")[1:] == ["810", "met"]
+    assert cells(text, "a usual sweep of 10,000, seconds of run time")[1:] == ["60", "met"]
+    *_, thousand, ten_thousand = [
+        float(cell.replace(",", "")) for cell in cells(text, "**all, without the dashboard**")
+    ]
+    *_, thousand_stacks, _ = [float(cell.replace(",", "")) for cell in cells(text, "one stack each")]
+    assert 800 < thousand < 810
+    assert 8_000 < ten_thousand < 8_100
+    assert f"{thousand_stacks:,.2f}" == cells(figures.growth(BOOK), "1,000")[0]
+
+
+def test_the_page_says_that_a_target_is_missed(figures: performance_page.Tables) -> None:
+    """A sweep that takes 5 ms of the processor for each connection is too slow for 10,000."""
+    text = figures.scale(measured(connection_ms=5), BOOK)
+    assert cells(text, "a usual sweep of 10,000, seconds of run time")[-1] == "missed"
+    assert "None of them is enough." in text
+
+
+# The page
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ import botocore.session
 
 from bench.meter import Meter
 from handler import settings
+from local.emulators.clock import Clock
 from local.emulators.world import World
 from scripts.prune import SERVICES, UNREACHABLE, prune_endpoints
 from tests.conftest import secrets_in
@@ -101,9 +102,21 @@ def test_a_tick_that_finds_a_fresh_token_loads_no_more_than_it_needs(shipped_pac
     assert run["result"]["outcome"] == "kept"
     for name in NOT_FOR_A_NO_OP:
         assert [module for module in run["modules"] if f"{module}.".startswith(f"{name}.")] == []
-    assert [path for path in run["opened"] if "/data/events/" in path or "/data/sts/" in path] == []
+    services = ("/data/events/", "/data/lambda/", "/data/sts/")
+    assert [path for path in run["opened"] if any(service in path for service in services)] == []
     assert live_world.secrets.calls == ["BatchGetSecretValue"]
     assert len(run["connected"]) == 1
+
+
+def test_a_sweep_can_hand_over(shipped_package: Path) -> None:
+    """What ships is enough to invoke the function, which a sweep does for each connection that is due."""
+    with World(Clock(), prefix="tango/") as world:
+        world.add_store("017")
+        [run], _ = invoke(shipped_package, world, REFRESH)
+        events = [invocation.event for invocation in world.functions.invocations]
+    assert run["result"]["handed_over"] == 1
+    assert run["result"]["problems"] == []
+    assert events == [{"action": "refresh", "connection": "017"}]
 
 
 def test_a_refresh_reuses_its_connections(shipped_package: Path, live_world: World) -> None:

@@ -149,6 +149,7 @@ def observed_of_many() -> Observed:
 
 def sweep_and_refresh(world: World, observed: Observed) -> None:
     """Let a sweep find two stores and half a connection, and Lambda refresh the stores."""
+    world.function_process = world.process(EVENT_BUS_NAME=BUS)
     world.functions.listeners.append(lambda _: observed.record_lines(world.lines))
     for name in ("017", "north/018"):
         world.add_store(name)

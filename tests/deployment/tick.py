@@ -5,6 +5,7 @@ standard error, the handler's own lines to standard output.
 """
 
 import json
+import os
 import sys
 from types import SimpleNamespace
 
@@ -22,8 +23,12 @@ def watch(event: str, arguments: tuple[object, ...]) -> None:
 def answer(event: object) -> dict[str, object]:
     from handler.app import lambda_handler
 
-    names = ("function_name", "memory_limit_in_mb", "invoked_function_arn", "aws_request_id")
-    context = SimpleNamespace(**dict.fromkeys(names, "tick"), get_remaining_time_in_millis=lambda: 420_000)
+    names = ("function_name", "memory_limit_in_mb", "aws_request_id")
+    context = SimpleNamespace(
+        **dict.fromkeys(names, "tick"),
+        invoked_function_arn=os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "tick"),
+        get_remaining_time_in_millis=lambda: 420_000,
+    )
     try:
         return {"result": lambda_handler(event, context)}
     except Exception as error:  # noqa: BLE001 - as Lambda does

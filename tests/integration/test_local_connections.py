@@ -14,7 +14,7 @@ from botocore.config import Config
 from local.durations import HOUR, MINUTE
 from local.emulators.clock import Clock
 from local.emulators.lambda_runtime import FUNCTION_NAME
-from local.emulators.secrets_manager import AwsFault
+from local.emulators.secrets_manager import READS, AwsFault
 from local.emulators.world import World
 from tests.conftest import secrets_in
 
@@ -35,7 +35,7 @@ def test_a_sweep_hands_each_store_over_to_the_emulated_lambda(stores: World) -> 
     """The sweep writes nothing. The queue then runs the function once for each store, and each has its own token."""
     calls_before = len(stores.secrets.calls)
     assert stores.invoke()["handed_over"] == len(STORES)
-    assert stores.secrets.calls[calls_before:] == ["BatchGetSecretValue"]
+    assert set(stores.secrets.calls[calls_before:]) <= READS
     runs = stores.functions.run_queue()
     assert [run.event["connection"] for run in runs] == STORES
     assert {run.result["outcome"] for run in runs} == {"refreshed"}

@@ -176,6 +176,20 @@ def test_smallest_life_is_the_metric_of_a_sweep(many: World) -> None:
     assert result["seconds_remaining"] == DAY - HOUR
 
 
+def test_new_connection_does_not_set_off_the_alarm(many: World) -> None:
+    """It has no token for some moments. If that lasts for two hours, it counts like any other."""
+    many.add_store("older")
+    sweep(many)
+    many.add_store("new")
+    many.passwords["client-violet#new"] = "mistyped-password-of-the-emulator"
+    many.put_credentials("client-violet#new", name="new")
+    sweep(many)
+    many.clock.advance(2 * HOUR - 600)
+    assert many.invoke(STATUS)["seconds_remaining"] == many.token("older")["expires_at"] - int(many.clock.now())
+    many.clock.advance(600)
+    assert many.invoke(STATUS)["seconds_remaining"] == 0
+
+
 def test_every_line_of_the_log_names_the_connection_and_the_version(many: World) -> None:
     """Somebody who reads a line at night knows which store it is about."""
     many.add_store("stores/001")
@@ -527,11 +541,15 @@ def test_deployment_of_one_connection_has_no_name_for_it(world: World) -> None:
 
 
 def test_unsaved_token_belongs_to_its_connection(many: World) -> None:
-    """Two stores of one principal: what could not be saved for one is not taken for the other's."""
+    """Two stores of one principal: what could not be saved for one is not taken for the other's.
+
+    The next run in the process, whosever it is, saves it: no other process has it.
+    """
     many.add_connection("a", "client-violet#keeper-1")
     many.add_connection("b", "client-violet#keeper-1")
     process = many.process()
     leave_token_unsaved(many, process, {"connection": "a"})
-    assert many.invoke({"connection": "b"}, process)["outcome"] == "refreshed"
     many.clock.advance(300)
-    assert many.invoke({"connection": "a"}, process)["outcome"] == "recovered"
+    assert many.invoke({"connection": "b"}, process)["outcome"] == "refreshed"
+    assert many.invoke({"connection": "a"}, process)["outcome"] == "kept"
+    assert many.token("a")["access_token"] == many.vendor.issued[0].token

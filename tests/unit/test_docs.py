@@ -13,10 +13,13 @@ import pytest
 import yaml
 
 from handler.app import parse_event
-from handler.connections import CREDENTIALS_SUFFIX, TOKEN_SUFFIX
+from handler.connections import CREDENTIALS_SUFFIX, TOKEN_SUFFIX, WarmProcess
 from handler.errors import ConfigurationError, CredentialsError, RefreshError
 from handler.settings import Settings, service_name
-from handler.telemetry import COUNTED
+from handler.status import empty_result
+from handler.survey import Survey
+from handler.sweep import result_of_survey
+from handler.telemetry import COUNTED, RunTelemetry
 from local.emulators.faults import FAULT_NAMES, Fault
 from local.emulators.token_endpoint import STEERING
 from local.explore.invariants import SENTENCES
@@ -264,7 +267,20 @@ def test_each_metric_of_the_table_is_one_that_the_code_counts() -> None:
     """A new metric shows in docs/REFERENCE.md."""
     table = first_table(section("docs/REFERENCE.md", "## Metrics"))
     counts = {name for name, unit, _ in table if unit == "count"}
-    assert counts ^ COUNTED == set()
+    of_a_sweep = set(re.findall(r'"([A-Z]\w+)"', inspect.getsource(RunTelemetry.surveyed)))
+    assert of_a_sweep
+    assert counts ^ (COUNTED | of_a_sweep) == set()
+
+
+def test_each_key_of_a_result_is_in_the_reference() -> None:
+    """A new key of a result shows in docs/REFERENCE.md; those of many connections have a table of their own."""
+    keys_of_one = empty_result("kept").keys()
+    text = section("docs/REFERENCE.md", "## Results")
+    assert [key for key in keys_of_one if f"`{key}`" not in text] == []
+    process = WarmProcess(settings=Settings(connections_prefix="tango/"), client=None)
+    result = result_of_survey(Survey(process, remaining=lambda: 0))
+    table = first_table(section("docs/REFERENCE.md", "## Results for many connections"))
+    assert {key for key, _ in table} == result.keys() - keys_of_one
 
 
 def test_each_event_key_of_the_table_is_one_that_the_code_reads() -> None:

@@ -1,0 +1,267 @@
+"""The tables of many connections in one deployment, in Markdown."""
+
+from __future__ import annotations
+
+import statistics
+from functools import partial
+from typing import TYPE_CHECKING
+
+from bench.cost import needed
+from bench.scale import (
+    CONNECTIONS_OF_MAX_COST,
+    DEPLOYED,
+    LONGEST_RUN_SECONDS,
+    MAX_COST,
+    MAX_SWEEP_SECONDS,
+    MEMORIES,
+    RESERVED_CONCURRENCY,
+    concurrency_for,
+    due_share,
+    processor_seconds,
+    sized_for,
+)
+from bench.sweeps import SIZES
+from handler.survey import MIN_SECONDS_BETWEEN_PAGES, RESERVE_SECONDS
+from local import markdown
+from local.aws_lambda import MAX_EVENT_AGE_OF_MANY_SECONDS, TIMEOUT_SECONDS
+from local.durations import HOUR
+
+if TYPE_CHECKING:
+    from bench.cost import Billed, Book
+    from bench.scale import Deployment
+    from bench.sweeps import Sweep
+
+MILLISECOND = 1_000
+
+table = partial(markdown.table, rule="---:")
+
+
+class ScalePage:
+    """The part of the page. `cost_of_a_stack` is that of one connection in its own stack, without a dashboard.
+
+    `calls_of_one` is how many AWS calls such a stack makes for a fresh token.
+    """
+
+    def __init__(self, deployment: Deployment, *, cost_of_a_stack: float, calls_of_one: int) -> None:
+        self._deployment = deployment
+        self._usual = deployment.measured.usual
+        self._book: Book = deployment.book
+        self._cost_of_a_stack = cost_of_a_stack
+        self._calls_of_one = calls_of_one
+
+    def text(self) -> str:
+        parts = [
+            "### Scale: many connections in one deployment",
+            self.about(),
+            "#### Against the targets",
+            self.targets(),
+            "#### One sweep",
+            self.sweeps(),
+            "#### Memory",
+            self.memory(),
+            "#### All due at once",
+            self.all_due(),
+            f"#### A month, in {self._book.document['currency']}",
+            self.month(),
+            "#### What ends first",
+            self.limits(),
+        ]
+        return "\n\n".join(parts)
+
+    def about(self) -> str:
+        due = due_share(self._book)
+        return (
+            "Measured: the packaged function in a bare process, for each number of connections that is in the tables, "
+            "against the emulated Secrets Manager and Lambda, over real HTTP. Calculated, as in the other tables: what "
+            "Lambda takes, with the share of a processor that its memory gives, and with the network times of "
+            f"`bench/prices.json`. One connection of {1 / due:.0f} is due in an hour, and as many are due in a *usual* "
+            "sweep. All token secrets were listed before all credentials secrets, which takes the most memory."
+        )
+
+    # One table each
+
+    def targets(self) -> str:
+        largest = self._usual[-1]
+        thousand = self._deployment.measured.usual_sweep_of(CONNECTIONS_OF_MAX_COST)
+        cost = self._cost(thousand)
+        seconds = self._seconds(largest).all
+        currency = self._book.document["currency"]
+        rows = [
+            target(f"{thousand.connections:,} connections, {currency} a month", cost, MAX_COST, digits=2),
+            target(f"a usual sweep of {largest.connections:,}, seconds of run time", seconds, MAX_SWEEP_SECONDS),
+            target("one connection without a prefix, AWS calls for a fresh token", self._calls_of_one, 1),
+        ]
+        longest_page = self._deployment.longest_page(largest, DEPLOYED)
+        assumed = self._book.assumed("network_seconds_per_aws_call")
+        about = (
+            f"The network time of a page is not measured: {MILLISECOND * assumed:.0f} ms are assumed. The sweep of "
+            f"{largest.connections:,} meets its target if a page takes at most {MILLISECOND * longest_page:.0f} ms. "
+            "The `REPORT` line of a deployed sweep says how long it really takes."
+        )
+        return f"{table(['measure', 'found', 'at most', ''], rows)}\n\n{about}"
+
+    def sweeps(self) -> str:
+        head = [
+            "connections",
+            "due, handed over",
+            "AWS calls",
+            "TCP connections",
+            "bytes in",
+            "processor here (s)",
+            "run here (s)",
+            "peak (MB)",
+            "on Lambda: start (s)",
+            "processor (s)",
+            "network (s)",
+            "all (s)",
+        ]
+        rows = [self._sweep_row(sweep) for sweep in self._usual]
+        about = (
+            f"On Lambda it is calculated, with {DEPLOYED:,} MB, and with a TLS handshake for each TCP connection. Here "
+            "the run waits for the emulator, which shares this machine's processor; the time of the processor is that "
+            "of the function's process alone. The survey reads at most "
+            f"{1 / MIN_SECONDS_BETWEEN_PAGES:.0f} pages a second, and AWS allows {self._rate('batch_get'):.0f}."
+        )
+        return f"{table(head, rows)}\n\n{about}"
+
+    def _sweep_row(self, sweep: Sweep) -> list[str]:
+        wall = statistics.median(sample.first_answer for sample in sweep.samples) / MILLISECOND
+        peak = max(sample.peak for sample in sweep.samples) / 1_024
+        found = self._seconds(sweep)
+        return [
+            f"{sweep.connections:,}",
+            f"{sweep.due:,}",
+            f"{sweep.secrets.requests + sweep.functions.requests:,}",
+            f"{sweep.secrets.connections + sweep.functions.connections:,}",
+            f"{sweep.secrets.bytes_in + sweep.functions.bytes_in:,}",
+            f"{processor_seconds(sweep):.2f}",
+            f"{wall:.2f}",
+            f"{peak:.1f}",
+            f"{found.init:.2f}",
+            f"{found.processor:.2f}",
+            f"{found.network:.2f}",
+            f"{found.all:.2f}",
+        ]
+
+    def memory(self) -> str:
+        largest = self._usual[-1]
+        least = needed(self._deployment.peak_megabytes(largest), self._book)
+        head = [f"a deployment of {largest.connections:,}", *(f"{memory:,} MB" for memory in MEMORIES)]
+        sweeps = [self._deployment.seconds_of(largest, memory).all for memory in MEMORIES]
+        all_due = [
+            self._deployment.seconds(largest.connections, largest.connections, memory).all for memory in MEMORIES
+        ]
+        costs = [self._cost(largest, memory) for memory in MEMORIES]
+        rows = [
+            ["a usual sweep (s)", *(f"{seconds:.1f}" for seconds in sweeps)],
+            [
+                f"it takes at most {MAX_SWEEP_SECONDS} s",
+                *(yes_or_no(seconds <= MAX_SWEEP_SECONDS) for seconds in sweeps),
+            ],
+            ["a sweep if all are due (s)", *(f"{seconds:.0f}" for seconds in all_due)],
+            [f"has at least {least:.0f} MB", *(yes_or_no(memory >= least) for memory in MEMORIES)],
+            [f"{self._book.document['currency']} a month", *(f"{cost:,.2f}" for cost in costs)],
+        ]
+        about = f"{self._about_best_memory()} The template has {DEPLOYED:,} MB with `ConnectionsPrefix`."
+        return f"{table(head, rows)}\n\n{about}"
+
+    def _about_best_memory(self) -> str:
+        best = self._deployment.best_memory()
+        if best is None:
+            return "None of them is enough."
+        return f"The least that is enough: {best:,} MB."
+
+    def all_due(self) -> str:
+        head = [
+            "connections, all due",
+            "the sweep (s)",
+            "all refreshed after (s)",
+            "concurrency for the slowest vendor",
+        ]
+        rows = []
+        for connections in SIZES:
+            sweep = self._deployment.seconds(connections, connections, DEPLOYED).all
+            refreshed = self._deployment.seconds_until_all_are_refreshed(connections, DEPLOYED)
+            row = [f"{connections:,}", f"{sweep:,.0f}", f"{refreshed:,.0f}", f"{concurrency_for(connections):,}"]
+            rows.append(row)
+        usable = TIMEOUT_SECONDS - RESERVE_SECONDS
+        about = f"A sweep that would take more than {usable:.0f} s ends then, and its retry continues."
+        return "\n\n".join([table(head, rows), about, self._about_runs(), self._about_sizing()])
+
+    def _about_runs(self) -> str:
+        deployment = self._deployment
+        run = deployment.measured.handed_over
+        warm = statistics.median(run.sample.runs[1:])
+        return (
+            f"A run that was handed over makes {run.secrets:.0f} AWS calls, {run.writes:.0f} of which are writes. In a "
+            f"warm process it took {warm:.0f} ms of the processor here, and on Lambda it takes "
+            f"{deployment.warm_run_seconds(DEPLOYED):.2f} s by this calculation. The {RESERVED_CONCURRENCY} runs of "
+            f"the reserved concurrency can then make {deployment.writes_a_second(DEPLOYED):.0f} writes a second. AWS "
+            f"allows {self._rate('writes'):.0f}, and up to {deployment.concurrency_below_the_rate(DEPLOYED)} runs at "
+            "once stay below that. AWS throttles further writes: botocore repeats them, and Lambda repeats a run that "
+            "fails. So a full queue empties at AWS's rate at most, which the table is calculated with."
+        )
+
+    def _about_sizing(self) -> str:
+        hours = MAX_EVENT_AGE_OF_MANY_SECONDS / HOUR
+        return (
+            "The last column is for a vendor that takes the longest with each request: connections due at once times "
+            f"{LONGEST_RUN_SECONDS} s, divided by the event's age of {hours:.0f} h. {RESERVED_CONCURRENCY} are enough "
+            f"for {sized_for(RESERVED_CONCURRENCY):,} connections that are due at once."
+        )
+
+    def month(self) -> str:
+        months = [self._deployment.month(sweep, DEPLOYED) for sweep in self._usual]
+        head = ["", *(f"{sweep.connections:,}" for sweep in self._usual)]
+        rows = [[line, *(f"{month[line]:,.4f}" for month in months)] for line in months[0]]
+        rows.append(["**all, without the dashboard**", *(f"**{self._cost(sweep):,.2f}**" for sweep in self._usual)])
+        stacks = [sweep.connections * self._cost_of_a_stack for sweep in self._usual]
+        rows.append(["one stack each", *(f"{cost:,.2f}" for cost in stacks)])
+        return f"{table(head, rows)}\n\n{self._about_month()}"
+
+    def _about_month(self) -> str:
+        thousand = self._deployment.measured.usual_sweep_of(CONNECTIONS_OF_MAX_COST)
+        currency = self._book.document["currency"]
+        further = self._deployment.cost_if_each_secret_is_a_call(thousand)
+        key_calls = self._deployment.cost_of_a_key(thousand)
+        in_all = self._cost(thousand) + further
+        return (
+            "All runs are counted as cold, which is the most that they can cost. A page of 20 secrets counts as one "
+            f"call. If AWS billed each of its secrets, {thousand.connections:,} connections would cost {further:.2f} "
+            f"{currency} more, {in_all:.2f} {currency} in all. With a KMS key of your own they cost {key_calls:.2f} "
+            f"{currency} more for its calls, since each sweep decrypts all secrets."
+        )
+
+    def limits(self) -> str:
+        head = ["what holds", "up to so many connections", "with more"]
+        rows = [[limit.what, f"{limit.connections:,}", limit.beyond] for limit in self._deployment.limits(DEPLOYED)]
+        pages = 1 / MIN_SECONDS_BETWEEN_PAGES
+        together = pages + self._deployment.runs_a_second(DEPLOYED)
+        about = (
+            "A deployment of any size takes one stack, two IAM roles and one set of alarms, so the quotas of the table "
+            f"above do not come near. A survey and the runs together read at most {together:.0f} batches a second. The "
+            "vendor may have limits of its own."
+        )
+        return f"{table(head, rows)}\n\n{about}"
+
+    # The figures in them
+
+    def _seconds(self, sweep: Sweep) -> Billed:
+        return self._deployment.seconds_of(sweep, DEPLOYED)
+
+    def _cost(self, sweep: Sweep, memory: int = DEPLOYED) -> float:
+        """Return what a month costs, without the dashboard."""
+        month = self._deployment.month(sweep, memory)
+        return sum(month.values()) - month["dashboard"]
+
+    def _rate(self, name: str) -> float:
+        return float(self._book.document["rates"][name]["value"])
+
+
+def target(measure: str, found: float, limit: float, digits: int = 0) -> list[str]:
+    verdict = "met" if found <= limit else "missed"
+    return [measure, f"{found:,.{digits}f}", f"{limit:,}", verdict]
+
+
+def yes_or_no(answer: bool) -> str:
+    return "yes" if answer else "no"

@@ -1,0 +1,109 @@
+"""Measure sweeps of many connections, and the runs that they hand over, by the packaged function in a bare process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from bench.fleet import due_stores, fleet, refresh_of, store
+from bench.meter import Counts, Meter
+from bench.processes import REFRESH, Sample, bare
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bench.artifacts import Artifact
+
+SIZES = (1, 10, 100, 1_000, 10_000)
+RUNS = 3
+# A survey of so many connections takes 20 s at least, since it keeps below AWS's rate. So one run has to do.
+SLOW_SIZE = 10_000
+# Of so many connections all are due, to learn what a hand-over takes.
+ALL_DUE = 1_000
+HANDED_OVER_RUNS = 11
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """A sweep, each sample by a new process. The counts are of one run."""
+
+    connections: int
+    due: int
+    samples: list[Sample]
+    secrets: Counts
+    functions: Counts
+
+
+class HandedOver(NamedTuple):
+    """Runs of connections that are due, all by one process. The counts are of one run, the writes too."""
+
+    sample: Sample
+    secrets: float
+    vendor: float
+    writes: float
+
+
+class Scale(NamedTuple):
+    """All that is measured of many connections."""
+
+    usual: list[Sweep]
+    all_due: Sweep
+    handed_over: HandedOver
+
+    def usual_sweep_of(self, connections: int) -> Sweep:
+        return next(sweep for sweep in self.usual if sweep.connections == connections)
+
+
+def measure(python: str, artifact: Artifact, due_share: float, show_progress: Callable[[str], None]) -> Scale:
+    """Sweep each number of connections, of which this share is due.
+
+    Raises RuntimeError if a sweep or a run does not do its job.
+    """
+    usual = []
+    for connections in SIZES:
+        show_progress(f"sweep of {connections:,} connections")
+        due = round(connections * due_share)
+        runs = 1 if connections >= SLOW_SIZE else RUNS
+        usual.append(sweep(python, artifact, connections, due, runs=runs))
+    show_progress(f"sweep of {ALL_DUE:,} connections that are all due")
+    all_due = sweep(python, artifact, ALL_DUE, ALL_DUE, runs=RUNS)
+    return Scale(usual, all_due, handed_over_runs(python, artifact, HANDED_OVER_RUNS))
+
+
+def sweep(python: str, artifact: Artifact, connections: int, due: int, *, runs: int) -> Sweep:
+    """Measure a sweep. Raises RuntimeError if it does not hand over those that are due."""
+    samples = []
+    with (
+        fleet(connections, due) as world,
+        Meter(world.secrets.url) as secrets,
+        Meter(world.functions.url) as functions,
+    ):
+        overrides = {
+            "AWS_ENDPOINT_URL_SECRETS_MANAGER": secrets.url,
+            "AWS_ENDPOINT_URL_LAMBDA": functions.url,
+        }
+        for _ in range(runs):
+            secrets.counts = Counts()
+            functions.counts = Counts()
+            samples.append(bare(python, artifact, world, [REFRESH], **overrides))
+            if functions.counts.requests != due:
+                raise RuntimeError(f"{functions.counts.requests} of {due} connections were handed over")
+        return Sweep(connections, due, samples, secrets.counts, functions.counts)
+
+
+def handed_over_runs(python: str, artifact: Artifact, number: int) -> HandedOver:
+    """Measure runs of connections that are due. Raises RuntimeError if they do not ask the vendor once each."""
+    events = [refresh_of(store(one)) for one in range(number)]
+    with due_stores(number) as world:
+        sample = bare(python, artifact, world, events)
+        requests = len(world.vendor.requests)
+        if requests != number:
+            raise RuntimeError(f"{requests} of {number} connections asked the vendor")
+        calls = world.secrets.calls
+        writes = [call for call in calls if call in {"PutSecretValue", "UpdateSecretVersionStage"}]
+        return HandedOver(
+            sample,
+            secrets=len(calls) / number,
+            vendor=requests / number,
+            writes=len(writes) / number,
+        )
