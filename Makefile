@@ -125,5 +125,5 @@ validate: .venv-deploy/.ready .venv-checkov/.ready  ## check the template: as SA
 deploy: build  ## build, then deploy to AWS (ENV=sandbox or ENV=production, see samconfig.toml)
 	$(SAM_ENVIRONMENT) sam deploy --config-env $(ENV)
 
-deploy-local: $(READY) .venv-ministack/.ready  ## deploy to an emulated AWS on loopback, IAM enforced, and check it there (2 min)
+deploy-local: $(READY) .venv-ministack/.ready  ## deploy to an emulated AWS on loopback, IAM enforced, and check it there (4 min)
 	$(BIN)/python -m scripts.deploy_local

@@ -23,9 +23,9 @@ def main(module: str, function: str, events: str) -> None:
     handler = getattr(importlib.import_module(module), function)
     imports = time.process_time() - started_at
     context = SimpleNamespace(
-        function_name="bench",
         memory_limit_in_mb="bench",
-        invoked_function_arn=os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "bench"),
+        function_name=os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "bench"),
+        invoked_function_arn="bench",
         aws_request_id="bench",
         get_remaining_time_in_millis=lambda: 420_000,
     )

@@ -119,9 +119,9 @@ def _run_here(event: Any) -> dict[str, Any]:
 def _context(deadline: float) -> Any:
     """Return what Lambda would hand to the handler. `deadline` goes by time.monotonic()."""
     return SimpleNamespace(
-        function_name="shell",
+        function_name=function_name(),
         memory_limit_in_mb="shell",
-        invoked_function_arn=function_name(),
+        invoked_function_arn="shell",
         aws_request_id="shell",
         get_remaining_time_in_millis=lambda: (deadline - time.monotonic()) * 1_000,
     )

@@ -18,7 +18,7 @@ from handler.result import Result, result_of
 from handler.settings import MAX_KEY_CHARACTERS, Settings, is_connection_name
 from handler.status import Inspection
 from handler.survey import Survey
-from handler.sweep import Sweep, hand_over_to, result_of_survey, save_unsaved_tokens
+from handler.sweep import AsynchronousInvocation, Sweep, result_of_survey, save_unsaved_tokens
 from handler.telemetry import RunTelemetry, logger
 
 Options = dict[str, Any]
@@ -119,7 +119,7 @@ def _survey(process: WarmProcess, context: Any, telemetry: RunTelemetry) -> Resu
 
 
 def _sweep(process: WarmProcess, context: Any, telemetry: RunTelemetry) -> Result:
-    if not context.invoked_function_arn:
+    if not context.function_name:
         raise ConfigurationError(
             "a sweep invokes the deployed function for each connection: set AWS_LAMBDA_FUNCTION_NAME to its name, "
             "or name one connection"
@@ -128,7 +128,7 @@ def _sweep(process: WarmProcess, context: Any, telemetry: RunTelemetry) -> Resul
         process,
         remaining=_remaining(context),
         observe=telemetry.observe,
-        hand_over=hand_over_to(context.invoked_function_arn),
+        hand_over=AsynchronousInvocation(context.function_name),
     )
     try:
         return sweep.run()

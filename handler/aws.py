@@ -3,6 +3,7 @@
 The clients come from botocore, because boto3's own imports would take a fifth of a cold start.
 """
 
+import json
 import logging
 from functools import cache
 from typing import Any
@@ -82,6 +83,23 @@ def call(client: Any, operation: str, /, **parameters: Any) -> dict[str, Any]:
         raise store_error(operation, type(error).__name__) from None
     if not answer.keys() - {"ResponseMetadata"}:
         raise store_error(operation, "EmptyAnswer")
+    return answer
+
+
+def invoke(client: Any, function: str, event: object, *, invocation_type: str) -> dict[str, Any]:
+    """Invoke a Lambda function by its name or ARN. Its answer has the bytes of the payload. Raises StoreError."""
+    answer = call(
+        client,
+        "invoke",
+        FunctionName=function,
+        InvocationType=invocation_type,
+        Payload=json.dumps(event).encode(),
+    )
+    try:
+        # Also if nobody needs it: a connection with an answer that was not read is not used again.
+        answer["Payload"] = answer["Payload"].read()
+    except Exception as error:  # noqa: BLE001 - botocore's own, or what it meets in a foreign answer
+        raise store_error("invoke", type(error).__name__) from None
     return answer
 
 

@@ -1,7 +1,6 @@
 """The sweep of many connections: survey, hand over, tell. docs/PROTOCOL.md explains it."""
 
 import heapq
-import json
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -139,24 +138,21 @@ def _shown(surveyed: Surveyed, survey: Survey) -> dict[str, Any]:
     }
 
 
-def hand_over_to(function: str) -> HandOver:
-    """Return what invokes the function asynchronously for one connection. It raises StoreError.
+class AsynchronousInvocation:
+    """Invokes the function for one connection, and does not wait for its run. It raises StoreError.
 
     Lambda's own queue does the rest: it repeats a run that fails, limits how many run at once, and puts aside
     what fails for good.
     """
-    client = aws.make_client("lambda")
 
-    def hand_over(name: str) -> None:
+    def __init__(self, function: str) -> None:
+        self._function = function
+        self._client: Any = None  # made for the first one: mostly a sweep needs none
+
+    def __call__(self, name: str) -> None:
+        if self._client is None:
+            self._client = aws.make_client("lambda")
         event = {"action": "refresh", "connection": name}
-        answer = aws.call(
-            client,
-            "invoke",
-            FunctionName=function,
-            InvocationType="Event",
-            Payload=json.dumps(event).encode(),
-        )
+        answer = aws.invoke(self._client, self._function, event, invocation_type="Event")
         if answer.get("StatusCode") != 202:  # something between us and AWS has answered
             raise aws.store_error("invoke", "OtherAnswer")
-
-    return hand_over

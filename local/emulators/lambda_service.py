@@ -76,6 +76,7 @@ class LambdaService:
         self.timeout_seconds = timeout_seconds
         self.invocations: list[Invocation] = []
         self.outage: AwsFault | None = None
+        self.connections = 0  # that clients have opened
         self.listeners: list[Callable[[Run], None]] = []
         self.queue = LambdaQueue(clock, self._run, max_event_age_seconds)
         self._handle = handle
@@ -232,6 +233,11 @@ class _Server(LoopbackServer):
 
 class _Handler(BaseHTTPRequestHandler):
     server: _Server
+    protocol_version = "HTTP/1.1"  # as AWS does, it takes several calls over one connection
+
+    def setup(self) -> None:
+        super().setup()
+        self.server.service.connections += 1
 
     def log_message(self, *_: object) -> None:
         """Write no access log."""
@@ -244,6 +250,8 @@ class _Handler(BaseHTTPRequestHandler):
         answer = self.server.service.post(self.path, self.headers, body)
         if answer:
             self._send(answer)
+        else:
+            self.close_connection = True
 
     def _send(self, answer: HttpAnswer) -> None:
         with contextlib.suppress(ConnectionError):  # clients may leave at any moment

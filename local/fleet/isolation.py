@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from local.durations import DAY
 from local.fleet.fleet import Fleet
 from local.fleet.plan import FleetSetup, plan_stores
 from local.simulate.plan import START
 from local.simulate.rates import HARSH
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from local.fleet.plan import PlannedStore
 
@@ -44,6 +45,10 @@ class Compared:
         return list(lines)[:MAX_SHOWN_LINES]
 
 
+def _ignore(_: str) -> None:
+    """Nobody watches."""
+
+
 def isolation_setup(others: int, days: float, seed: int) -> FleetSetup:
     """Return a setup in which no time depends on how many stores there are: what remains is what they do to each other.
 
@@ -64,12 +69,13 @@ def isolation_setup(others: int, days: float, seed: int) -> FleetSetup:
     )
 
 
-def compare(others: int, days: float, seed: int = 0) -> Compared:
+def compare(others: int, days: float, seed: int = 0, progress: Callable[[str], None] = _ignore) -> Compared:
+    """Play the store among the others, and alone. `progress` is told how far it is."""
     setup = isolation_setup(others, days, seed)
     stores = list(_planned(setup))
     watched = stores[WATCHED]
-    among = _play(setup, stores)
-    alone = _play(setup, [watched])
+    among = _play(setup, stores, progress)
+    alone = _play(setup, [watched], progress)
     return Compared(
         alone=alone.records[watched.name].lines,
         among=among.records[watched.name].lines,
@@ -80,8 +86,8 @@ def compare(others: int, days: float, seed: int = 0) -> Compared:
 def show(others: int, days: float, seed: int) -> int:
     """Compare and print. Return the exit code: 1 if something else happened."""
     console = Console(highlight=False)
-    with console.status(f"{days:g} days of one store, alone and among {others} others"):
-        compared = compare(others, days, seed)
+    with console.status("the first day") as status:
+        compared = compare(others, days, seed, status.update)
     verdict = "the same" if compared.is_same else "NOT the same"
     console.print(
         f"{days:g} days of one store, alone and among {others} others that had {compared.other_runs} runs: "
@@ -104,8 +110,8 @@ def _planned(setup: FleetSetup) -> Iterator[PlannedStore]:
             yield replace(store, joins_at=START)
 
 
-def _play(setup: FleetSetup, stores: list[PlannedStore]) -> Fleet:
+def _play(setup: FleetSetup, stores: list[PlannedStore], progress: Callable[[str], None]) -> Fleet:
     fleet = Fleet(setup, stores)
-    for _ in fleet.play():
-        pass
+    for now in fleet.play():
+        progress(f"{(now - START) / DAY:.0f} of {setup.days:g} days, connections: {len(stores)}")
     return fleet

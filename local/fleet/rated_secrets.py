@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 # Kinds of calls in the report. A survey's page and the read of a run are the same operation of AWS.
 PAGE = "pages of surveys"
+LEDGER = "ledgers read by sweeps"  # those of the connections with the least life
 READ = "reads of runs"
 WRITE = "writes"
 _Json = dict[str, Any]
@@ -34,7 +35,7 @@ class RatedSecretsManager(SimulatedSecretsManager):
         self._access = Access()
 
     def attempt(self, caller: Caller, operation: str, params: _Json) -> _Json:
-        self.calls_by_kind[_kind_of(operation, params)] += 1
+        self.calls_by_kind[self._kind_of(operation, params)] += 1
         return super().attempt(caller, operation, params)
 
     def delete(self, name: str) -> None:
@@ -66,10 +67,11 @@ class RatedSecretsManager(SimulatedSecretsManager):
             raise AwsError("ThrottlingException", "Rate exceeded")
         super()._fail_before_it_takes_effect(caller, operation, fault)
 
-
-def _kind_of(operation: str, params: _Json) -> str:
-    if operation in WRITES:
-        return WRITE
-    if "Filters" in params:
-        return PAGE
-    return READ
+    def _kind_of(self, operation: str, params: _Json) -> str:
+        if operation in WRITES:
+            return WRITE
+        if "Filters" in params:
+            return PAGE
+        if not self._engine.current_worker.connection:
+            return LEDGER
+        return READ

@@ -412,6 +412,17 @@ def test_the_page_keeps_all_but_the_figures(page: Path) -> None:
     assert page.read_text() == f"# Before\n\n{performance_page.BEGIN}\n\nother\n\n{performance_page.END}\n\nAfter\n"
 
 
+def test_the_page_has_the_parts_that_the_bench_writes(figures: performance_page.Tables) -> None:
+    """Who adds a table to the code also runs `make bench`."""
+    text = performance_page.PAGE.read_text()
+    written = text[text.index(performance_page.BEGIN) : text.index(performance_page.END)]
+    assert headings(written) == headings(figures.text("facts", "reads", measured()))
+
+
+def headings(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.startswith("#")]
+
+
 def test_the_page_has_its_marks() -> None:
     """The command writes only between the marks, and needs both of them."""
     text = performance_page.PAGE.read_text()

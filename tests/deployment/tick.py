@@ -23,10 +23,10 @@ def watch(event: str, arguments: tuple[object, ...]) -> None:
 def answer(event: object) -> dict[str, object]:
     from handler.app import lambda_handler
 
-    names = ("function_name", "memory_limit_in_mb", "aws_request_id")
+    names = ("invoked_function_arn", "memory_limit_in_mb", "aws_request_id")
     context = SimpleNamespace(
         **dict.fromkeys(names, "tick"),
-        invoked_function_arn=os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "tick"),
+        function_name=os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "tick"),
         get_remaining_time_in_millis=lambda: 420_000,
     )
     try:

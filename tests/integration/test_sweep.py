@@ -552,3 +552,12 @@ def test_unsaved_token_belongs_to_its_connection(many: World) -> None:
     assert many.invoke({"connection": "b"}, process)["outcome"] == "refreshed"
     assert many.invoke({"connection": "a"}, process)["outcome"] == "kept"
     assert many.token("a")["access_token"] == many.vendor.issued[0].token
+
+
+def test_hand_overs_of_a_sweep_share_one_connection(many: World) -> None:
+    """A TLS handshake for each of a thousand stores would take longer than the sweep."""
+    for name in "abc":
+        many.add_store(name)
+    many.invoke()
+    assert len(many.functions.invocations) == 3
+    assert many.functions.connections == 1
