@@ -272,10 +272,13 @@ def test_the_stack_makes_no_secret_of_many_connections(stack: Stack) -> None:
     assert stack.of_type("AWS::SecretsManager::Secret") == {}
 
 
-def test_the_console_shows_which_stack_a_secret_belongs_to() -> None:
-    """Two stacks have secrets whose names look alike, but their descriptions begin with the stack's name."""
-    for secret in PLAIN.of_type("AWS::SecretsManager::Secret").values():
-        assert secret["Description"].startswith(f"{NAME}: the ")
+@pytest.mark.parametrize(("service", "begins_with"), [("", NAME), ("tango-eu", "tango-eu")])
+def test_the_console_shows_whose_secret_it_is(service: str, begins_with: str) -> None:
+    """The names of secrets look alike, but each description begins with the stack's name, or the service's."""
+    secrets = Stack(ServiceName=service).of_type("AWS::SecretsManager::Secret")
+    assert len(secrets) == 2
+    for secret in secrets.values():
+        assert secret["Description"].startswith(f"{begins_with}: the ")
 
 
 def test_keys_and_replicas_are_a_choice() -> None:
