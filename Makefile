@@ -10,6 +10,7 @@ SECONDS ?= 300
 TEST_WORKERS ?= $(shell $(PYTHON) -c 'import os; print(1 + (os.cpu_count() or 1))')
 ROUNDS ?= 15
 ENV ?= sandbox
+CONFIRM ?= yes
 MUTANTS ?=
 
 SOURCES := bench consumers handler local scripts tests
@@ -105,6 +106,7 @@ clean:  ## delete everything that these commands made
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The deployment. SAM builds with the first Python on the PATH, and must not report anything to AWS.
+CONFIRMATION := $(if $(filter no,$(CONFIRM)),--no-confirm-changeset)
 SAM_ENVIRONMENT := PATH="$(CURDIR)/$(SAM):$$PATH" SAM_CLI_TELEMETRY=0
 
 build: .venv-deploy/.ready  ## build the package for arm64 and Python 3.13, and one zip of it with its hash
@@ -133,8 +135,10 @@ validate: .venv-deploy/.ready .venv-checkov/.ready  ## check the template: as SA
 	$(SAM)/cfn-lint build/template.json --ignore-checks W1033  # as in the metadata of template.yaml
 	$(CHECKOV)/checkov --file template.yaml build/template.json --framework cloudformation --skip-download --compact --quiet
 
-deploy: build  ## build, then deploy to AWS (ENV=sandbox or ENV=production, see samconfig.toml)
-	$(SAM_ENVIRONMENT) sam deploy --config-env $(ENV)
+deploy: .venv-deploy/.ready  ## build, then deploy to AWS (ENV=sandbox, production, or a section of your samconfig.local.toml; CONFIRM=no)
+	@$(SAM)/python -m scripts.samconfig "$(ENV)" >/dev/null
+	@$(MAKE) --no-print-directory build
+	$(SAM_ENVIRONMENT) sam deploy --config-env "$(ENV)" --config-file "$$($(SAM)/python -m scripts.samconfig "$(ENV)")" $(CONFIRMATION)
 
 deploy-local-package: package $(READY) .venv-ministack/.ready  ## the same with what `make package` has made, without SAM
 	$(BIN)/python -m scripts.deploy_local --published

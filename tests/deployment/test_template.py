@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 import tomllib
 from collections import defaultdict
 from contextlib import contextmanager
@@ -24,10 +26,12 @@ from local.emulators.faults import Fault
 from local.emulators.lambda_runtime import FUNCTION_NAME
 from local.emulators.secrets_manager import LOST_ANSWER, AwsFault
 from local.emulators.world import CREDENTIALS_SECRET, TOKEN_SECRET, World, environment
+from scripts.samconfig import file_with
 from tests.deployment.stack import ACCOUNT, NAME, REGION, ROOT, TEMPLATE, Json, Stack, arn, is_allowed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
 MINUTE = 60
 HOUR = 3_600
@@ -1258,3 +1262,42 @@ def test_samconfig_deploys_each_environment_as_itself(name: str) -> None:
     assert deploy["stack_name"] == f"token-refresh-{name}"
     assert deploy["capabilities"] == "CAPABILITY_IAM"
     assert deploy["confirm_changeset"] is deploy["resolve_s3"] is True
+
+
+@pytest.mark.parametrize("name", ["default", "sandbox", "production"])
+def test_to_deploy_twice_is_not_an_error(name: str) -> None:
+    """A pipeline that deploys without a change ends well, also after `sam deploy --guided`."""
+    deploy = tomllib.loads((ROOT / "samconfig.toml").read_text())[name]["deploy"]["parameters"]
+    assert deploy["fail_on_empty_changeset"] is False
+
+
+OWN_SECTION = """
+[acme-production.deploy.parameters]
+stack_name = "tokens-acme"
+
+[sandbox.deploy.parameters]
+stack_name = "tokens-sandbox"
+"""
+
+
+def test_own_sections_come_first_and_a_missing_one_is_named(tmp_path: Path) -> None:
+    """`make deploy ENV=...` looks into samconfig.local.toml, then into samconfig.toml, and says what there is."""
+    own = tmp_path / "samconfig.local.toml"
+    tracked = ROOT / "samconfig.toml"
+    files = (own, tracked)
+    assert file_with("sandbox", files) == tracked
+    own.write_text(OWN_SECTION)
+    assert file_with("acme-production", files) == own
+    assert file_with("sandbox", files) == own
+    assert file_with("production", files) == tracked
+    with pytest.raises(ValueError, match=r"no \[staging.deploy.parameters\].*acme-production, production, sandbox"):
+        file_with("staging", files)
+
+
+def test_make_deploy_without_its_section_says_so_before_it_builds() -> None:
+    """The shell shows one sentence."""
+    command = [sys.executable, "-m", "scripts.samconfig", "staging"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("there is no [staging.deploy.parameters] with a stack_name in samconfig.local.toml or")
+    assert done.stderr.count("\n") == 1
