@@ -26,7 +26,7 @@ CODE_PARAMETERS = {
     },
     "CodeKey": {
         "Type": "String",
-        "Description": "The zip's key in this bucket. Its name has the version, so that another version is another key.",
+        "Description": "The zip's key in this bucket. Its name has the version: another version is another key.",
         "Default": f"{VERSIONED_NAME}.zip",
         "MinLength": 1,
         "MaxLength": 1024,

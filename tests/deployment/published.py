@@ -22,4 +22,4 @@ NEEDS_THE_TRANSLATOR = pytest.mark.skipif(
 def translate(target: Path) -> None:
     """Write the plain template, as `make package` does."""
     command = [str(TOOLS / "python"), "-m", "scripts.translate", str(target)]
-    subprocess.run(command, cwd=ROOT, check=True)  # noqa: S603 - our own command
+    subprocess.run(command, cwd=ROOT, check=True)

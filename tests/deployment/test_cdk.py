@@ -41,7 +41,7 @@ def synthesise(folder: Path) -> None:
     files.with_suffix(".zip").write_bytes(b"the code")
     variables = os.environ | {"KEEPER_FILES": str(files), "CDK_OUTDIR": str(folder / "out")}
     command = ["node", "app.js"]
-    subprocess.run(command, cwd=EXAMPLE, env=variables, check=True, capture_output=True)  # noqa: S607 - people's Node
+    subprocess.run(command, cwd=EXAMPLE, env=variables, check=True, capture_output=True)
 
 
 def texts_in(value: Any) -> set[str]:

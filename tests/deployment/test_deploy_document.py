@@ -127,7 +127,7 @@ def test_the_list_for_a_boundary_has_each_action_of_the_roles() -> None:
 def test_the_section_of_a_brand_has_parameters_that_the_template_takes() -> None:
     """People copy it, and change its values."""
     [block] = re.findall(r"^```toml\n(.+?)^```", TEXT, re.MULTILINE | re.DOTALL)
-    [deploy] = [section["deploy"]["parameters"] for section in tomllib.loads(block).values() if isinstance(section, dict)]
+    deploy = tomllib.loads(block)["acme-production"]["deploy"]["parameters"]
     overrides = dict(one.split("=", 1) for one in deploy["parameter_overrides"])
     assert all(is_allowed(name, value) for name, value in overrides.items())
     assert deploy["fail_on_empty_changeset"] is False
