@@ -25,7 +25,8 @@ NOT_SHOWN = (
         "the tag in the consumer policy of many connections: ministack does not know variables in a policy's "
         "resources, so this command puts the tag of each role in; `make test` shows which tokens AWS lets it read"
     ),
-    "the reserved concurrency: ministack's CloudFormation leaves it out",
+    "the reserved concurrency, a VPC and a permissions boundary: ministack's CloudFormation leaves them out",
+    "what a first deployment that fails leaves behind: ministack also takes a zip that is not there",
     "KMS: ministack stores which key a secret has, and lets everybody decrypt with it",
     (
         "the consumer policy's conditions: ministack does not know secretsmanager:VersionStage and VersionId, so it "

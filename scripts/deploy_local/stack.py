@@ -13,6 +13,7 @@ from scripts.package import fill
 
 BUCKET = "code"
 KEY = "token-refresh.zip"
+TEMPLATE_KEY = "template.yaml"
 STACK_SECONDS = 60
 CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
 
@@ -98,18 +99,22 @@ class Stack:
         return {dimension["Value"] for alarm in ours for dimension in alarm["Dimensions"]}
 
     def _request(self, template: Path) -> Json:
+        """Return the arguments of a call: for the raw template with SAM, or for that of `make package` without it."""
         values = dict(self._parameters)
-        body = template.read_text()
-        if "CodeBucket" in body:
+        text = template.read_text()
+        request = {"StackName": self.name, "Capabilities": CAPABILITIES}
+        if "CodeBucket" in text:
             values |= {"CodeBucket": BUCKET, "CodeKey": KEY}
+            request["TemplateBody"] = text
         else:
-            body = _with_code_from_bucket(body)
-        return {
-            "StackName": self.name,
-            "TemplateBody": body,
-            "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in values.items()],
-            "Capabilities": CAPABILITIES,
-        }
+            request["TemplateURL"] = self._upload(_with_code_from_bucket(text))
+        request["Parameters"] = [{"ParameterKey": key, "ParameterValue": value} for key, value in values.items()]
+        return request
+
+    def _upload(self, template: str) -> str:
+        """Put the template into the bucket, as `sam deploy` does: it is too long for the request itself."""
+        self._aws.client("s3").put_object(Bucket=BUCKET, Key=TEMPLATE_KEY, Body=template.encode())
+        return f"{self._aws.url}/{BUCKET}/{TEMPLATE_KEY}"
 
     def _describe(self, stack: str) -> Json:
         description: Json = self._cloudformation.describe_stacks(StackName=stack)["Stacks"][0]
