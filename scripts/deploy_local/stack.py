@@ -102,7 +102,7 @@ class Stack:
         """Return the arguments of a call: for the raw template with SAM, or for that of `make package` without it."""
         values = dict(self._parameters)
         text = template.read_text()
-        request = {"StackName": self.name, "Capabilities": CAPABILITIES}
+        request: Json = {"StackName": self.name, "Capabilities": CAPABILITIES}
         if "CodeBucket" in text:
             values |= {"CodeBucket": BUCKET, "CodeKey": KEY}
             request["TemplateBody"] = text
