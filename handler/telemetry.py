@@ -54,15 +54,15 @@ class RunTelemetry:
         self._happened: set[str] = set()
         self._event_type = ""
         self._event_detail: Facts = {}
-        self.begin("")
+        self.begin("", is_one_of_many=False)
 
-    def begin(self, connection: str) -> None:
+    def begin(self, connection: str, *, is_one_of_many: bool) -> None:
         """Name the connection of this run in every line of the log. It is empty if the event names none.
 
-        A run of one of many connections does not tell how long its token lives: the sweep does, for all.
+        In a deployment of many only a survey tells how long tokens live, and it tells of all connections.
         """
         self._connection = connection
-        self._tells_of_life = not connection
+        self._tells_of_life = not is_one_of_many
         logger.append_keys(connection=connection, version=__version__)
 
     def observe(self, happening: str, **facts: object) -> None:

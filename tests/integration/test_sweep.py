@@ -531,6 +531,7 @@ def test_event_that_acts_on_one_connection_must_name_it(many: World, option: Jso
     with record_traffic(many) as traffic, pytest.raises(EventError, match="need a connection"):
         many.invoke(option)
     assert traffic.aws == []
+    assert metrics(many) == {"Failed": 1}
 
 
 def test_deployment_of_one_connection_has_no_name_for_it(world: World) -> None:
