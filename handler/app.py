@@ -56,8 +56,9 @@ def handle(event: Any, context: Any, get_process: Callable[[], WarmProcess]) -> 
     telemetry = RunTelemetry()
     try:
         options = parse_event(event)
+        telemetry.begin(options["connection"])
         process = get_process()
-        telemetry.begin(options["connection"], is_one_of_many=process.settings.keeps_many)
+        telemetry.tells_of_life = not process.settings.keeps_many
         _check_connection(options, process.settings)
         result = _answer(options, process, context, telemetry)
         telemetry.answered(result, options)
