@@ -28,7 +28,7 @@ COUNTED_HAPPENINGS = {
 }
 COUNTED = COUNTED_OUTCOMES | COUNTED_HAPPENINGS
 # What a person should look at, in the log.
-WARNED = COUNTED | {"ProbeRefused"}
+WARNED = COUNTED | {"ProbeRefused", "SavingFailed"}
 EVENT_SOURCE = "token.refresh"
 # A line of Lambda's log holds 256 KB. The metric Problems counts all of them.
 MAX_LOGGED_PROBLEMS = 100
