@@ -15,17 +15,16 @@ import yaml
 from handler.app import parse_event
 from handler.connections import CREDENTIALS_SUFFIX, TOKEN_SUFFIX, WarmProcess
 from handler.errors import ConfigurationError, CredentialsError, RefreshError
-from handler.settings import Settings, service_name
 from handler.result import empty_result
+from handler.settings import Settings, service_name
 from handler.survey import Survey
 from handler.sweep import result_of_survey
 from handler.telemetry import COUNTED, RunTelemetry
 from local.emulators.faults import FAULT_NAMES, Fault
 from local.emulators.token_endpoint import STEERING
 from local.explore.invariants import SENTENCES
-from tests.deployment.stack import ROOT, TEMPLATE
-
-Row = list[str]
+from tests.deployment.stack import TEMPLATE
+from tests.documents import ROOT, Row, first_table, section
 
 MADE = {"build", "mutants", "node_modules", "out"}  # folders that commands make
 FENCE = re.compile(r"^ *```.*?^ *```", re.MULTILINE | re.DOTALL)
@@ -63,26 +62,6 @@ def markdown_files() -> list[Path]:
 def is_made(part: str) -> bool:
     """Say whether a folder of this name is a tool's own or a command's output."""
     return part in MADE or part.startswith(".")
-
-
-def section(document: str, heading: str) -> str:
-    """Return the text from this heading to the next one of any level."""
-    text = (ROOT / document).read_text()
-    _, _, rest = text.partition(f"\n{heading}\n")
-    assert rest, f"{document} has no heading {heading!r}"
-    return re.split(r"^#{1,6} ", rest, maxsplit=1, flags=re.MULTILINE)[0]
-
-
-def first_table(text: str) -> list[Row]:
-    """Return the cells of the first table, without its head and without backquotes."""
-    lines = re.split(r"^\| ?-", text, maxsplit=1, flags=re.MULTILINE)[1].splitlines()[1:]
-    rows = []
-    for line in lines:
-        if not line.startswith("|"):
-            break
-        cells = line.strip().strip("|").split("|")
-        rows.append([cell.strip().replace("`", "") for cell in cells])
-    return rows
 
 
 def assert_same(documented: dict[str, str], actual: dict[str, str]) -> None:
