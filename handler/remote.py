@@ -1,10 +1,10 @@
 """Asks the deployed function, for somebody at a shell."""
 
-import json
 from typing import Any
 
 from handler import aws
 from handler.errors import ERROR_CLASSES, RefreshError
+from handler.model import json_object
 
 # The function's timeout, as in template.yaml, and some seconds for AWS.
 READ_TIMEOUT_SECONDS = 450
@@ -21,18 +21,11 @@ def invoke(function: str, event: Any) -> dict[str, Any]:
         read_timeout=READ_TIMEOUT_SECONDS,
         retries={"total_max_attempts": 1},
     )
-    answer = aws.call(
-        client,
-        "invoke",
-        FunctionName=function,
-        InvocationType="RequestResponse",
-        Payload=json.dumps(event).encode(),
-    )
-    document = json.loads(answer["Payload"].read())
+    answer = aws.invoke(client, function, event, invocation_type="RequestResponse")
+    document = json_object(answer["Payload"])
     if "FunctionError" in answer:
         raise _error_in(document)
-    result: dict[str, Any] = document
-    return result
+    return document
 
 
 def _error_in(document: dict[str, Any]) -> RefreshError:

@@ -58,15 +58,14 @@ def _facts_of_one(result: Result) -> str:
         "connection": result["connection"],
         "token of": _principal(result),
         "ends": _end(result),
+        "standby": _standby(result),
         "may ask from": _date_in(result, "not_before"),
         "next request": _date_in(result, "next_due_at"),
         "outcome": _outcome(result),
         "safe to deactivate": result.get("safe_to_deactivate"),
         "version": result.get("version"),
     }
-    if "standby" in result:
-        facts["standby"] = _standby(result["standby"])
-    return "\n".join(_line(name, value) for name, value in facts.items() if value)
+    return "\n".join(_line(name, value) for name, value in facts.items() if value is not None)
 
 
 def _facts_of_many(result: Result) -> str:
@@ -125,7 +124,10 @@ def _date_in(result: Result, name: str) -> str | None:
     return date_of(unix_seconds)
 
 
-def _standby(standby: Result | None) -> str:
+def _standby(result: Result) -> str | None:
+    if "standby" not in result:
+        return None
+    standby = result["standby"]
     if standby is None:
         return "none"
     not_before = _date_in(standby, "not_before")

@@ -107,10 +107,10 @@ def result_of_survey(survey: Survey) -> Result:
 
 def _summary_of(survey: Survey, *, number_due: int, worst: list[Surveyed]) -> str:
     """Say how many connections there are, which ones have no token, and which token ends next."""
-    sentences = [f"{survey.number_of_connections} connections, of which {number_due} are due for a refresh."]
-    without = [one.name for one in survey.found if not one.seconds_remaining]
+    sentences = [f"Connections: {survey.number_of_connections}, of which {number_due} are due for a refresh."]
+    without = [one.name for one in survey.found if not one.seconds_remaining and not one.is_new]
     if without:
-        sentences.append(f"CONSUMERS OF {len(without)} CONNECTIONS HAVE NO TOKEN: {names_of(without)}.")
+        sentences.append(f"CONSUMERS HAVE NO TOKEN OF {names_of(without)}.")
     elif worst:
         first = worst[0]
         ends_in = span_of(first.seconds_remaining)

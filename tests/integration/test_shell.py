@@ -133,7 +133,7 @@ def test_shell_asks_the_deployed_function() -> None:
         refreshed = shell([*ask, "refresh", "--connection", "stores/001"], env)
         assert "connection          stores/001" in refreshed.stdout
         table = shell([*ask, "status"], env)
-        assert table.stdout.startswith("1 connections, of which 0 are due for a refresh.")
+        assert table.stdout.startswith("Connections: 1, of which 0 are due for a refresh.")
         assert "stores/001" in table.stdout
         unknown = shell([*ask, "refresh", "--connection", "nobody"], env)
         assert unknown.returncode == 1

@@ -227,6 +227,25 @@ def test_status_says_why_a_store_has_no_token(many: World) -> None:
     assert many.consume(GOOD) == 200
 
 
+def test_summary_of_a_sweep_names_who_has_no_token(many: World) -> None:
+    """Consumers of a store whose password is wrong have none after its token has ended; that is in capitals."""
+    many.add_store(GOOD)
+    many.add_store("bad")
+    sweep(many)
+    many.clock.advance(DAY)
+    many.passwords["client-violet#bad"] = "mistyped-password-of-the-emulator"
+    many.put_credentials("client-violet#bad", name="bad")
+    sweep(many)
+    summary = many.invoke(STATUS)["summary"]
+    assert summary == "Connections: 2, of which 1 are due for a refresh. CONSUMERS HAVE NO TOKEN OF bad."
+    many.put_credentials("client-blue", name="bad")
+    put_text(many, GOOD, "no JSON")
+    sweep(many)
+    summary = many.invoke(STATUS)["summary"]
+    assert summary.startswith("Connections: 2, of which 0 are due for a refresh. The next token to end is that of ")
+    assert summary.endswith(". Problems: good.")
+
+
 # What can be wrong with one store
 
 
