@@ -317,6 +317,17 @@ def test_each_row_of_what_status_says_is_true(make_world: Callable[[str], World]
     assert world.consume() == 200
 
 
+def test_each_key_of_status_is_in_the_reference(world: World) -> None:
+    """A new key of a result, or of a status, shows there."""
+    documented = {key for row in first_table(reference_of_keys()) for key in row[0].split(", ")}
+    assert documented == set(world.invoke(STATUS))
+
+
+def reference_of_keys() -> str:
+    """Return the part of the reference that has the table of keys."""
+    return section("docs/REFERENCE.md", "## Results").partition("| key |")[2]
+
+
 def test_each_row_of_what_status_says_is_played() -> None:
     """A row that nobody has tried is not in the table. A sweep has tests of its own."""
     table = first_table(section(RUNBOOK, "## What status says, and what to do"))
