@@ -376,6 +376,15 @@ def test_override_after_the_vendor_has_reset_the_limit(world: World) -> None:
     assert run(world, OVERRIDE) == "refreshed"
 
 
+def test_run_in_which_the_primary_fails_is_followed_by_one_that_asks_the_standby(standby_world: World) -> None:
+    """By hand a second refresh is needed; a run of the schedule is repeated by Lambda."""
+    vendor_down(standby_world)
+    standby_world.clock.advance(2 * HOUR)
+    assert run(standby_world) == "VendorError"
+    assert run(standby_world) == "refreshed"
+    assert standby_world.token()["client_id"] == GREEN
+
+
 def test_force_asks_before_a_pause_is_over(world: World) -> None:
     """At least 10 minutes after the last request: the section on a vendor that fails says so."""
     vendor_down(world)
