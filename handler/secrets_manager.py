@@ -242,6 +242,8 @@ def read_page(client: Any, prefix: str, next_token: str = "") -> Page:
 
 
 def _no_credentials(code: str, secret_id: str) -> CredentialsError:
+    if code == aws.DELETED:
+        return CredentialsError(f"the credentials secret is marked for deletion ({code}), so restore it: {secret_id}")
     return CredentialsError(f"the credentials secret is missing or has no value ({code}): {secret_id}")
 
 
