@@ -34,6 +34,7 @@ STANDBY = pytest.mark.parametrize("standby", [True, False], ids=["standby", "no 
 ACCOUNTS = pytest.mark.parametrize("accounts", ["none", "service"])
 OLD, SPARE = SERVICE_ACCOUNTS
 NEW = "client-violet#keeper-3"
+PROXY = {"HTTP_PROXY": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"}  # nobody listens there
 PATIENCE = 60  # real seconds; every process here ends much earlier
 
 
@@ -129,8 +130,8 @@ def requests_in_hour(ticks: list[Tick], hour: int) -> list[tuple[str, str, int]]
 
 
 def test_make_run_is_plain_text_outside_a_terminal_and_writes_the_plot(tmp_path: Path) -> None:
-    """The output has no terminal codes and tells the availability; both pictures are written."""
-    done = run("local", "--out", str(tmp_path))
+    """The output has no terminal codes and tells the availability; both pictures are written. All behind a proxy."""
+    done = run("local", "--out", str(tmp_path), env=PROXY)
     assert done.returncode == 0, done.stderr
     assert "\x1b" not in done.stdout
     assert "100.0 % (49 of 49 hourly calls); vendor requests: 8; tokens lost: 1" in done.stdout
@@ -216,10 +217,14 @@ def served(
 
 
 def test_served_world_takes_the_function_from_a_shell() -> None:
-    """With the exported variables `python -m handler` refreshes, then keeps. After Ctrl-C the servers are gone."""
+    """With the exported variables `python -m handler` refreshes, then keeps, also in a shell with a proxy.
+
+    After Ctrl-C the servers are gone.
+    """
     ports = free_ports()
     with served(*ports) as environment:
-        results = [json.loads(run("handler", "events/scheduled.json", env=environment).stdout) for _ in range(2)]
+        variables = PROXY | environment
+        results = [json.loads(run("handler", "events/scheduled.json", env=variables).stdout) for _ in range(2)]
         assert [result["outcome"] for result in results] == ["refreshed", "kept"]
     for port in ports:
         with pytest.raises(ConnectionRefusedError):
