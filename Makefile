@@ -10,6 +10,7 @@ SECONDS ?= 300
 TEST_WORKERS ?= $(shell $(PYTHON) -c 'import os; print(1 + (os.cpu_count() or 1))')
 ROUNDS ?= 15
 ENV ?= sandbox
+CONFIRM ?= yes
 MUTANTS ?=
 
 SOURCES := bench consumers handler local scripts tests
@@ -23,7 +24,7 @@ MUTATION := .venv-mutation/bin
 .DEFAULT_GOAL := help
 # Every target that has a line in `make help`, and the one that SAM runs: some folders have the same names.
 .PHONY: help run serve test lint bench format fuzz study explore fleet vendors mutation lock clean \
-	build build-RefreshFunction validate deploy deploy-local
+	build build-RefreshFunction package cdk validate deploy deploy-local deploy-local-package
 
 help:  ## list these commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -113,11 +114,12 @@ lock: $(READY)  ## write requirements.lock again, after a change of requirements
 
 clean:  ## delete everything that these commands made
 	rm -rf .venv* build .aws-sam out mutants .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	rm -rf consumers/python/build consumers/python/*.egg-info consumers/examples/node_modules
+	rm -rf consumers/python/build consumers/python/*.egg-info consumers/examples/node_modules examples/cdk/node_modules
 	rm -f tango_token-*.whl
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The deployment. SAM builds with the first Python on the PATH, and must not report anything to AWS.
+CONFIRMATION := $(if $(filter no,$(CONFIRM)),--no-confirm-changeset)
 SAM_ENVIRONMENT := PATH="$(CURDIR)/$(SAM):$$PATH" SAM_CLI_TELEMETRY=0
 
 build: .venv-deploy/.ready  ## build the package for arm64 and Python 3.13, and one zip of it with its hash
@@ -129,14 +131,30 @@ build-RefreshFunction:  # `sam build` runs this target, and says where the packa
 	@$(NEW_ENOUGH)
 	$(PYTHON) -m scripts.package "$(ARTIFACTS_DIR)"
 
+package: .venv-deploy/.ready  ## write build/tango-token-keeper-VERSION: a zip and a plain CloudFormation template, with their hashes
+	$(SAM)/python -m scripts.release
+
+cdk: $(READY) .venv-deploy/.ready examples/cdk/node_modules/.ready  ## synthesise examples/cdk, and check what CDK makes of two keepers (needs Node)
+	$(BIN)/python -m pytest tests/deployment/test_cdk.py
+
+examples/cdk/node_modules/.ready: examples/cdk/package-lock.json examples/cdk/package.json
+	@command -v npm >/dev/null || { echo "Node 20 or later with npm is needed: CDK runs in it" >&2; exit 2; }
+	npm ci --prefix examples/cdk --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
 validate: .venv-deploy/.ready .venv-checkov/.ready  ## check the template: as SAM, as CloudFormation, and with checkov
 	$(SAM_ENVIRONMENT) sam validate --lint --region us-east-1  # linting needs a region, any one
-	AWS_DEFAULT_REGION=us-east-1 $(SAM)/python -m scripts.translate build/template.json
-	$(SAM)/cfn-lint build/template.json
+	$(SAM)/python -m scripts.translate build/template.json
+	$(SAM)/cfn-lint build/template.json --ignore-checks W1033  # as in the metadata of template.yaml
 	$(CHECKOV)/checkov --file template.yaml build/template.json --framework cloudformation --skip-download --compact --quiet
 
-deploy: build  ## build, then deploy to AWS (ENV=sandbox or ENV=production, see samconfig.toml)
-	$(SAM_ENVIRONMENT) sam deploy --config-env $(ENV)
+deploy: .venv-deploy/.ready  ## build, then deploy to AWS (ENV=sandbox, production, or a section of your samconfig.local.toml; CONFIRM=no)
+	@$(SAM)/python -m scripts.samconfig "$(ENV)" >/dev/null
+	@$(MAKE) --no-print-directory build
+	$(SAM_ENVIRONMENT) sam deploy --config-env "$(ENV)" --config-file "$$($(SAM)/python -m scripts.samconfig "$(ENV)")" $(CONFIRMATION)
+
+deploy-local-package: package $(READY) .venv-ministack/.ready  ## the same with what `make package` has made, without SAM
+	$(BIN)/python -m scripts.deploy_local --published
 
 deploy-local: $(READY) .venv-ministack/.ready  ## deploy to an emulated AWS on loopback, IAM enforced, and check it there (4 min)
 	$(BIN)/python -m scripts.deploy_local

@@ -1,5 +1,8 @@
 # ruff: noqa: T201 - a command line program prints
-"""Run `python -m scripts.deploy_local`. With `--template` it takes a changed copy, to see which check fails."""
+"""Run `python -m scripts.deploy_local`. With `--template` it takes a changed copy, to see which check fails.
+
+With `--published` it deploys what `make package` has made: the zip, and the template without SAM.
+"""
 
 import argparse
 import sys
@@ -9,7 +12,7 @@ from local.emulators.clock import Clock
 from local.emulators.token_endpoint import Vendor
 from local.emulators.world import CLIENTS
 from local.time_limit import exit_by_exception
-from scripts import ROOT
+from scripts import PUBLISHED_TEMPLATE, PUBLISHED_ZIP, ROOT
 from scripts.deploy_local.check_list import CheckList
 from scripts.deploy_local.emulator import PROGRAM, Aws
 from scripts.deploy_local.shortfalls import NOT_SHOWN
@@ -23,9 +26,16 @@ MAX_SECONDS = 480
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m scripts.deploy_local", description=__doc__)
     parser.add_argument("--template", type=Path, default=ROOT / "template.yaml")
-    template = parser.parse_args().template
-    if not template.is_file():
-        parser.error(f"{template} is not a file")
+    parser.add_argument("--published", action="store_true")
+    arguments = parser.parse_args()
+    template = arguments.template
+    package = None
+    if arguments.published:
+        template = PUBLISHED_TEMPLATE
+        package = PUBLISHED_ZIP
+    for file in (template, package):
+        if file and not file.is_file():
+            parser.error(f"{file} is not a file")
     if not PROGRAM.exists():
         sys.exit("ministack is not installed: run `make deploy-local`, which does that")
     exit_by_exception(MAX_SECONDS)
@@ -33,7 +43,7 @@ def main() -> int:
     clock = Clock()
     with Vendor(clock, CLIENTS) as vendor, Vendor(clock, {}) as vendor_of_stores, Aws() as aws:
         print(f"ministack on {aws.url} with IAM enforced, the emulated vendor on {vendor.url}")
-        upload_package(aws)
+        upload_package(aws, package)
         play(Story(aws=aws, vendor=vendor, checks=checks, template=template), checks)
         play(StoryOfMany(aws=aws, vendor=vendor_of_stores, checks=checks, template=template), checks)
     print()

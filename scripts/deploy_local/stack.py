@@ -1,4 +1,4 @@
-"""The stack of the raw template: packaged, created, updated and deleted as `sam deploy` does it."""
+"""The stack of the raw template, or of the one without SAM: created, updated and deleted."""
 
 import json
 import re
@@ -20,10 +20,13 @@ CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
 Json = dict[str, Any]
 
 
-def upload_package(aws: Aws) -> None:
-    """Put the package of `make build` into the bucket: with other bytes the checks would prove less."""
+def upload_package(aws: Aws, package: Path | None = None) -> None:
+    """Put this zip into the bucket, or without one what `make build` makes: other bytes would prove less."""
     s3 = aws.client("s3")
     s3.create_bucket(Bucket=BUCKET)
+    if package:
+        s3.put_object(Bucket=BUCKET, Key=KEY, Body=package.read_bytes())
+        return
     with tempfile.TemporaryDirectory() as directory:
         folder = Path(directory) / "package"
         package = Path(directory) / KEY
@@ -95,11 +98,16 @@ class Stack:
         return {dimension["Value"] for alarm in ours for dimension in alarm["Dimensions"]}
 
     def _request(self, template: Path) -> Json:
-        parameters = [{"ParameterKey": key, "ParameterValue": value} for key, value in self._parameters.items()]
+        values = dict(self._parameters)
+        body = template.read_text()
+        if "CodeBucket" in body:
+            values |= {"CodeBucket": BUCKET, "CodeKey": KEY}
+        else:
+            body = _with_code_from_bucket(body)
         return {
             "StackName": self.name,
-            "TemplateBody": _with_code_from_bucket(template.read_text()),
-            "Parameters": parameters,
+            "TemplateBody": body,
+            "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in values.items()],
             "Capabilities": CAPABILITIES,
         }
 

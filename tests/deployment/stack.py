@@ -21,6 +21,9 @@ PSEUDO = {
     "AWS::StackName": NAME,
 }
 
+# What SAM's translator adds: a resource for each event of the function, named after both.
+MADE_BY_SAM = {"RefreshFunctionSchedule"}
+
 Json = dict[str, Any]
 
 
@@ -162,5 +165,7 @@ class Stack:
         if name in self._values:
             return self._values[name]
         logical_id = name.partition(".")[0]
+        if logical_id in MADE_BY_SAM:
+            return name
         kind = self._made[logical_id]["Type"]  # a KeyError: the template refers to what this stack does not have
         return arn(logical_id) if kind == "AWS::SecretsManager::Secret" else name

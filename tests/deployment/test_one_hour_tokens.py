@@ -2,85 +2,34 @@
 
 from __future__ import annotations
 
-from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
 
-from handler.errors import RefreshError
 from local.emulators.clock import Clock
 from local.emulators.faults import Fault
 from local.emulators.world import World
 from tests.conftest import START, secrets_in
-from tests.deployment.alarms import MINUTE, Reports, first_alarms
+from tests.deployment.alarms import MINUTE, first_alarms
 from tests.deployment.recipes import recipe
+from tests.deployment.schedule import Schedule
 from tests.deployment.stack import Stack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from handler.connections import WarmProcess
-
 HOUR = 3_600
 TWO_DAYS = 48 * HOUR
 TICK = 10 * MINUTE
-LATEST_TICK = 50  # seconds after its time
 TICKS_BETWEEN_FAULTS = 36
-RETRY_PAUSES = (MINUTE, 2 * MINUTE)  # Lambda's, after a run that failed
-OWN_SECRETS = {"CREDENTIALS_SECRET_ID", "TOKEN_SECRET_ID", "TOKEN_URL"}  # of the emulated world, not of the stack
 
 STACK = Stack(**recipe("A vendor whose tokens live for one hour").parameters)
-
-
-class Schedule:
-    """Ticks every ten minutes, each a little late, with Lambda's retries; consumers call the API around each."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.reports = Reports()
-        self.api_statuses: list[int] = []
-        self._lateness = Random(0)  # noqa: S311 - the same in each run
-        self._process = self._new_process()
-        self._next_tick = world.clock.now()
-
-    def _new_process(self) -> WarmProcess:
-        variables = STACK.properties("RefreshFunction")["Environment"]["Variables"]
-        settings = {name: value for name, value in variables.items() if name not in OWN_SECRETS}
-        return self.world.process(**settings)
-
-    def tick(self) -> str:
-        """Wait for the next tick, and run with Lambda's retries. Returns the last outcome or error."""
-        self._advance_to(self._next_tick + self._lateness.uniform(0, LATEST_TICK))
-        self._next_tick += TICK
-        outcome = self._run()
-        for pause in RETRY_PAUSES:
-            if outcome in {"refreshed", "kept", "waiting"}:
-                break
-            self.world.clock.advance(pause)
-            outcome = self._run()
-        return outcome
-
-    def _run(self) -> str:
-        try:
-            outcome: str = self.world.invoke(process=self._process)["outcome"]
-        except RefreshError as error:
-            outcome = type(error).__name__
-        self.reports.record(self.world.clock.now(), self.world.lines)
-        return outcome
-
-    def consume(self) -> None:
-        """Call the API at the last moment before the next tick."""
-        self._advance_to(self._next_tick - 1)
-        self.api_statuses.append(self.world.consume())
-
-    def _advance_to(self, moment: float) -> None:
-        self.world.clock.advance(max(0.0, moment - self.world.clock.now()))
 
 
 @pytest.fixture
 def schedule() -> Iterator[Schedule]:
     with World(Clock(START), standby=False, vendor={"interval": 0, "lifetime": HOUR}) as world:
-        yield Schedule(world)
+        yield Schedule(world, STACK, TICK)
         assert not secrets_in(world.output, world)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 import tomllib
 from collections import defaultdict
 from contextlib import contextmanager
@@ -14,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 
-from handler import aws
+from handler import __version__, aws
 from handler.app import parse_event
 from handler.errors import CredentialsError, CredentialsRefused, OutcomeUnknown, RefreshError, StoreError, VendorError
 from handler.settings import CLOCK_DIFFERENCE_SECONDS, Settings, service_name
@@ -24,10 +26,12 @@ from local.emulators.faults import Fault
 from local.emulators.lambda_runtime import FUNCTION_NAME
 from local.emulators.secrets_manager import LOST_ANSWER, AwsFault
 from local.emulators.world import CREDENTIALS_SECRET, TOKEN_SECRET, World, environment
+from scripts.samconfig import file_with
 from tests.deployment.stack import ACCOUNT, NAME, REGION, ROOT, TEMPLATE, Json, Stack, arn, is_allowed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
 MINUTE = 60
 HOUR = 3_600
@@ -38,6 +42,8 @@ BUS = "default"
 
 KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 THEIR_SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:tango/credentials-XyZ123"
+BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/ours/boundary"
+RUNBOOK = "https://wiki.example.com/on-call/tango-token-keeper"
 THEIR_TOPIC = f"arn:aws:sns:{REGION}:{ACCOUNT}:on-call"
 EVERYTHING = {
     "Environment": "production",
@@ -48,6 +54,9 @@ EVERYTHING = {
     "ReplicaRegion2": "ap-southeast-2",
     "EventBusName": BUS,
     "ReservedConcurrency": "2",
+    "RunbookUrl": RUNBOOK,
+    "Architecture": "x86_64",
+    "PermissionsBoundaryArn": BOUNDARY,
 }
 PREFIX = "tango/"
 # The stack does not make these for many connections.
@@ -58,6 +67,7 @@ PLAIN = Stack()
 FULL = Stack(**EVERYTHING)
 MANY = Stack(ConnectionsPrefix=PREFIX)
 FULL_MANY = Stack(**EVERYTHING_OF_MANY)
+IN_VPC = Stack(VpcSubnetIds="subnet-0abc,subnet-0def", VpcSecurityGroupIds="sg-0abc")
 WITH_EVERYTHING = [FULL, FULL_MANY]
 OF_MANY = [MANY, FULL_MANY]
 KINDS_OF_ONE = [pytest.param(PLAIN, id="plain"), pytest.param(FULL, id="everything")]
@@ -247,11 +257,14 @@ def back_off(world: World, run: Callable[..., str]) -> None:
 
 @ONE_CONNECTION
 def test_the_token_secret_has_no_value_and_outlives_the_stack(stack: Stack) -> None:
-    """An update of the stack can't overwrite a token, and deleting the stack does not delete it."""
+    """An update of the stack can't overwrite a token, and deleting the stack does not delete it.
+
+    Only a deployment that fails deletes the secrets that it has made itself.
+    """
     secrets = [resource for resource in stack.resources.values() if resource["Type"] == "AWS::SecretsManager::Secret"]
     for secret in secrets:
         assert not {"SecretString", "GenerateSecretString"} & secret["Properties"].keys()
-        assert secret["DeletionPolicy"] == "Retain"
+        assert secret["DeletionPolicy"] == "RetainExceptOnCreate"
         assert secret["UpdateReplacePolicy"] == "Retain"
     assert "TokenSecret" in stack.resources
     assert ("CredentialsSecret" in stack.resources) == (stack is PLAIN)
@@ -261,6 +274,15 @@ def test_the_token_secret_has_no_value_and_outlives_the_stack(stack: Stack) -> N
 def test_the_stack_makes_no_secret_of_many_connections(stack: Stack) -> None:
     """Each service makes and deletes its own, so no change of the stack can touch a token."""
     assert stack.of_type("AWS::SecretsManager::Secret") == {}
+
+
+@pytest.mark.parametrize(("service", "begins_with"), [("", NAME), ("tango-eu", "tango-eu")])
+def test_the_console_shows_whose_secret_it_is(service: str, begins_with: str) -> None:
+    """The names of secrets look alike, but each description begins with the stack's name, or the service's."""
+    secrets = Stack(ServiceName=service).of_type("AWS::SecretsManager::Secret")
+    assert len(secrets) == 2
+    for secret in secrets.values():
+        assert secret["Description"].startswith(f"{begins_with}: the ")
 
 
 def test_keys_and_replicas_are_a_choice() -> None:
@@ -430,7 +452,7 @@ def test_the_function_uses_the_key_through_secrets_manager_alone(stack: Stack) -
 def test_lambda_may_only_log_and_put_failures_aside_for_it(stack: Stack) -> None:
     """The role has the handler's policy and these permissions, and nothing else, also no managed policy."""
     role = stack.properties("RefreshFunctionRole")
-    assert role.keys() == {"AssumeRolePolicyDocument", "Policies"}
+    assert role.keys() - {"PermissionsBoundary"} == {"AssumeRolePolicyDocument", "Policies"}
     assert len(role["Policies"]) == 2
     assert granted(policy(stack, "what-lambda-does-for-it")) == {
         ("logs:CreateLogStream", "LogGroup.Arn"),
@@ -438,6 +460,52 @@ def test_lambda_may_only_log_and_put_failures_aside_for_it(stack: Stack) -> None
         ("sqs:SendMessage", "DeadLetterQueue.Arn"),
     }
     assert stack.properties("RefreshFunction")["Role"] == "RefreshFunctionRole.Arn"
+
+
+@EVERY_KIND
+def test_both_roles_have_the_boundary_that_people_chose(stack: Stack) -> None:
+    """A role of the stack without the boundary could not be made in an account that requires it."""
+    boundary = BOUNDARY if stack in WITH_EVERYTHING else None
+    assert stack.properties("RefreshFunctionRole").get("PermissionsBoundary") == boundary
+    schedule = stack.properties("RefreshFunction")["Events"]["Schedule"]["Properties"]
+    assert schedule.get("PermissionsBoundary") == boundary
+    assert list(stack.of_type("AWS::IAM::Role")) == ["RefreshFunctionRole"]  # SAM makes that of the schedule
+
+
+def test_in_a_vpc_lambda_may_connect_the_function_and_its_code_may_not() -> None:
+    """Lambda gets the actions of AWS's own policy for this, and they are denied to requests of the function's code."""
+    assert IN_VPC.properties("RefreshFunction")["VpcConfig"] == {
+        "SubnetIds": ["subnet-0abc", "subnet-0def"],
+        "SecurityGroupIds": ["sg-0abc"],
+    }
+    allowed, denied = policy(IN_VPC, "what-lambda-does-for-it-in-a-vpc")
+    assert granted([allowed]) == {
+        (f"ec2:{action}", "*")
+        for action in (
+            "AssignPrivateIpAddresses",
+            "CreateNetworkInterface",
+            "DeleteNetworkInterface",
+            "DescribeNetworkInterfaces",
+            "DescribeSubnets",
+            "UnassignPrivateIpAddresses",
+        )
+    }
+    assert denied["Effect"] == "Deny"
+    assert (denied["Action"], denied["Resource"]) == ("ec2:*", "*")
+    assert denied["Condition"] == {"Null": {"lambda:SourceFunctionArn": "false"}}
+
+
+def test_without_subnets_the_function_is_in_no_vpc() -> None:
+    """By default the function reaches the vendor without a NAT gateway, and its role has no permission on networks."""
+    assert "VpcConfig" not in PLAIN.properties("RefreshFunction")
+    policies = PLAIN.properties("RefreshFunctionRole")["Policies"]
+    assert "ec2:" not in json.dumps(policies)
+
+
+def test_the_processor_is_a_choice() -> None:
+    """It is arm64 unless people choose otherwise."""
+    assert PLAIN.properties("RefreshFunction")["Architectures"] == ["arm64"]
+    assert FULL.properties("RefreshFunction")["Architectures"] == ["x86_64"]
 
 
 def consumer_policy(stack: Stack) -> list[Json]:
@@ -661,6 +729,17 @@ def test_every_parameter_is_explained_and_its_default_allowed() -> None:
     [
         ("Environment", "staging"),
         ("AlarmEmail", "on-call"),
+        ("RunbookUrl", ""),
+        ("RunbookUrl", "our wiki"),
+        ("RunbookUrl", 'https://wiki.example.com/"'),
+        ("RunbookUrl", "https://wiki.example.com/" + 200 * "x"),
+        ("ServiceName", "token refresh"),
+        ("DashboardState", "no"),
+        ("Architecture", "arm"),
+        ("PermissionsBoundaryArn", "boundary"),
+        ("VpcSubnetIds", "subnet-0abc, subnet-0def"),
+        ("VpcSubnetIds", "vpc-0abc"),
+        ("VpcSecurityGroupIds", "subnet-0abc"),
         ("AlarmTopicArn", "on-call"),
         ("ScheduleExpression", "rate(2 hours)"),
         ("ScheduleExpression", "rate(61 minutes)"),
@@ -722,6 +801,8 @@ def test_a_slip_of_the_hand_is_refused_before_anything_is_deployed(parameter: st
         ),
         pytest.param({"ConnectionsPrefix": PREFIX, "ReplicaRegion1": "eu-west-1"}, id="many_and_a_replica"),
         pytest.param({"ConnectionsPrefix": PREFIX, "ReplicaRegion2": "eu-west-1"}, id="many_and_a_second_replica"),
+        pytest.param({"VpcSubnetIds": "subnet-0abc"}, id="subnets_without_security_groups"),
+        pytest.param({"VpcSecurityGroupIds": "sg-0abc"}, id="security_groups_without_subnets"),
     ],
 )
 def test_values_that_do_not_fit_one_another_are_refused_before_anything_is_deployed(parameters: dict[str, str]) -> None:
@@ -737,6 +818,7 @@ def test_values_that_do_not_fit_one_another_are_refused_before_anything_is_deplo
         pytest.param(EVERYTHING, id="everything"),
         pytest.param({"ConnectionsPrefix": PREFIX}, id="many"),
         pytest.param(EVERYTHING_OF_MANY, id="many_with_everything"),
+        pytest.param({"VpcSubnetIds": "subnet-0abc", "VpcSecurityGroupIds": "sg-0abc"}, id="a_vpc"),
         pytest.param({"ScheduleExpression": "rate(1 minute)"}, id="a_fast_schedule"),
         pytest.param({"ScheduleExpression": "cron(0/20 * * * ? *)"}, id="a_cron"),
         pytest.param({"AlarmPeriodSeconds": "660", "ScheduleExpression": "rate(5 minutes)"}, id="5_minutes"),
@@ -915,10 +997,24 @@ def test_the_service_dimension_is_what_the_template_says() -> None:
         assert service_name() == NAME
 
 
+@pytest.mark.parametrize("prefix", ["", PREFIX], ids=["one", "many"])
+def test_two_functions_in_one_stack_share_no_alarm(prefix: str) -> None:
+    """With a service name of its own, each watches and shows only its own metrics, and has its own dashboard."""
+    stack = Stack(ServiceName="tango-eu", ConnectionsPrefix=prefix)
+    assert stack.properties("RefreshFunction")["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"] == "tango-eu"
+    alarms = stack.of_type("AWS::CloudWatch::Alarm").values()
+    watched = [alarm["Dimensions"][0]["Value"] for alarm in alarms if alarm["Namespace"] == "TokenRefresh"]
+    assert set(watched) == {"tango-eu"}
+    dashboard = stack.properties("Dashboard")
+    assert dashboard["DashboardName"] == f"tango-eu-{REGION}"
+    assert NAME not in dashboard["DashboardBody"]
+
+
 @EVERY_KIND
 def test_every_alarm_tells_somebody_what_it_means_and_what_to_do(stack: Stack) -> None:
-    """On-call people read the description at night. CloudWatch cuts it after 1,024 characters."""
+    """On-call people read the description at night. It ends with the runbook's address."""
     topic = THEIR_TOPIC if stack in WITH_EVERYTHING else "AlarmTopic"
+    runbook = RUNBOOK if stack in WITH_EVERYTHING else "docs/RUNBOOK.md"
     alarms = stack.of_type("AWS::CloudWatch::Alarm")
     watched = {
         "TokenSecondsRemaining",
@@ -935,7 +1031,7 @@ def test_every_alarm_tells_somebody_what_it_means_and_what_to_do(stack: Stack) -
     assert {alarm["MetricName"] for alarm in alarms.values()} == watched
     for alarm in alarms.values():
         assert " Do: " in alarm["AlarmDescription"]
-        assert len(alarm["AlarmDescription"]) <= 1_024
+        assert alarm["AlarmDescription"].endswith(f" Runbook: {runbook}")
         assert alarm["AlarmActions"] == alarm["OKActions"] == [topic]
     breaching = [name for name, alarm in alarms.items() if alarm["TreatMissingData"] != "notBreaching"]
     assert breaching == ["TokenExpiresAlarm"]
@@ -947,6 +1043,23 @@ def test_every_alarm_tells_somebody_what_it_means_and_what_to_do(stack: Stack) -
         "TopicArn": "AlarmTopic",
         "Endpoint": "on-call@example.com",
     }
+
+
+def test_no_description_of_an_alarm_is_too_long_for_aws() -> None:
+    """CloudWatch refuses more than 1,024 characters. The names of a stack are longer than those of this test."""
+    longest_names = 200  # of the function with its log group, or of a secret
+    for prefix in ("", PREFIX):
+        stack = Stack(ConnectionsPrefix=prefix, RunbookUrl="https://" + 92 * "x")
+        for name, alarm in stack.of_type("AWS::CloudWatch::Alarm").items():
+            assert len(alarm["AlarmDescription"]) + longest_names <= 1_024, name
+
+
+def test_no_alarm_blames_the_vendor_for_what_only_the_ledger_knows() -> None:
+    """These alarms stay on while runs wait and ask nobody. Their texts say so."""
+    for stack in (PLAIN, MANY):
+        for name in ("RateLimitedAlarm", "CredentialsRefusedAlarm", "BackingOffAlarm"):
+            text = stack.properties(name)["AlarmDescription"]
+            assert "runs wait" in text or "asks it less often" in text
 
 
 @EVERY_KIND
@@ -1085,13 +1198,30 @@ def test_the_dashboard_shows_metrics_that_are_emitted(stack: Stack, emitted: Met
 
 
 @pytest.mark.parametrize("prefix", ["", PREFIX], ids=["one", "many"])
-def test_the_dashboard_begins_with_the_life_of_the_token(prefix: str) -> None:
-    """The first widget shows the remaining life, with this stack's refresh window and alarm as lines."""
-    stack = Stack(RefreshWindowSeconds="10800", AlarmBelowSeconds="3600", ConnectionsPrefix=prefix)
-    first, *_ = json.loads(stack.properties("Dashboard")["DashboardBody"])["widgets"]
-    assert [one[:2] for one in shown(first)] == [("TokenRefresh", "TokenSecondsRemaining")]
-    lines = {one["label"]: one["value"] for one in first["properties"]["annotations"]["horizontal"]}
+def test_the_dashboard_begins_with_what_to_do_and_with_the_life_of_the_token(prefix: str) -> None:
+    """The text has an event that the function takes. The line has this stack's refresh window and alarm."""
+    stack = Stack(
+        RefreshWindowSeconds="10800",
+        AlarmBelowSeconds="3600",
+        ConnectionsPrefix=prefix,
+        RunbookUrl=RUNBOOK,
+    )
+    text, life, *_ = json.loads(stack.properties("Dashboard")["DashboardBody"])["widgets"]
+    assert text["type"] == "text"
+    assert text["properties"]["markdown"].startswith("## What to do first\n")
+    assert RUNBOOK in text["properties"]["markdown"]
+    [event] = EVENT_IN_A_TEXT.findall(text["properties"]["markdown"])
+    assert parse_event(json.loads(event))["action"] == "status"
+    assert [one[:2] for one in shown(life)] == [("TokenRefresh", "TokenSecondsRemaining")]
+    lines = {one["label"]: one["value"] for one in life["properties"]["annotations"]["horizontal"]}
     assert lines == {"refresh window": 10_800, "alarm": 3_600}
+
+
+def test_the_dashboard_is_a_choice() -> None:
+    """An account with many stacks pays for each dashboard, so it can be left out, and its output too."""
+    stack = Stack(DashboardState="DISABLED")
+    assert stack.of_type("AWS::CloudWatch::Dashboard") == {}
+    assert "DashboardName" not in stack.outputs
 
 
 # What a platform engineer types
@@ -1110,6 +1240,8 @@ def test_outputs_name_what_operators_and_consumers_need() -> None:
         "DeadLetterQueueUrl": "DeadLetterQueue",
         "LogGroupName": "LogGroup",
         "DashboardName": "Dashboard",
+        "ScheduleName": "RefreshFunctionSchedule",
+        "ProductVersion": __version__,
     }
 
 
@@ -1130,3 +1262,42 @@ def test_samconfig_deploys_each_environment_as_itself(name: str) -> None:
     assert deploy["stack_name"] == f"token-refresh-{name}"
     assert deploy["capabilities"] == "CAPABILITY_IAM"
     assert deploy["confirm_changeset"] is deploy["resolve_s3"] is True
+
+
+@pytest.mark.parametrize("name", ["default", "sandbox", "production"])
+def test_to_deploy_twice_is_not_an_error(name: str) -> None:
+    """A pipeline that deploys without a change ends well, also after `sam deploy --guided`."""
+    deploy = tomllib.loads((ROOT / "samconfig.toml").read_text())[name]["deploy"]["parameters"]
+    assert deploy["fail_on_empty_changeset"] is False
+
+
+OWN_SECTION = """
+[acme-production.deploy.parameters]
+stack_name = "tokens-acme"
+
+[sandbox.deploy.parameters]
+stack_name = "tokens-sandbox"
+"""
+
+
+def test_own_sections_come_first_and_a_missing_one_is_named(tmp_path: Path) -> None:
+    """`make deploy ENV=...` looks into samconfig.local.toml, then into samconfig.toml, and says what there is."""
+    own = tmp_path / "samconfig.local.toml"
+    tracked = ROOT / "samconfig.toml"
+    files = (own, tracked)
+    assert file_with("sandbox", files) == tracked
+    own.write_text(OWN_SECTION)
+    assert file_with("acme-production", files) == own
+    assert file_with("sandbox", files) == own
+    assert file_with("production", files) == tracked
+    with pytest.raises(ValueError, match=r"no \[staging.deploy.parameters\].*acme-production, production, sandbox"):
+        file_with("staging", files)
+
+
+def test_make_deploy_without_its_section_says_so_before_it_builds() -> None:
+    """The shell shows one sentence."""
+    command = [sys.executable, "-m", "scripts.samconfig", "staging"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("there is no [staging.deploy.parameters] with a stack_name in ")
+    assert done.stderr.count("\n") == 1
