@@ -15,6 +15,7 @@ MUTANTS ?=
 
 SOURCES := bench consumers handler local scripts tests
 BIN := $(VENV)/bin
+RUNS := $(VENV)/.runs
 READY := $(VENV)/.ready
 SAM := .venv-deploy/bin
 CHECKOV := .venv-checkov/bin
@@ -29,32 +30,44 @@ help:  ## list these commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 # Virtual environments: our own, and one for each file in requirements/, since those tools and ours need other
-# versions of the same libraries. The file .ready marks one that is complete.
+# versions of the same libraries. The file .ready marks one that is complete. Ours is filled in two steps, and the file
+# .runs marks the first: it has what the product needs to run, and not the tools for tests and lint.
 NEW_ENOUGH = $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later: make PYTHON=...")'
+PIP_INSTALL = $(@D)/bin/python -m pip install --quiet --disable-pip-version-check
 define make_venv
 $(NEW_ENOUGH)
 $(PYTHON) -m venv $(@D)
-$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+$(PIP_INSTALL) -r $<
 @touch $@
 endef
 
-$(READY): requirements-dev.txt requirements.txt
-	$(make_venv)
+# Python compiles what it imports. To compile all of the packages would take a third of the first `make run`.
+$(RUNS): requirements-local.txt requirements.txt
+	$(NEW_ENOUGH)
+	$(PYTHON) -m venv $(@D)
+	$(PIP_INSTALL) --no-compile -r $<
+	@touch $@
+
+# The rest is compiled before the tests, which take the warnings of a compiler for errors.
+$(READY): requirements-dev.txt $(RUNS)
+	$(PIP_INSTALL) -r $<
+	$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib
+	@touch $@
 
 .venv-%/.ready: requirements/%.txt
 	$(make_venv)
 
-.venv-mutation/.ready: requirements-dev.txt requirements.txt
+.venv-mutation/.ready: requirements-dev.txt requirements-local.txt requirements.txt
 
-run: $(READY)  ## play two days of the schedule through the real handler, with faults (STANDBY=no, ACCOUNTS=service)
+run: $(RUNS)  ## play two days of the schedule through the real handler, with faults (STANDBY=no, ACCOUNTS=service)
 	$(BIN)/python -m local --standby $(STANDBY) --accounts $(ACCOUNTS)
 
-serve: $(READY)  ## run the emulated vendor, Secrets Manager and Lambda on loopback, for `.venv/bin/python -m handler` and the AWS CLI (ACCOUNTS=service, CONNECTIONS=20)
+serve: $(RUNS)  ## run the emulated vendor, Secrets Manager and Lambda on loopback, for `.venv/bin/python -m handler` and the AWS CLI (ACCOUNTS=service, CONNECTIONS=20)
 	$(BIN)/python -m local --accounts $(ACCOUNTS) serve --connections $(CONNECTIONS)
 
 test: $(READY)  ## lint, check the types, and run every test
 	@$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal -rfEs
 
 lint: $(READY)  ## run ruff and mypy
 	$(BIN)/ruff check $(SOURCES)

@@ -59,6 +59,7 @@ def handle(event: Any, context: Any, get_process: Callable[[], WarmProcess]) -> 
         options = parse_event(event)
         telemetry.begin(options["connection"])
         process = get_process()
+        telemetry.tells_of_life = not process.settings.keeps_many
         _check_connection(options, process.settings)
         result = _answer(options, process, context, telemetry)
         telemetry.answered(result, options)

@@ -78,12 +78,19 @@ def call(client: Any, operation: str, /, **parameters: Any) -> dict[str, Any]:
     try:
         answer: dict[str, Any] = getattr(client, operation)(**parameters)
     except ClientError as error:
-        raise _error_of_aws(operation, error) from None
+        raise _error_of_aws(_what(operation, parameters), error) from None
     except Exception as error:  # noqa: BLE001 - botocore's own, or what it meets in a foreign answer
-        raise store_error(operation, type(error).__name__) from None
+        raise store_error(_what(operation, parameters), type(error).__name__) from None
     if not answer.keys() - {"ResponseMetadata"}:
-        raise store_error(operation, "EmptyAnswer")
+        raise store_error(_what(operation, parameters), "EmptyAnswer")
     return answer
+
+
+def _what(operation: str, parameters: dict[str, Any]) -> str:
+    """Return how an error names a call: by its secret, too, if it is about a single one."""
+    if "SecretId" in parameters:
+        return f"{operation} of {parameters['SecretId']}"
+    return operation
 
 
 def invoke(client: Any, function: str, event: object, *, invocation_type: str) -> dict[str, Any]:
@@ -103,13 +110,13 @@ def invoke(client: Any, function: str, event: object, *, invocation_type: str) -
     return answer
 
 
-def _error_of_aws(operation: str, error: ClientError) -> StoreError:
+def _error_of_aws(what: str, error: ClientError) -> StoreError:
     details = error.response.get("Error", {})
     code = str(details.get("Code"))
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
     is_client_error = status is not None and 400 <= status < 500
     is_refusal = is_client_error and code not in _THROTTLING
-    return store_error(operation, code, details.get("Message"), is_refusal=is_refusal)
+    return store_error(what, code, details.get("Message"), is_refusal=is_refusal)
 
 
 def store_error(what: str, code: str, message: object = "", *, is_refusal: bool = False) -> StoreError:
@@ -118,6 +125,8 @@ def store_error(what: str, code: str, message: object = "", *, is_refusal: bool 
     text = f"{service}, {what}: {code}"
     if code in _QUOTED and isinstance(message, str):
         text = f"{text} {message}".rstrip()
+    if code in OF_ONE_SECRET and " of " in what:
+        text = f"{text}: the secret is missing or marked for deletion, so create or restore it"
     return StoreError(
         text,
         code=code,

@@ -107,5 +107,6 @@ class WarmProcess:
         return SecretStore(self.client, stem + CREDENTIALS_SUFFIX, stem + TOKEN_SUFFIX)
 
     def connections_with_unsaved_tokens(self) -> list[str]:
-        """Return the names of the connections whose token this process could not save."""
-        return sorted({key.connection for key in self.unsaved})
+        """Return the names of the connections that have a token which this process could not save."""
+        now = self.now()
+        return sorted({key.connection for key, held in self.unsaved.items() if held.token.expires_at > now})

@@ -119,7 +119,7 @@ class SecretStore:
 
     def _get(self, secret_id: str, stage: str) -> Version:
         answer = aws.call(self._client, "get_secret_value", SecretId=secret_id, VersionStage=stage)
-        return _version(answer, "get_secret_value")
+        return _version(answer, f"get_secret_value of {secret_id}")
 
     def describe(self) -> SecretDescription:
         """Return what AWS knows of the token secret, without its value."""
@@ -127,7 +127,7 @@ class SecretStore:
         changed = answer.get("LastChangedDate") or answer.get("CreatedDate")
         replicas = answer.get("ReplicationStatus", [])
         if not isinstance(changed, datetime):
-            raise aws.store_error("describe_secret", aws.MALFORMED)
+            raise aws.store_error(f"describe_secret of {self._token_id}", aws.MALFORMED)
         return SecretDescription(
             changed_at=changed.timestamp(),
             is_in_sync=all(replica.get("Status") == "InSync" for replica in replicas),
@@ -158,7 +158,7 @@ class SecretStore:
             VersionStages=stages,
         )
         if answer.get("VersionId") != version_id:  # something between us and AWS has answered
-            raise aws.store_error("put_secret_value", "OtherAnswer")
+            raise aws.store_error(f"put_secret_value of {self._token_id}", "OtherAnswer")
 
     def compare_and_set_ledger(
         self,
@@ -242,6 +242,8 @@ def read_page(client: Any, prefix: str, next_token: str = "") -> Page:
 
 
 def _no_credentials(code: str, secret_id: str) -> CredentialsError:
+    if code == aws.DELETED:
+        return CredentialsError(f"the credentials secret is marked for deletion ({code}), so restore it: {secret_id}")
     return CredentialsError(f"the credentials secret is missing or has no value ({code}): {secret_id}")
 
 

@@ -27,6 +27,8 @@ MIN_ACQUIRE_SECONDS = 10
 
 # Of a key that nobody knows, so much is shown.
 MAX_KEY_CHARACTERS = 40
+# So many faults of a credentials secret are named at once.
+MAX_FAULTS = 10
 # Between the client id and the username of a service account, as the ledger names who asks.
 PRINCIPAL_SEPARATOR = "#"
 # The vendor grants a client alone one token in this time, and a service account as many as it likes.
@@ -144,7 +146,7 @@ class Settings:
             faults.append(("token_url", "is not set"))
         faults = faults or list(_faults(values))
         if faults:
-            problems = "; ".join(f"settings.{name} {fault}" for name, fault in faults)
+            problems = "; ".join(f"settings.{name} {fault}" for name, fault in faults[:MAX_FAULTS])
             raise CredentialsError(f"the credentials secret: {problems}")
         values["parameters"] = _in_order(values["parameters"])
         return Settings(**values)

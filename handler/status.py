@@ -124,7 +124,7 @@ class Inspection:
                     token,
                     now,
                     is_known=isinstance(both.token, Version),
-                    problem=str(self._problems[0]),
+                    problem=self._problems[0],
                 ),
             }
             | facts_of(token)

@@ -2,9 +2,10 @@
 
 from datetime import UTC, datetime
 
+from handler.errors import RefreshError
 from handler.ledger import BACKING_OFF, CREDENTIALS_REFUSED, LIMIT_INTERVAL, RATE_LIMITED, SAME_TOKEN
 from handler.model import Token
-from handler.outlook import next_due_at
+from handler.outlook import next_due_at, standby_due_at
 from handler.policy import DISPLACED, PREVIOUS, TOO_MANY_CLAIMS, UNSAVED, Request, State
 
 _MINUTE = 60
@@ -12,7 +13,7 @@ _HOUR = 3_600
 # A shorter time is told in minutes.
 MIN_SECONDS_IN_HOURS = 2 * _HOUR
 
-_WHY_NOBODY_MAY_ASK = {
+_WHY_IT_WAITS = {
     LIMIT_INTERVAL: "the vendor grants one token in an interval",
     RATE_LIMITED: "the vendor refused the last request because of its limit, and may refuse the next one, too",
     CREDENTIALS_REFUSED: "the vendor does not accept the credentials; once you correct them, the next run asks at once",
@@ -21,7 +22,7 @@ _WHY_NOBODY_MAY_ASK = {
     TOO_MANY_CLAIMS: "the function was invoked too often",
 }
 # For these reasons the next request may end like the last one.
-_MAY_FAIL_AGAIN = {RATE_LIMITED, CREDENTIALS_REFUSED, BACKING_OFF}
+_MAY_FAIL_AGAIN = {RATE_LIMITED, CREDENTIALS_REFUSED, BACKING_OFF, SAME_TOKEN}
 AT_HAND = {UNSAVED, PREVIOUS, DISPLACED}
 _WHAT_THE_RUN_DID = {
     "kept": "Nothing is due now",
@@ -39,7 +40,10 @@ def span_of(seconds: float) -> str:
     """Return a length of time, such as `12.3 hours` or `25 minutes`."""
     if seconds >= MIN_SECONDS_IN_HOURS:
         return f"{seconds / _HOUR:.1f} hours"
-    return f"{seconds / _MINUTE:.0f} minutes"
+    minutes = round(seconds / _MINUTE)
+    if minutes == 1:
+        return "1 minute"
+    return f"{minutes} minutes"
 
 
 def summary_of(*, outcome: str, reason: str, state: State, not_before: int) -> str:
@@ -51,12 +55,12 @@ def summary_of(*, outcome: str, reason: str, state: State, not_before: int) -> s
         [
             _token_sentence(outcome, reason, state),
             _next_sentence(outcome, reason, state, not_before),
-            _standby_sentence(state),
+            _standby_sentence(outcome, reason, state),
         ]
     )
 
 
-def summary_without_state(token: Token | None, now: float, *, is_known: bool, problem: str) -> str:
+def summary_without_state(token: Token | None, now: float, *, is_known: bool, problem: RefreshError) -> str:
     """Say what consumers hold if something can't be read, so that nobody knows what comes next.
 
     `is_known` says whether the token secret was read.
@@ -66,6 +70,8 @@ def summary_without_state(token: Token | None, now: float, *, is_known: bool, pr
         held = "It is not known what token consumers have."
     elif token is not None and token.expires_at > now:
         held = f"The token of {token.principal} ends at {_at(token.expires_at, now)}."
+    if problem.retryable:
+        return f"{held} AWS fails now, and the next run tries again: {problem}."
     return f"{held} IT CAN'T BE RENEWED: {problem}."
 
 
@@ -77,50 +83,78 @@ def _at(unix_seconds: float, now: float) -> str:
 
 def _token_sentence(outcome: str, reason: str, state: State) -> str:
     token = state.current
+    if token is None and reason in AT_HAND:
+        return "CONSUMERS HAVE NO TOKEN: the token secret holds something else."
     if token is None:
         return "CONSUMERS HAVE NO TOKEN: none has been issued yet, or the token secret holds something else."
     if not state.seconds_remaining(token):
-        return f"CONSUMERS HAVE NO GOOD TOKEN: {_why_not_good(token, state)}."
+        return f"{_why_not_good(token, state)}."
     sentence = f"The token of {token.principal} ends at {_at(token.expires_at, state.now)}"
     next_at = next_due_at(state, Request())
     if next_at > token.expires_at:
         return f"{sentence}, and CONSUMERS WILL HAVE NO TOKEN FROM THEN UNTIL {date_of(next_at)} AT LEAST."
     may_fail_again = outcome == "waiting" and reason in _MAY_FAIL_AGAIN
     if may_fail_again and state.credentials.standby is None:
-        return f"{sentence}, and CONSUMERS WILL HAVE NO TOKEN FROM THEN ON IF THE NEXT REQUESTS FAIL, TOO."
+        return f"{sentence}, and CONSUMERS WILL HAVE NO TOKEN FROM THEN ON IF THE NEXT REQUESTS BRING NO NEW ONE."
     return f"{sentence}."
 
 
 def _why_not_good(token: Token, state: State) -> str:
+    end = date_of(token.expires_at)
+    if token.expires_at <= state.now:
+        return f"CONSUMERS HAVE NO GOOD TOKEN: the token of {token.principal} ended at {end}"
     if state.is_revoked(token):
-        return f"the API refuses the token of {token.principal}"
+        return f"CONSUMERS HAVE NO GOOD TOKEN: the API refuses the token of {token.principal}"
+    # The API may still take it, so consumers need not have noticed anything.
     if token.principal not in state.credentials.principals:
-        return f"the stored one is of {token.principal}, which is not in the credentials secret"
-    if not state.fits_configuration(token):
-        return "the stored one was asked for with other settings"
-    return f"the token of {token.principal} ended at {date_of(token.expires_at)}"
+        return (
+            f"The stored token is of {token.principal}, which is not in the credentials secret; if that is still "
+            f"active, the API takes the token until {end}"
+        )
+    return f"The stored token was asked for with other settings; the API may take it until {end}"
 
 
 def _next_sentence(outcome: str, reason: str, state: State, not_before: int) -> str:
     if outcome == "waiting" and reason == "locked" and state.ledger.lock is not None:
-        return f"Another run is at work, until {_at(state.ledger.lock.until, state.now)} at the latest."
+        return f"Another run is at work, and its lock ends at {_at(state.ledger.lock.until, state.now)}, at the latest."
     if outcome == "waiting":
-        why = _WHY_NOBODY_MAY_ASK.get(reason, reason)
-        return f"A refresh is due, and nobody may ask before {_at(not_before, state.now)}: {why}."
+        return _waiting_sentence(reason, state, not_before)
     if outcome == "due" and reason in AT_HAND:
-        return f"A better token is at hand ({reason}), and the next run publishes it without a request."
+        return _at_hand_sentence(reason, state)
     if outcome == "due":
         return f"A refresh is due ({reason}), and the next run asks the vendor."
     next_at = next_due_at(state, Request())
     return f"{_WHAT_THE_RUN_DID[outcome]}, and the next request is due at {_at(next_at, state.now)}."
 
 
-def _standby_sentence(state: State) -> str:
+def _waiting_sentence(reason: str, state: State, not_before: int) -> str:
+    why = _WHY_IT_WAITS.get(reason, reason)
+    error = state.primary_slot().error
+    if reason == BACKING_OFF and error:
+        why = f"{why} ({error})"
+    at = _at(not_before, state.now)
+    return f"A refresh is due, and the function asks with {state.credentials.primary.principal} again at {at}: {why}."
+
+
+def _at_hand_sentence(reason: str, state: State) -> str:
+    at_hand = state.best_at_hand()
+    if at_hand is None:
+        return f"A better token is at hand ({reason}), and the next run publishes it without a request."
+    end = _at(at_hand.token.expires_at, state.now)
+    return f"A token that ends at {end}, is at hand ({reason}), and the next run publishes it without a request."
+
+
+def _standby_sentence(outcome: str, reason: str, state: State) -> str:
     standby = state.credentials.standby
     if standby is None:
         return "There is no standby."
     if state.current is not None and state.current.principal == standby.principal:
         return "This is the standby's token, and the primary is asked as soon as it may be."
+    if outcome == "waiting" and reason != "locked":
+        asked_at = standby_due_at(state) or 0
+        return (
+            f"If there is no new token by then, the standby {standby.principal} is asked at {_at(asked_at, state.now)}."
+        )
     may_ask_at = state.slot(standby, state.current).not_before
     if may_ask_at > state.now:
         return f"The standby {standby.principal} may ask from {date_of(may_ask_at)} on."

@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from handler import aws
-from handler.connections import CREDENTIALS_SUFFIX, TOKEN_SUFFIX, WarmProcess
+from handler.connections import CREDENTIALS_SUFFIX, TOKEN_SUFFIX, Connection, WarmProcess
 from handler.errors import CredentialsError, RefreshError, StoreError
 from handler.ledger import Ledger
+from handler.model import SEED
 from handler.policy import Request, State
 from handler.reader import seconds_until_end, state_of
-from handler.secrets_manager import LEDGER, NO_VERSION, Page, Version, read_page
+from handler.secrets_manager import LEDGER, NO_VERSION, Both, Page, Version, read_page
 from handler.settings import is_connection_name
 
 # AWS allows 100 batches a second. The other half is for the runs that read one connection each.
@@ -22,6 +23,7 @@ MIN_HALF_AGE_SECONDS = 900
 MAX_NEW_SECONDS = 7_200
 # So many other connections a problem names.
 MAX_NAMED = 3
+MAX_PROBLEM_CHARACTERS = 500
 # Of a name that no connection can have, so much is shown.
 MAX_NAME_CHARACTERS = 100
 
@@ -47,9 +49,11 @@ class Slot(NamedTuple):
 class Surveyed(NamedTuple):
     """What the survey knows of one connection.
 
+    `error` is the name of the error because of which the connection can't be read; None if it can.
     `expires_at` is None if there is no token, or if it is not good. `reason` is why a refresh is due; None if it
     is not due, or if that is not known. `principal` is the primary's; empty if that is not known. `is_new` says
-    that it has not had a token yet, and that its credentials were put a short time ago.
+    that it has not had a token yet, and that its credentials were put a short time ago. `needs_probe`: the
+    survey does not probe, so a run of its own must.
     """
 
     name: str
@@ -57,7 +61,9 @@ class Surveyed(NamedTuple):
     seconds_remaining: int = 0
     expires_at: int | None = None
     reason: str | None = None
+    error: str | None = None
     needs_run: bool = False
+    needs_probe: bool = False
     slots: tuple[Slot, ...] = ()
     is_new: bool = False
 
@@ -113,8 +119,13 @@ class Survey:
         return len(self.found) + self.empty
 
     def last_error_of(self, surveyed: Surveyed) -> str | None:
-        """Return the name of the error that its last request for a token ended with, as its ledger has it."""
-        if not surveyed.principal:
+        """Return the name of the error because of which it has no token.
+
+        If it can be read, that is the error of its last request for a token, as its ledger has it.
+        """
+        if surveyed.error:
+            return surveyed.error
+        if not surveyed.principal or self._remaining() < RESERVE_SECONDS:
             return None
         try:
             version = self._process.connection(surveyed.name).store.get_version(LEDGER)
@@ -123,7 +134,19 @@ class Survey:
         return Ledger.parse(version.text).slot(surveyed.principal).error
 
     def add_problem(self, name: str, error: RefreshError) -> None:
-        self.problems.append(Problem(name, type(error).__name__, str(error)))
+        text = str(error)
+        if len(text) > MAX_PROBLEM_CHARACTERS:
+            text = f"{text[:MAX_PROBLEM_CHARACTERS]} ..."
+        self.problems.append(Problem(name, type(error).__name__, text))
+
+    def check_time(self) -> None:
+        """Raise StoreError if no time is left for another call."""
+        if self._remaining() >= RESERVE_SECONDS:
+            return
+        raise StoreError(
+            f"no time is left after {len(self._names)} connections: raise the function's timeout or its memory",
+            code="TooLate",
+        )
 
     def _pages(self) -> Iterator[Page]:
         next_token = ""
@@ -139,15 +162,6 @@ class Survey:
             if pause > 0:
                 self._process.sleep(pause)
 
-    def check_time(self) -> None:
-        """Raise StoreError if no time is left for another call."""
-        if self._remaining() >= RESERVE_SECONDS:
-            return
-        raise StoreError(
-            f"no time is left after {len(self._names)} connections: raise the function's timeout or its memory",
-            code="TooLate",
-        )
-
     def _sort(self, page: Page) -> None:
         """Note the halves of connections. Other secrets under the prefix are not ours."""
         for secret_name, half in page.secrets.items():
@@ -158,8 +172,9 @@ class Survey:
                 self._note_half(self._tokens, stem.removesuffix(TOKEN_SUFFIX), half)
 
     def _note_half(self, halves: dict[str, Half], name: str, half: Half) -> None:
-        if name not in self._names:  # else the list has moved on between two pages, and shows a secret twice
-            halves[name] = half
+        if name in self._names:
+            return  # the list has moved on between two pages, and shows a secret twice
+        halves[name] = half
 
     def _look_at(self, name: str, credentials: Half, token: Half) -> Surveyed | None:
         """Note and return what is known of a connection. Returns None if its credentials have no value yet."""
@@ -173,12 +188,13 @@ class Survey:
             # Its text may hold a secret.
             text = "an unexpected error; the log of the connection's own run tells where it comes from"
             self.problems.append(Problem(name, type(error).__name__, text))
-            surveyed = Surveyed(name, needs_run=True)
+            surveyed = Surveyed(name, error=type(error).__name__, needs_run=True)
         self.found.append(surveyed)
         return surveyed
 
     def _judge(self, name: str, credentials: Half, token: Half) -> Surveyed:
         if not is_connection_name(name):
+            # No event can name it, so it has no run.
             shown = ascii(name[:MAX_NAME_CHARACTERS])
             self.add_problem(shown, CredentialsError("a connection can't have this name: create it with another one"))
             return Surveyed(shown)
@@ -186,18 +202,17 @@ class Survey:
             token = NO_VERSION
         if isinstance(token, StoreError):
             self.add_problem(name, token)
-            return Surveyed(name, needs_run=True)
+            return Surveyed(name, error=type(token).__name__, needs_run=True)
         now = self._process.now()
         connection = self._process.connection(name)
+        is_new = _is_new(credentials, token, now)
         try:
-            if isinstance(credentials, StoreError):
-                raise credentials
-            state = state_of(connection, credentials, token, now)
+            credentials_version, token_version = Both(credentials, token).or_raise()
+            state = state_of(connection, credentials_version, token_version, now)
         except RefreshError as error:
             self.add_problem(name, error)
-            seconds_remaining = seconds_until_end(token, now, connection.settings)
-            return Surveyed(name, seconds_remaining=seconds_remaining, needs_run=True)
-        return _surveyed(name, state, credentials_age=now - credentials.created_at)
+            return _surveyed_without_state(name, token, error, now, connection, is_new=is_new)
+        return _surveyed(name, state, is_new=is_new)
 
     def _look_at_halves(self) -> None:
         """Tell of secrets without their other half, except if they are new."""
@@ -223,11 +238,15 @@ class Survey:
                 )
 
     def _is_old(self, half: Half, name: str) -> bool:
-        """Say whether the other half of this secret should be in the list by now."""
+        """Say whether the other half should be in the list by now.
+
+        That goes by the age of the current version, or if a token secret has no value yet, of the secret.
+        """
         if isinstance(half, Version):
             return self._process.now() - half.created_at >= MIN_HALF_AGE_SECONDS
         if half.code != aws.MISSING:
             return True
+        self.check_time()
         try:
             changed_at = self._process.connection(name).store.describe().changed_at
         except StoreError:
@@ -247,7 +266,39 @@ class Survey:
                     self.add_problem(name, error)
 
 
-def _surveyed(name: str, state: State, *, credentials_age: float) -> Surveyed:
+def _is_new(credentials: Half, token: Version, now: float) -> bool:
+    """Say whether the connection has not had a token yet, and its credentials were put a short time ago."""
+    has_had_a_token = token.version_id and token.text != SEED
+    if has_had_a_token or isinstance(credentials, StoreError):
+        return False
+    return now - credentials.created_at < MAX_NEW_SECONDS
+
+
+def _surveyed_without_state(
+    name: str,
+    token_version: Version,
+    error: RefreshError,
+    now: float,
+    connection: Connection,
+    *,
+    is_new: bool,
+) -> Surveyed:
+    """Return what is known of a connection whose credentials can't be read: what consumers hold."""
+    seconds_remaining = seconds_until_end(token_version, now, connection.settings)
+    expires_at = None
+    if seconds_remaining:
+        expires_at = int(now) + seconds_remaining
+    return Surveyed(
+        name=name,
+        seconds_remaining=seconds_remaining,
+        expires_at=expires_at,
+        error=type(error).__name__,
+        needs_run=True,
+        is_new=is_new,
+    )
+
+
+def _surveyed(name: str, state: State, *, is_new: bool) -> Surveyed:
     """Return what a run of the connection would find, by the same code."""
     reason = state.due_reason(state.current, Request())
     seconds_remaining = state.seconds_remaining(state.current)
@@ -261,13 +312,14 @@ def _surveyed(name: str, state: State, *, credentials_age: float) -> Surveyed:
         seconds_remaining=seconds_remaining,
         expires_at=expires_at,
         reason=reason,
-        needs_run=reason is not None or bool(state.settings.probe_url),
+        needs_run=reason is not None,
+        needs_probe=bool(state.settings.probe_url),
         slots=tuple(
             Slot(principal, state.settings.token_url)
             for principal in principals
             if state.settings.interval_of(principal)
         ),
-        is_new=state.current is None and credentials_age < MAX_NEW_SECONDS,
+        is_new=is_new,
     )
 
 

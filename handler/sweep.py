@@ -18,6 +18,11 @@ from handler.survey import Survey, Surveyed, names_of
 
 # So many connections with the least life are told of.
 WORST = 10
+# So many problems are in the result: Lambda's answer holds 6 MB. The metric Problems counts all.
+MAX_PROBLEMS = 1_000
+# What a process could not save is saved within this time more than a claim needs, or later: other connections
+# wait meanwhile.
+SAVING_SECONDS = 20
 
 HandOver = Callable[[str], None]
 
@@ -52,9 +57,15 @@ class Sweep:
         failures = save_unsaved_tokens(self._process, remaining=self._remaining, observe=self._observe)
         for name, error in failures.items():
             self.survey.add_problem(name, error)
+        to_probe = []
         for surveyed in self.survey.connections():
             if surveyed.needs_run:
                 self._try_to_hand_over(surveyed.name)
+            elif surveyed.needs_probe:
+                to_probe.append(surveyed.name)
+        # After all that are due: if no time is left, these can wait.
+        for name in to_probe:
+            self._try_to_hand_over(name)
         return result_of_survey(self.survey) | {"handed_over": self.handed_over}
 
     def _try_to_hand_over(self, name: str) -> None:
@@ -72,23 +83,50 @@ def save_unsaved_tokens(
     *,
     remaining: Callable[[], float],
     observe: Observe,
-) -> dict[str, RefreshError]:
-    """Refresh the connections whose token only this process has. Returns the errors by connection."""
-    failures = {}
+) -> dict[str, StoreError]:
+    """Refresh the connections whose token only this process has, as far as a little time allows.
+
+    Returns why a token could not be saved, by connection. What is wrong with a connection itself is told by its
+    own run, and by the survey.
+    """
+    failures: dict[str, StoreError] = {}
+    needed = process.settings.seconds_needed_to_claim
+    budget = min(remaining(), needed + SAVING_SECONDS)
+    deadline = process.now() + budget
     for name in process.connections_with_unsaved_tokens():
-        observe_connection = partial(observe, connection=name)
-        refresh = Refresh(process.connection(name), Request(), remaining=remaining, observe=observe_connection)
-        try:
-            outcome = refresh.run()
-        except RefreshError as error:
+        seconds_left = deadline - process.now()
+        if seconds_left < needed:
+            break
+        error = _save_unsaved_token(process, name, seconds_left, observe)
+        if isinstance(error, StoreError):
             failures[name] = error
-        else:
-            observe_connection(outcome.name.capitalize())
     return failures
 
 
+def _save_unsaved_token(process: WarmProcess, name: str, seconds_left: float, observe: Observe) -> RefreshError | None:
+    """Refresh the connection. Returns the error that the run ended with."""
+    observe_connection = partial(observe, connection=name)
+    deadline = process.now() + seconds_left
+    refresh = Refresh(
+        process.connection(name),
+        Request(),
+        remaining=lambda: deadline - process.now(),
+        observe=observe_connection,
+    )
+    try:
+        outcome = refresh.run()
+    except RefreshError as error:
+        observe_connection("SavingFailed", error=str(error))
+        return error
+    observe_connection(outcome.name.capitalize())
+    return None
+
+
 def result_of_survey(survey: Survey) -> Result:
-    """*Tell*: return the result, with the keys that docs/REFERENCE.md lists."""
+    """*Tell*: return the result, with the keys that docs/REFERENCE.md lists.
+
+    It reads why the worst connections have no token, from their ledgers.
+    """
     due = [one for one in survey.found if one.reason is not None]
     fresh = [one for one in survey.found if one.expires_at is not None and one.reason is None]
     worst = heapq.nsmallest(WORST, survey.found, key=lambda one: one.seconds_remaining)
@@ -100,7 +138,7 @@ def result_of_survey(survey: Survey) -> Result:
         "due": len(due),
         "handed_over": 0,
         "empty": survey.empty,
-        "problems": [problem._asdict() for problem in survey.problems],
+        "problems": [problem._asdict() for problem in survey.problems[:MAX_PROBLEMS]],
         "worst": [_shown(one, survey) for one in worst],
     }
 

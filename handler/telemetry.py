@@ -28,7 +28,7 @@ COUNTED_HAPPENINGS = {
 }
 COUNTED = COUNTED_OUTCOMES | COUNTED_HAPPENINGS
 # What a person should look at, in the log.
-WARNED = COUNTED | {"ProbeRefused"}
+WARNED = COUNTED | {"ProbeRefused", "SavingFailed"}
 EVENT_SOURCE = "token.refresh"
 # A line of Lambda's log holds 256 KB. The metric Problems counts all of them.
 MAX_LOGGED_PROBLEMS = 100
@@ -41,14 +41,15 @@ class RunTelemetry:
 
     What happens on the way and is counted is logged as a warning. `event_bus_name` is empty if the bus
     is told nothing of this run. `reader` knows how long the consumers' token lives; it is None if nothing
-    was read.
+    was read. `tells_of_life` says whether this run tells how long tokens live: in a deployment of many
+    only a survey does, for all connections.
     """
 
     def __init__(self) -> None:
         self.event_bus_name = ""
         self.reader: Reader | None = None
         self._connection = ""
-        self._tells_of_life = True
+        self.tells_of_life = True
         self._life_of_all: int | None = None
         self._counts: dict[str, int] = {}
         self._happened: set[str] = set()
@@ -57,12 +58,8 @@ class RunTelemetry:
         self.begin("")
 
     def begin(self, connection: str) -> None:
-        """Name the connection of this run in every line of the log. It is empty if the event names none.
-
-        A run of one of many connections does not tell how long its token lives: the sweep does, for all.
-        """
+        """Name the connection of this run in every line of the log. It is empty if the event names none."""
         self._connection = connection
-        self._tells_of_life = not connection
         logger.append_keys(connection=connection, version=__version__)
 
     def observe(self, happening: str, **facts: object) -> None:
@@ -82,7 +79,7 @@ class RunTelemetry:
 
     def surveyed(self, survey: Survey, *, handed_over: int = 0) -> None:
         """Count what a survey found, and how many connections were handed over. It may have ended early."""
-        self._tells_of_life = survey.seconds_remaining is not None
+        self.tells_of_life = survey.seconds_remaining is not None
         self._life_of_all = survey.seconds_remaining
         self._counts = {"Connections": survey.number_of_connections}
         if handed_over:
@@ -127,9 +124,9 @@ class RunTelemetry:
         counts = dict.fromkeys(self._happened & COUNTED, 1) | self._counts
         for name, number in sorted(counts.items()):
             metrics.add_metric(name, MetricUnit.Count, number)
-        if self._tells_of_life:
+        if self.tells_of_life:
             metrics.add_metric("TokenSecondsRemaining", MetricUnit.Seconds, self._seconds_remaining())
-        if self._tells_of_life or counts:
+        if self.tells_of_life or counts:
             metrics.flush_metrics()
 
     def _seconds_remaining(self) -> int:

@@ -3,6 +3,9 @@
 `fleet`: play many connections. `isolation`: play one connection alone and among others, and compare.
 """
 
+# What draws a plot is imported where it is used: matplotlib takes longer to load than all the rest, and `serve` and
+# `soak` do without it.
+
 from __future__ import annotations
 
 import argparse
@@ -13,10 +16,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from local.commands import serve, two_days_report
+from local.commands import serve
 from local.commands.soak import soak
 from local.commands.two_days import play_two_days
-from local.fleet import isolation, report
+from local.fleet import isolation
 from local.fleet.fleet import Fleet
 from local.fleet.plan import FleetSetup
 from local.simulate.rates import NONE
@@ -33,8 +36,7 @@ def main() -> int:
         return _fleet(options)
     if options.command == "isolation":
         return isolation.show(options.others, options.days, options.seed)
-    ticks = play_two_days(standby=options.standby == "yes", accounts=options.accounts)
-    return two_days_report.show(ticks, options.out)
+    return _two_days(options)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -93,7 +95,16 @@ def _positive(kind: type[int | float]) -> Callable[[str], float]:
     return number
 
 
+def _two_days(options: argparse.Namespace) -> int:
+    from local.commands.two_days_report import show
+
+    ticks = play_two_days(standby=options.standby == "yes", accounts=options.accounts)
+    return show(ticks, options.out)
+
+
 def _fleet(options: argparse.Namespace) -> int:
+    from local.fleet.report import show
+
     setup = FleetSetup(
         connections=options.connections,
         days=options.days,
@@ -101,7 +112,7 @@ def _fleet(options: argparse.Namespace) -> int:
     )
     if options.due_at_once:
         setup = replace(setup, is_due_at_once=True, rates=NONE, hand_over_failures=0.0, unsaved_tokens=0.0)
-    return report.show(Fleet(setup), options.out)
+    return show(Fleet(setup), options.out)
 
 
 def _soak(hours: int, threads: int) -> int:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gc
+import os
 from typing import TYPE_CHECKING
 
 import pytest
 
 from local.emulators.clock import Clock
 from local.emulators.world import CLIENTS, SERVICE_ACCOUNTS, SERVICE_CLIENT, World
+from local.no_proxy import no_proxy_for_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -56,6 +58,11 @@ def no_garbage_collection() -> Iterator[None]:
     gc.disable()
     yield
     gc.enable()
+
+
+def pytest_configure() -> None:
+    """Keep the requests of all tests, which go to loopback, away from the machine's proxy."""
+    os.environ.update(no_proxy_for_loopback(os.environ))
 
 
 def pytest_collection_finish() -> None:

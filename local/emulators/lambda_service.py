@@ -22,6 +22,7 @@ from typing import Any, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from local.aws_lambda import MAX_EVENT_AGE_SECONDS, TIMEOUT_SECONDS
+from local.emulators.caller import REFUSAL, is_of_this_machine
 from local.emulators.clock import Clock
 from local.emulators.faults import HttpAnswer, encode
 from local.emulators.lambda_queue import DeadLetter, LambdaQueue
@@ -243,15 +244,25 @@ class _Handler(BaseHTTPRequestHandler):
         """Write no access log."""
 
     def do_GET(self) -> None:
-        self._send(self.server.service.get(self.path))
+        if self._is_allowed():
+            self._send(self.server.service.get(self.path))
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if not self._is_allowed():
+            return
         answer = self.server.service.post(self.path, self.headers, body)
         if answer:
             self._send(answer)
         else:
             self.close_connection = True
+
+    def _is_allowed(self) -> bool:
+        """Refuse what a web page may have sent. Returns False if that was done."""
+        if is_of_this_machine(self.headers.get("Host"), self.headers.get("Origin")):
+            return True
+        self._send(_refusal(403, "AccessDeniedException", REFUSAL))
+        return False
 
     def _send(self, answer: HttpAnswer) -> None:
         with contextlib.suppress(ConnectionError):  # clients may leave at any moment

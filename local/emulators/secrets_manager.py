@@ -29,6 +29,7 @@ from werkzeug.serving import make_server
 
 from local.emulators.access import Access
 from local.emulators.aws_rates import AwsRates
+from local.emulators.caller import REFUSAL, is_of_this_machine
 from local.emulators.clock import Clock
 from local.emulators.documented import CORRECTED, Documented
 from local.emulators.loopback import POLL_SECONDS
@@ -175,6 +176,8 @@ class SecretsManager:
             return {version_id: _stored(version) for version_id, version in versions.items()}
 
     def _serve(self, environ: Json, start_response: Any) -> Iterable[bytes]:
+        if not is_of_this_machine(environ.get("HTTP_HOST"), environ.get("HTTP_ORIGIN")):
+            return _error("AccessDeniedException", REFUSAL, 403)(environ, start_response)
         target = environ.get("HTTP_X_AMZ_TARGET", "")
         if not target.startswith(_TARGET):
             return self._moto(environ, start_response)  # type: ignore[no-any-return]

@@ -14,6 +14,7 @@ from dataclasses import replace
 from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any
 
+from local.emulators.caller import REFUSAL, is_of_this_machine
 from local.emulators.faults import NO_FAULT, Fault, HttpAnswer, json_answer, refusal
 from local.emulators.loopback import POLL_SECONDS, LoopbackServer
 
@@ -82,6 +83,8 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(length))
         if len(body) < int(length):
             self.close_connection = True
+        elif not is_of_this_machine(self.headers.get("Host"), self.headers.get("Origin")):
+            self._send(refusal(403, "access_denied", REFUSAL))
         elif not allowed:
             self._send(refusal(404, "not_found", "no such path"))
         elif self.command not in allowed:

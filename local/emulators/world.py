@@ -17,6 +17,7 @@ from local.emulators.lambda_runtime import FUNCTION_NAME, Context, Run, run
 from local.emulators.lambda_service import LambdaService
 from local.emulators.secrets_manager import SecretsManager
 from local.emulators.token_endpoint import PRINCIPAL_SEPARATOR, Vendor
+from local.no_proxy import DIRECTLY, no_proxy_for_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -109,8 +110,9 @@ class World:
         self._stack.close()
 
     def environment(self, **overrides: str) -> dict[str, str]:
-        """Return the handler's whole environment, including AWS's part."""
-        variables = AWS | {
+        """Return the handler's whole environment: AWS's part, and what keeps its calls away from a proxy."""
+        variables = AWS | no_proxy_for_loopback(os.environ)
+        variables |= {
             "AWS_ENDPOINT_URL_SECRETS_MANAGER": self.secrets.url,
             "TOKEN_URL": self.vendor.token_url,
         }
@@ -231,7 +233,8 @@ class World:
         if access_token is None:
             return 0
         headers = {"Authorization": f"Bearer {access_token}"}
-        return requests.get(self.vendor.api_url, headers=headers, timeout=10).status_code
+        answer = requests.get(self.vendor.api_url, headers=headers, proxies=DIRECTLY, timeout=10)
+        return answer.status_code
 
 
 @contextmanager

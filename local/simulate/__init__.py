@@ -4,5 +4,6 @@
 are the two services in this process, `host` is where a process of the function lives, `runtime` is Lambda, `people` and
 `consumers` are who uses it. `year` puts them together, `invariants` says what must hold meanwhile, and `figures` what
 came of it. `real_clients` plays the same year over real clients. `study` plays many years, some with a mechanism taken
-out (`ablations`) or with what others would write (`naive`), and `study_report` prints them.
+out (`ablations`) or with what others would write (`naive`). `availability` is their mean and how sure that is,
+`study_report` prints them, `results_file` keeps what `study_plots` draws.
 """

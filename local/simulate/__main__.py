@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
-from local.simulate import study, study_report
+from local.simulate import results_file, study, study_plots, study_report
 from local.simulate.ablations import ABLATIONS
 from local.simulate.figures import describe, describe_broken
 from local.simulate.plan import AccountKind
@@ -24,6 +24,8 @@ def main() -> int:
         value = getattr(options, name)
         if value is not None and not value >= minimum:
             parser.error(f"--{name} is at least {minimum}")
+    if options.plots_only:
+        return _draw_plots(options)
     if options.seed is not None:
         return _play_one_year(options)
     return _play_study(options)
@@ -33,6 +35,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m local.simulate", description=__doc__)
     parser.add_argument("--scale", type=float, default=1.0, help="which part of the study's years is played")
     parser.add_argument("--out", type=Path, default=Path("docs"), help="where the report and its plots go")
+    parser.add_argument(
+        "--plots-only",
+        action="store_true",
+        help=f"play nothing: draw the plots again from {results_file.RESULTS_FILE} in the same place",
+    )
     parser.add_argument(
         "--workers",
         type=int,
@@ -84,7 +91,7 @@ def _setting(text: str) -> tuple[str, int]:
 
 def _play_study(options: argparse.Namespace) -> int:
     rows = study.play_all(study.cases(options.scale), options.workers)
-    path = study_report.write(rows, options.out)
+    path = study_report.write(rows, options.out, scale=options.scale)
     print(path.read_text())
     print(f"written: {path} and its plots; trace of all years: {study.trace_of(rows)}")
     broken = [text for row in rows if not row.case.ablation for text in row.describe_broken()]
@@ -92,6 +99,13 @@ def _play_study(options: argparse.Namespace) -> int:
         return 0
     print("\n".join(broken), file=sys.stderr)
     return 1
+
+
+def _draw_plots(options: argparse.Namespace) -> int:
+    results = results_file.load(options.out / results_file.RESULTS_FILE)
+    study_plots.draw_all(results, options.out)
+    print(f"drawn in {options.out}: the plots of the run with the trace {results.trace}")
+    return 0
 
 
 def _play_one_year(options: argparse.Namespace) -> int:

@@ -7,8 +7,6 @@ import hashlib
 import itertools
 import operator
 import os
-import random
-import statistics
 import sys
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -17,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from local.durations import HOUR, MINUTE
 from local.simulate.ablations import ABLATIONS, Ablation
+from local.simulate.availability import Availability
 from local.simulate.figures import describe_broken
 from local.simulate.plan import Setup
 from local.simulate.rates import HARSH, REALISTIC, TORTURE
@@ -77,20 +76,8 @@ class Row:
         return functools.reduce(operator.add, [getattr(year, name) for year in self.figures])
 
     @property
-    def availabilities(self) -> list[float]:
-        return sorted(year.careful for year in self.figures)
-
-    @property
-    def mean(self) -> float:
-        return statistics.fmean(self.availabilities)
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """The mean's 95 % interval, found by drawing as many of the years a thousand times."""
-        rng = random.Random(self.case.name)
-        years = self.availabilities
-        means = sorted(statistics.fmean(rng.choices(years, k=len(years))) for _ in range(1_000))
-        return means[25], means[-26]
+    def availability(self) -> Availability:
+        return Availability(self.case.name, sorted(year.careful for year in self.figures))
 
     @property
     def worst(self) -> Figures:

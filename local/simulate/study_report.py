@@ -5,45 +5,40 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING
 
-import matplotlib as mpl
-
-mpl.use("Agg")
-import matplotlib.pyplot as plt
-
 from local.durations import HOUR
 from local.markdown import table
 from local.simulate.ablations import ABLATIONS
 from local.simulate.causes import CAUSES, OTHERWISE
 from local.simulate.invariants import INVARIANTS
 from local.simulate.rates import HARSH, REALISTIC
-from local.simulate.study import trace_of
+from local.simulate.results_file import RESULTS_FILE, results_of, save
+from local.simulate.study_plots import draw_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
+    from local.simulate.availability import Availability
+    from local.simulate.results_file import Results
     from local.simulate.study import Row
 
 YEAR_DAYS = 365
-YEAR_HOURS = YEAR_DAYS * 24
-NOISE = "Each line has few years: a difference that lies within the intervals means nothing."
+NOISE = "a difference that lies within the intervals means nothing."
+DRAWN_AGAIN = "`.venv/bin/python -m local.simulate --plots-only` draws them from it again."
+PLOT_WORDS = (
+    "Each dot is a mean, and the bar through it is its 95 % interval; a bar that is narrower than its dot is hidden. "
+    "The band is the interval of the product itself. If a bar reaches into the band, then these years show no "
+    "difference from the product."
+)
 COMPARED = "Harsh rates, so that differences show, but without outages of a whole day, which no variant can bridge."
-PRODUCT_COLOR = "#1f5fa8"
-ALTERNATIVE_COLOR = "#c0392b"
-ABLATION_COLOR = "#8a8f98"
-ALTERNATIVES = {"refreshes at every run", "refreshes when expiring", "each service its own"}
-MIN_PLOTTED_HOURS = 1e-2  # a log scale has no zero
-FOUR_NINES = 1e-4
 
 INTRODUCTION = """# Reliability: how often consumers hold a good token
 
-Every table and plot here comes from `make study`; the same seeds give the same figures. It plays years of the real
-handler: its code decides, claims, asks and publishes. Clock, schedule, Lambda, vendor, Secrets Manager, people and
-consumers are simulated, and all that happens in a year comes from its one seed. Stand-ins take the place of the AWS
-client and the HTTP exchange; a test shows that a year leaves the very same trace with botocore and requests themselves.
+Every table and plot here comes from one run of the study: `make study` plays the whole of it, and the end of the page
+names the run. The same seeds give the same figures. It plays years of the real handler: its code decides, claims, asks
+and publishes. Clock, schedule, Lambda, vendor, Secrets Manager, people and consumers are simulated, and all that
+happens in a year comes from its one seed. Stand-ins take the place of the AWS client and the HTTP exchange; a test
+shows that a year leaves the very same trace with botocore and requests themselves.
 
 *Availability* is the part of the time, from the first token on, in which a consumer has a token that the vendor's API
 takes, if it reads the secret again on a 401. A *plain* consumer caches the secret for an hour, whatever happens.
@@ -52,20 +47,29 @@ These are simulated figures under stated rates, not a promise: a vendor with oth
 """
 
 
-def write(rows: Sequence[Row], folder: Path) -> Path:
-    """Write the report and its plots into the folder; return the report's path."""
+def write(rows: Sequence[Row], folder: Path, *, scale: float) -> Path:
+    """Write the report, its plots and the results that they are drawn from into the folder; return the report's path.
+
+    The report names the run that it comes from by the `scale` that was played.
+    """
     tables: dict[str, list[Row]] = {}
     for row in rows:
         tables.setdefault(row.case.table, []).append(row)
     folder.mkdir(parents=True, exist_ok=True)
-    mpl.rcParams["svg.hashsalt"] = "reliability"  # the same plot is the same file
-    _plot_years(tables["headline"], folder / "reliability-years.svg")
-    _plot_bars(tables["schedules"], folder / "reliability-schedules.svg")
-    _plot_bars(tables["ablations"], folder / "reliability-ablations.svg")
+    results = results_of(rows, scale)
+    save(results, folder / RESULTS_FILE)
+    draw_all(results, folder)
     path = folder / "RELIABILITY.md"
-    closing = f"\nTrace of all years: `{trace_of(rows)}`."
-    path.write_text("\n".join([INTRODUCTION, *_sections(tables), closing]) + "\n")
+    path.write_text("\n".join([INTRODUCTION, *_sections(tables), _closing(results)]) + "\n")
     return path
+
+
+def _closing(results: Results) -> str:
+    return (
+        f"\nThis page was written by `.venv/bin/python -m local.simulate --scale {results.scale:g}`. "
+        f"Trace of all its years: `{results.trace}`.\n"
+        f"The plots are drawn from [{RESULTS_FILE}]({RESULTS_FILE}), which the same run wrote; {DRAWN_AGAIN}"
+    )
 
 
 def _sections(tables: dict[str, list[Row]]) -> Iterable[str]:
@@ -85,10 +89,12 @@ def _sections(tables: dict[str, list[Row]]) -> Iterable[str]:
     yield f"{COMPARED} A check of a fresh token is one call.\n"
     yield _comparison(tables["schedules"], "schedule")
     yield "\n![Hours without a token by schedule](reliability-schedules.svg)\n"
+    yield f"{PLOT_WORDS}\n"
     yield "## What each mechanism is for\n"
     yield f"{COMPARED} The first line is the product.\n"
     yield _comparison(tables["ablations"], "without")
     yield "\n![Hours without a token, by what is taken out](reliability-ablations.svg)\n"
+    yield f"{PLOT_WORDS}\n"
     yield _ablations()
     yield "\n## Settings\n"
     yield f"{COMPARED}\n"
@@ -108,15 +114,11 @@ def _hours(seconds: float) -> str:
     return f"{seconds / HOUR:.1f} h"
 
 
-def _hours_without_token(row: Row) -> float:
-    return (1 - row.mean) * YEAR_HOURS
-
-
 def _headline(rows: Sequence[Row]) -> str:
     cells: dict[str, Callable[[Row], str]] = {
         "years": lambda row: str(len(row.figures)),
-        "availability, mean": lambda row: _percent(row.mean),
-        "its 95 % interval": lambda row: " to ".join(map(_percent, row.interval)),
+        "availability, mean": lambda row: _percent(row.availability.mean),
+        "its 95 % interval": lambda row: " to ".join(map(_percent, row.availability.interval)),
         "years without any outage": lambda row: str(sum(not year.outages for year in row.figures)),
         "worst year": lambda row: f"{_percent(row.worst.careful)} (seed {row.worst.seed})",
         "longest outage": lambda row: _hours(row.longest_outage),
@@ -178,21 +180,33 @@ def _comparison(rows: Sequence[Row], head: str) -> str:
         "requests a day",
         "most versions",
     ]
-    return table(heads, map(_comparison_cells, rows)) + f"\n\nLost and refused are per year. {NOISE}"
+    return table(heads, map(_comparison_cells, rows)) + f"\n\nLost and refused are per year. {_noise(rows)}"
+
+
+def _noise(rows: Sequence[Row]) -> str:
+    years = max(len(row.figures) for row in rows)
+    return f"Each line has {years} years: {NOISE}"
 
 
 def _comparison_cells(row: Row) -> list[str]:
     years = sum(year.days for year in row.figures) / YEAR_DAYS
     return [
-        row.case.name,
-        _percent(row.mean),
-        " to ".join(f"{100 * part:.2f}" for part in row.interval),
-        f"{_hours_without_token(row):.1f}",
+        *availability_cells(row.availability),
         _hours(row.longest_outage),
         f"{row.total('lost').total() / years:.1f}",
         f"{row.total('refusals') / years:.1f}",
         f"{row.total('requests') / years / YEAR_DAYS:.2f}",
         _max_versions(row),
+    ]
+
+
+def availability_cells(availability: Availability) -> list[str]:
+    """Return the first cells of a comparison's line: what the plots show."""
+    return [
+        availability.name,
+        _percent(availability.mean),
+        " to ".join(f"{100 * part:.2f}" for part in availability.interval),
+        f"{availability.hours_without_token:.1f}",
     ]
 
 
@@ -223,49 +237,3 @@ def _rates() -> str:
     harsh = {name: value for name, value, _, _ in HARSH.table()}
     lines = [[name, f"{value:g}", f"{harsh[name]:g}", per, why] for name, value, per, why in REALISTIC.table()]
     return table(["rate", "realistic", "harsh", "per", "why"], lines)
-
-
-def _plot_years(rows: Sequence[Row], path: Path) -> None:
-    """Draw how many years in a hundred are worse than so many hours without a token."""
-    figure, axes = plt.subplots(figsize=(8, 4), layout="constrained")
-    colors = (PRODUCT_COLOR, ALTERNATIVE_COLOR, PRODUCT_COLOR, ALTERNATIVE_COLOR)
-    styles = ("-", "-", ":", ":")
-    for row, color, style in zip(rows, colors, styles, strict=True):
-        hours = sorted((1 - part) * YEAR_HOURS for part in row.availabilities)
-        share = [100 * (len(hours) - index) / len(hours) for index in range(len(hours))]
-        plotted_hours = [max(hour, MIN_PLOTTED_HOURS) for hour in hours]
-        axes.step(plotted_hours, share, where="post", color=color, ls=style, label=row.case.name)
-    axes.set(
-        xscale="log",
-        xlabel="hours of a year without a token",
-        ylabel="years as bad or worse, %",
-        xlim=(MIN_PLOTTED_HOURS, None),
-    )
-    axes.axvline(YEAR_HOURS * FOUR_NINES, color="#bbb", lw=0.8)
-    axes.text(YEAR_HOURS * FOUR_NINES, 101, "99.99 %", fontsize=8, color="#555", ha="center")
-    axes.legend(frameon=False, fontsize=8)
-    _finish(figure, axes, path)
-
-
-def _plot_bars(rows: Sequence[Row], path: Path) -> None:
-    figure, axes = plt.subplots(figsize=(8, 0.7 + 0.27 * len(rows)), layout="constrained")
-    names = [row.case.name for row in rows]
-    hours = [max(_hours_without_token(row), MIN_PLOTTED_HOURS) for row in rows]
-    axes.barh(names, hours, color=[_bar_color(name) for name in names])
-    axes.set(xscale="log", xlabel="hours of a year without a token (log scale)")
-    axes.invert_yaxis()
-    _finish(figure, axes, path)
-
-
-def _bar_color(name: str) -> str:
-    if name in ALTERNATIVES:
-        return ALTERNATIVE_COLOR
-    if name in ABLATIONS or name.endswith("no standby"):
-        return ABLATION_COLOR
-    return PRODUCT_COLOR
-
-
-def _finish(figure: Figure, axes: Axes, path: Path) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, metadata={"Date": None})
-    plt.close(figure)

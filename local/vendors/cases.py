@@ -10,6 +10,7 @@ from functools import partial
 
 import requests
 
+from local.no_proxy import DIRECTLY
 from local.vendors.foreign_server import ForeignServer, Program
 from local.vendors.registration import (
     ACCOUNT,
@@ -227,7 +228,7 @@ def _issues_refresh_tokens(trial: Trial) -> bool:
         "username": ACCOUNT.username,
         "password": ACCOUNT.password,
     }
-    answer = requests.post(f"{trial.server.url}/token", data=form, timeout=10)
+    answer = requests.post(f"{trial.server.url}/token", data=form, proxies=DIRECTLY, timeout=10)
     return "refresh_token" in answer.json()
 
 

@@ -1146,6 +1146,12 @@ def test_the_failure_alarm_waits_for_both_retries() -> None:
     assert alarm["Statistic"] == "Sum"
 
 
+def test_the_failure_alarm_of_many_connections_takes_ten_that_fail() -> None:
+    """Among a thousand connections some fail at first every day, and their retries succeed."""
+    one = int(PLAIN.properties("FailedAlarm")["Threshold"])
+    assert MANY.properties("FailedAlarm")["Threshold"] == 10 * one
+
+
 def test_unreadable_credentials_are_distinguished_from_other_failures(observed: Observed) -> None:
     """The log's metric filter matches exactly the lines of that error, and finds the service in them."""
     [metric_filter] = PLAIN.of_type("AWS::Logs::MetricFilter").values()

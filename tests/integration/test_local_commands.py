@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,7 @@ STANDBY = pytest.mark.parametrize("standby", [True, False], ids=["standby", "no 
 ACCOUNTS = pytest.mark.parametrize("accounts", ["none", "service"])
 OLD, SPARE = SERVICE_ACCOUNTS
 NEW = "client-violet#keeper-3"
+PROXY = {"HTTP_PROXY": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"}  # nobody listens there
 PATIENCE = 60  # real seconds; every process here ends much earlier
 
 
@@ -49,55 +51,61 @@ def run(*arguments: str, env: dict[str, str] | None = None) -> subprocess.Comple
     )
 
 
+@cache
+def played(standby: bool, accounts: Accounts) -> Played:
+    """Play the two days once for all tests of this process, since nothing in them is left to chance."""
+    return Played(list(play_two_days(standby=standby, accounts=accounts)))
+
+
 def test_with_a_standby_no_call_of_the_played_consumer_fails() -> None:
     """After the first token every hourly call succeeds, though one token is lost and the vendor is down."""
-    played = Played(list(play_two_days(standby=True)))
-    assert all(played.calls)
-    assert len(played.calls) == 49
-    assert played.lost == 1
-    outcomes = {tick.outcome for tick in played.ticks}
+    days = played(standby=True, accounts="none")
+    assert all(days.calls)
+    assert len(days.calls) == 49
+    assert days.lost == 1
+    outcomes = {tick.outcome for tick in days.ticks}
     assert {"refreshed", "kept", "waiting", "OutcomeUnknown", "VendorError"} <= outcomes
-    assert "client-red" in {request.client_id for tick in played.ticks for request in tick.requests if request.issued}
+    assert "client-red" in {request.client_id for tick in days.ticks for request in tick.requests if request.issued}
 
 
 def test_without_a_standby_the_same_days_show_what_a_lost_token_costs() -> None:
     """The consumer has no token until the vendor's interval is over and the vendor is up again."""
-    played = Played(list(play_two_days(standby=False)))
-    down = [tick.at for tick in played.ticks if tick.consumer != 200 and not tick.is_retry]
+    days = played(standby=False, accounts="none")
+    down = [tick.at for tick in days.ticks if tick.consumer != 200 and not tick.is_retry]
     assert len(down) == 20
-    assert played.calls[-1]
+    assert days.calls[-1]
 
 
 @ACCOUNTS
 def test_every_vendor_request_of_the_played_days_has_its_reason(accounts: Accounts) -> None:
     """The summary can say of each request why it was made."""
-    for tick in play_two_days(standby=True, accounts=accounts):
+    for tick in played(standby=True, accounts=accounts).ticks:
         assert len(tick.why) == len(tick.requests)
 
 
 @STANDBY
 def test_with_service_accounts_no_call_of_the_played_consumer_fails(standby: bool) -> None:
     """After the first token every hourly call succeeds, with and without a standby, though one token is lost."""
-    played = Played(list(play_two_days(standby=standby, accounts="service")))
-    assert len(played.calls) == 49
-    assert all(played.calls)
-    assert played.hours_without_token == 0
-    assert played.lost == 1
-    answered = {tick.outcome for tick in played.ticks}
+    days = played(standby=standby, accounts="service")
+    assert len(days.calls) == 49
+    assert all(days.calls)
+    assert days.hours_without_token == 0
+    assert days.lost == 1
+    answered = {tick.outcome for tick in days.ticks}
     assert {"refreshed", "kept", "waiting", "CredentialsRefused", "OutcomeUnknown", "VendorError"} == answered
 
 
 @STANDBY
 def test_a_mistyped_password_costs_one_request(standby: bool) -> None:
     """The vendor sees it once, since it blocks an account after ten; put right, it brings a token at once."""
-    ticks = list(play_two_days(standby=standby, accounts="service"))
+    ticks = played(standby=standby, accounts="service").ticks
     assert requests_in_hour(ticks, 3) == [(NEW, "client_changed", 403)]
     assert requests_in_hour(ticks, 4) == [(NEW, "client_changed", 200)]
 
 
 def test_a_lost_answer_without_a_limit_costs_a_minute() -> None:
     """Lambda's first retry asks again, with the same service account, and gets a token."""
-    ticks = list(play_two_days(standby=True, accounts="service"))
+    ticks = played(standby=True, accounts="service").ticks
     [lost, granted] = [tick for tick in ticks if 24 * HOUR <= tick.at - START < 25 * HOUR]
     assert [request.status for request in lost.requests] == [0]
     assert [request.status for request in granted.requests] == [200]
@@ -108,7 +116,7 @@ def test_a_lost_answer_without_a_limit_costs_a_minute() -> None:
 @pytest.mark.parametrize(("standby", "principals"), [(True, {NEW, SPARE}), (False, {NEW})])
 def test_the_old_service_account_goes_when_status_says_so(standby: bool, principals: set[str]) -> None:
     """Status names it once no consumer can have its token any more; it is never asked with after the rotation."""
-    ticks = list(play_two_days(standby=standby, accounts="service"))
+    ticks = played(standby=standby, accounts="service").ticks
     notes = [tick.note for tick in ticks if "status" in tick.note]
     assert notes == [
         "status: consumers may still have the old token",
@@ -129,8 +137,8 @@ def requests_in_hour(ticks: list[Tick], hour: int) -> list[tuple[str, str, int]]
 
 
 def test_make_run_is_plain_text_outside_a_terminal_and_writes_the_plot(tmp_path: Path) -> None:
-    """The output has no terminal codes and tells the availability; both pictures are written."""
-    done = run("local", "--out", str(tmp_path))
+    """The output has no terminal codes and tells the availability; both pictures are written. All behind a proxy."""
+    done = run("local", "--out", str(tmp_path), env=PROXY)
     assert done.returncode == 0, done.stderr
     assert "\x1b" not in done.stdout
     assert "100.0 % (49 of 49 hourly calls); vendor requests: 8; tokens lost: 1" in done.stdout
@@ -216,10 +224,14 @@ def served(
 
 
 def test_served_world_takes_the_function_from_a_shell() -> None:
-    """With the exported variables `python -m handler` refreshes, then keeps. After Ctrl-C the servers are gone."""
+    """With the exported variables `python -m handler` refreshes, then keeps, also in a shell with a proxy.
+
+    After Ctrl-C the servers are gone.
+    """
     ports = free_ports()
     with served(*ports) as environment:
-        results = [json.loads(run("handler", "events/scheduled.json", env=environment).stdout) for _ in range(2)]
+        variables = PROXY | environment
+        results = [json.loads(run("handler", "events/scheduled.json", env=variables).stdout) for _ in range(2)]
         assert [result["outcome"] for result in results] == ["refreshed", "kept"]
     for port in ports:
         with pytest.raises(ConnectionRefusedError):
@@ -260,15 +272,12 @@ def wait_for_fresh(variables: dict[str, str], count: int) -> bool:
 
 
 @pytest.mark.parametrize("document", ["README.md", "docs/LOCAL.md"])
-def test_the_documented_service_account_brings_a_token(document: str) -> None:
-    """The credentials in the document, put into a served world, are good: the vendor has that account in any case."""
+def test_the_documented_service_account_brings_a_token(world: World, document: str) -> None:
+    """The credentials in the document are good: the vendor of each world has that account."""
     command = re.search(r"--secret-string \\\n *'([^']*keeper-1[^']*)'", (ROOT / document).read_text())
     assert command
-    with served(*free_ports()) as variables:
-        with environment(variables):
-            client = boto3.client("secretsmanager")
-            client.put_secret_value(SecretId=CREDENTIALS_SECRET, SecretString=command.group(1))
-        result = json.loads(run("handler", "events/scheduled.json", env=variables).stdout)
+    world.secrets.client().put_secret_value(SecretId=CREDENTIALS_SECRET, SecretString=command.group(1))
+    result = world.invoke()
     assert result["outcome"] == "refreshed"
     assert result["username"] == "keeper-1"
 

@@ -32,7 +32,7 @@ def test_each_publish_that_fails_is_in_the_log(world: World) -> None:
     leave_token_unsaved(world, world.process())
     errors = [line["error"] for line in logged(world, "PublishFailed")]
     assert len(errors) > 5
-    assert set(errors) == {"Secrets Manager, put_secret_value: EncryptionFailure scripted"}
+    assert set(errors) == {"Secrets Manager, put_secret_value of tango/token: EncryptionFailure scripted"}
 
 
 def test_debug_logs_of_the_libraries_show_no_secret(world: World, caplog: pytest.LogCaptureFixture) -> None:

@@ -82,7 +82,7 @@ def test_answer_that_is_not_aws_s_saves_nothing(world: World) -> None:
     world.secrets.fail("PutSecretValue", None, None, AwsFault("Stranger", 200))  # the seed, the claim, the publish
     assert world.invoke()["outcome"] == "refreshed"
     [line] = logged(world, "PublishFailed")
-    assert line["error"] == "Secrets Manager, put_secret_value: EmptyAnswer"
+    assert line["error"] == "Secrets Manager, put_secret_value of tango/token: EmptyAnswer"
     assert world.consume() == 200
 
 
@@ -156,7 +156,7 @@ def test_version_that_aws_did_not_name_is_not_saved() -> None:
     """An answer that names another version does not prove that this one is saved."""
     with Recorder(body={"VersionId": "another"}) as aws, pytest.raises(StoreError) as caught:
         store_at(aws).put_version(str(uuid.uuid4()), "{}", stages=["AWSCURRENT"])
-    assert str(caught.value) == "Secrets Manager, put_secret_value: OtherAnswer"
+    assert str(caught.value) == "Secrets Manager, put_secret_value of tango/other: OtherAnswer"
     assert caught.value.code == "OtherAnswer"
     assert caught.value.retryable is True
 

@@ -12,11 +12,20 @@ from handler.errors import Busy, CredentialsError, EventError, StoreError
 from handler.reader import state_of
 from local.emulators.aws_rates import AwsRates
 from local.emulators.clock import Clock
-from local.emulators.secrets_manager import AwsFault
+from local.emulators.secrets_manager import CUT, AwsFault
 from local.emulators.world import World
 from tests.conftest import secrets_in
 from tests.integration.helpers import Json
-from tests.integration.traffic import do_at_vendor, leave_token_unsaved, metrics, once, record_traffic
+from tests.integration.traffic import (
+    do_at_calls,
+    do_at_vendor,
+    is_publish,
+    leave_token_unsaved,
+    logged,
+    metrics,
+    once,
+    record_traffic,
+)
 
 STATUS = {"action": "status"}
 PREFIX = "tango/"
@@ -146,6 +155,61 @@ def test_token_that_the_process_could_not_save_is_saved_first(many: World) -> No
     assert (result["handed_over"], result["fresh"], result["problems"]) == (0, 1, [])
     assert len(many.vendor.requests) == 1
     assert process.unsaved == {}
+
+
+def hang_publishes(world: World) -> None:
+    """Let each write that would publish a token take four seconds, and then fail."""
+
+    def hang() -> None:
+        world.clock.advance(4)
+        world.secrets.fail("PutSecretValue", CUT)
+
+    do_at_calls(world, is_publish, hang)
+
+
+@pytest.mark.parametrize("event", [{}, {"connection": GOOD}])
+def test_tokens_that_still_can_not_be_saved_hold_up_nobody(many: World, event: Json) -> None:
+    """A minute is spent on them all together; the sweep, or the run of another store, is done as ever."""
+    process = many.process()
+    bad = ["bad-1", "bad-2", "bad-3"]
+    for name in bad:
+        many.add_store(name)
+        leave_token_unsaved(many, process, {"connection": name})
+    many.add_store(GOOD)
+    many.invoke({"connection": GOOD})
+    many.clock.advance(300)
+    hang_publishes(many)
+    began_at = many.clock.now()
+    result = many.invoke(event, process)
+    assert many.clock.now() - began_at <= 70
+    assert result["outcome"] == ("kept" if event else "swept")
+    assert {line["connection"] for line in logged(many, "SavingFailed")} == {"bad-1"}
+    many.secrets.on_call = None
+    assert len(process.unsaved) == 3
+
+
+def test_unsaved_token_that_has_ended_is_nobody_s_business(many: World) -> None:
+    """The store has left meanwhile, and the process that has its token says nothing of it any more."""
+    process = many.process()
+    many.add_store("gone")
+    leave_token_unsaved(many, process, {"connection": "gone"})
+    client = many.secrets.client()
+    for secret in (many.credentials_secret("gone"), many.token_secret("gone")):
+        client.delete_secret(SecretId=secret)
+    assert many.invoke({}, process)["problems"] == []
+    many.clock.advance(DAY)
+    many.invoke({}, process)
+    assert logged(many, "SavingFailed") == []
+
+
+def test_stores_that_are_due_are_handed_over_before_those_with_a_probe(many: World) -> None:
+    """If the sweep has no time for all, those with a probe can wait, because their tokens are fresh."""
+    for name in ("a", "b"):
+        many.add_connection(name, "client-violet#keeper-1", settings={"probe_url": many.vendor.api_url})
+    sweep(many)
+    many.add_store("z")
+    many.invoke()
+    assert handed_over(many) == ["z", "a", "b"]
 
 
 def test_sweep_keeps_below_the_rate_of_aws(many: World) -> None:
@@ -323,6 +387,27 @@ def test_unreadable_credentials_hide_nothing_of_the_token(many: World) -> None:
     result = many.invoke()
     assert result["seconds_remaining"] == DAY
     assert problems(result) == {"bad": "CredentialsError"}
+
+
+def test_text_of_a_problem_stays_short(many: World) -> None:
+    """A secret with thousands of mistakes fills neither the log nor the answer of Lambda."""
+    many.add_store("bad")
+    settings = {f"unknown-{number}": 1 for number in range(3_000)}
+    many.put_credentials("client-violet#bad", name="bad", settings=settings)
+    [problem] = many.invoke()["problems"]
+    assert len(problem["text"]) <= 510
+    with pytest.raises(CredentialsError) as caught:
+        many.invoke({"connection": "bad"})
+    assert len(str(caught.value)) < 1_500
+
+
+def test_damaged_token_is_not_a_new_connection(many: World) -> None:
+    """Its consumers have no token, however young the credentials are."""
+    many.add_store("bad")
+    sweep(many)
+    many.secrets.client().put_secret_value(SecretId=many.token_secret("bad"), SecretString="CHANGE_ME")
+    many.put_credentials("client-violet#bad", name="bad")
+    assert many.invoke(STATUS)["seconds_remaining"] == 0
 
 
 def test_connection_without_a_value_is_counted_as_empty(many: World) -> None:
@@ -549,6 +634,7 @@ def test_event_that_acts_on_one_connection_must_name_it(many: World, option: Jso
     with record_traffic(many) as traffic, pytest.raises(EventError, match="need a connection"):
         many.invoke(option)
     assert traffic.aws == []
+    assert metrics(many) == {"Failed": 1}
 
 
 def test_deployment_of_one_connection_has_no_name_for_it(world: World) -> None:

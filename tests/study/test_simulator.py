@@ -12,7 +12,7 @@ import pytest
 from handler.policy import Request
 from local.durations import HOUR, MINUTE
 from local.simulate import __main__ as command_line
-from local.simulate import study, study_report
+from local.simulate import results_file, study, study_plots, study_report
 from local.simulate.ablations import ABLATIONS
 from local.simulate.causes import WRITTEN_BY_HAND
 from local.simulate.engine import Engine
@@ -312,17 +312,34 @@ def test_chances_beyond_one_are_refused() -> None:
         Year(0, Setup(rates=replace(TORTURE, vendor_slow=0.9)))
 
 
-def test_the_report_tells_of_every_case(tmp_path: Path) -> None:
-    """The report has all its tables and plots, and is the same for the same seeds."""
+def test_the_report_tells_of_every_case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The report has all its tables and plots, and the command draws the same plots again without playing a year."""
     planned = [case for case in study.cases(0) if case.name != "15 min"]
     rows = [shortened(case) for case in planned]
-    text = study_report.write(rows, tmp_path).read_text()
+    text = study_report.write(rows, tmp_path, scale=0).read_text()
     assert all(case.name in text for case in planned if case.table != "invariants")
-    plots = sorted(path.name for path in tmp_path.glob("*.svg"))
-    assert plots == [f"reliability-{name}.svg" for name in ("ablations", "schedules", "years")]
+    plots = {path.name: path.read_bytes() for path in tmp_path.glob("*.svg")}
+    assert sorted(plots) == [f"reliability-{name}.svg" for name in ("ablations", "schedules", "years")]
     assert all(plot in text for plot in plots)
-    (tmp_path / "again").mkdir()
-    assert study_report.write(rows, tmp_path / "again").read_text() == text
+    for plot in plots:
+        (tmp_path / plot).unlink()
+    monkeypatch.setattr(sys, "argv", ["simulate", "--plots-only", "--out", str(tmp_path)])
+    assert command_line.main() == 0
+    assert {path.name: path.read_bytes() for path in tmp_path.glob("*.svg")} == plots
+
+
+def test_the_plots_on_the_page_show_its_tables(tmp_path: Path) -> None:
+    """The plots are drawn from the stored results, which are those of the page's run and of its tables."""
+    page = PAGE.read_text()
+    results = results_file.load(PAGE.with_name(results_file.RESULTS_FILE))
+    assert f"`{results.trace}`" in page
+    for case in [*results.tables["schedules"], *results.tables["ablations"]]:
+        assert f"| {' | '.join(study_report.availability_cells(case))} |" in page
+    means = [f"{100 * case.mean:.4f} %" for case in results.tables["headline"]]
+    assert f"| availability, mean | {' | '.join(means)} |" in page
+    study_plots.draw_all(results, tmp_path)
+    stale = [path.name for path in tmp_path.iterdir() if path.read_bytes() != PAGE.with_name(path.name).read_bytes()]
+    assert stale == [], "draw them again: .venv/bin/python -m local.simulate --plots-only"
 
 
 @pytest.mark.parametrize(("column", "setup"), [(0, REAL), (1, replace(REAL, standby=False))])
@@ -340,7 +357,8 @@ def test_the_page_has_the_words_of_the_code() -> None:
     ablations = [f"- *{name}*: {one.words}." for name, one in ABLATIONS.items() if one.is_studied]
     reasons = [f"| {per} | {why} |" for _, _, per, why in REALISTIC.table()]
     sentences = [f"| {sentence} |" for sentence in INVARIANTS.values()]
-    words = [study_report.INTRODUCTION, study_report.COMPARED, study_report.NOISE, *ablations, *reasons, *sentences]
+    remarks = [study_report.INTRODUCTION, study_report.COMPARED, study_report.NOISE, study_report.PLOT_WORDS]
+    words = [*remarks, study_report.DRAWN_AGAIN, *ablations, *reasons, *sentences]
     assert [text for text in words if text not in page] == []
 
 

@@ -12,20 +12,22 @@ from pathlib import Path
 import pytest
 import yaml
 
+from handler import policy
 from handler.app import parse_event
 from handler.connections import CREDENTIALS_SUFFIX, TOKEN_SUFFIX, WarmProcess
 from handler.errors import ConfigurationError, CredentialsError, RefreshError
+from handler.ledger import REASONS
 from handler.result import empty_result
 from handler.settings import Settings, service_name
+from handler.status import UNREADABLE
 from handler.survey import Survey
 from handler.sweep import result_of_survey
 from handler.telemetry import COUNTED, RunTelemetry
 from local.emulators.faults import FAULT_NAMES, Fault
 from local.emulators.token_endpoint import STEERING
 from local.explore.invariants import SENTENCES
-from tests.deployment.stack import ROOT, TEMPLATE
-
-Row = list[str]
+from tests.deployment.stack import TEMPLATE
+from tests.documents import ROOT, Row, first_table, section
 
 MADE = {"build", "mutants", "node_modules", "out"}  # folders that commands make
 FENCE = re.compile(r"^ *```.*?^ *```", re.MULTILINE | re.DOTALL)
@@ -65,26 +67,6 @@ def markdown_files() -> list[Path]:
 def is_made(part: str) -> bool:
     """Say whether a folder of this name is a tool's own or a command's output."""
     return part in MADE or part.startswith(".")
-
-
-def section(document: str, heading: str) -> str:
-    """Return the text from this heading to the next one of any level."""
-    text = (ROOT / document).read_text()
-    _, _, rest = text.partition(f"\n{heading}\n")
-    assert rest, f"{document} has no heading {heading!r}"
-    return re.split(r"^#{1,6} ", rest, maxsplit=1, flags=re.MULTILINE)[0]
-
-
-def first_table(text: str) -> list[Row]:
-    """Return the cells of the first table, without its head and without backquotes."""
-    lines = re.split(r"^\| ?-", text, maxsplit=1, flags=re.MULTILINE)[1].splitlines()[1:]
-    rows = []
-    for line in lines:
-        if not line.startswith("|"):
-            break
-        cells = line.strip().strip("|").split("|")
-        rows.append([cell.strip().replace("`", "") for cell in cells])
-    return rows
 
 
 def assert_same(documented: dict[str, str], actual: dict[str, str]) -> None:
@@ -284,6 +266,56 @@ def test_each_key_of_a_result_is_in_the_reference() -> None:
     result = result_of_survey(Survey(process, remaining=lambda: 0))
     table = first_table(section("docs/REFERENCE.md", "## Results for many connections"))
     assert {key for key, _ in table} == result.keys() - keys_of_one
+
+
+def reasons_of_the_code() -> set[str]:
+    """Return every word that a result can have as its reason."""
+    of_decisions = {value for name, value in vars(policy).items() if name.isupper() and isinstance(value, str)}
+    return of_decisions | REASONS | {"fresh", "locked", UNREADABLE}
+
+
+def test_each_reason_of_the_table_is_one_of_the_code_s() -> None:
+    """A new reason shows in docs/REFERENCE.md."""
+    table = first_table(section("docs/REFERENCE.md", "## Reasons"))
+    documented = {reason for cell, *_ in table for reason in cell.split(", ")}
+    assert documented == reasons_of_the_code()
+
+
+def test_each_reason_that_status_can_have_has_a_row_in_the_runbook() -> None:
+    """Whoever asks status at night finds its answer there. It does not probe, and no event of it forces anything."""
+    table = first_table(section("docs/RUNBOOK.md", "## What status says, and what to do"))
+    documented = {reason for _, reason, *_ in table} - {"null"}
+    assert documented == reasons_of_the_code() - {policy.REVOKED, policy.FORCED}
+
+
+def test_each_row_of_the_runbook_says_which_standby_it_is_about() -> None:
+    """For one answer of status there is one row for every standby, or one without and one with a standby."""
+    table = first_table(section("docs/RUNBOOK.md", "## What status says, and what to do"))
+    standbys: dict[tuple[str, str], list[str]] = {}
+    for outcome, reason, standby, *_ in table:
+        standbys.setdefault((outcome, reason), []).append(standby)
+    assert [answer for answer, rows in standbys.items() if rows not in (["any"], ["none", "yes"])] == []
+
+
+@pytest.mark.parametrize("path", markdown_files(), ids=str)
+def test_each_run_of_a_document_is_one_that_the_shell_function_knows(path: Path) -> None:
+    """What the runbook and the other documents tell people to type exists."""
+    runbook = (ROOT / "docs/RUNBOOK.md").read_text()
+    known = set(re.findall(r"^ +([a-z-]+)\) event=", runbook, re.MULTILINE))
+    assert known
+    text = (ROOT / path).read_text()
+    named = set(re.findall(r"`run ([a-z-]+)`", text))
+    for block in blocks(str(path), "sh"):
+        named |= set(re.findall(r"^ *run ([a-z-]+)", block, re.MULTILINE))
+    assert named - known == set()
+
+
+def test_each_event_of_the_shell_function_is_one_that_the_function_takes() -> None:
+    """The runbook's `run` sends an event that the code reads, for each of its words."""
+    runbook = (ROOT / "docs/RUNBOOK.md").read_text()
+    events = re.findall(r"^ +[a-z-]+\) event='(.*)' ;;$", runbook, re.MULTILINE)
+    parsed = [parse_event(json.loads(f"{{{event}}}")) for event in events]
+    assert [options["action"] for options in parsed] == ["status", *["refresh"] * 4]
 
 
 def test_each_event_key_of_the_table_is_one_that_the_code_reads() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from handler.errors import CredentialsError, StoreError
 from handler.ledger import Ledger
 from handler.policy import Request
 from handler.reader import Snapshot
@@ -26,7 +27,6 @@ from tests.unit.builders import (
     make_token,
 )
 
-NOW_IS = "2027-01-15 08:00 UTC"
 BOTH = make_credentials(STANDBY)
 EXPIRING = make_token(age=21 * HOUR)  # ends in 3 hours
 NO_STANDBY = "There is no standby."
@@ -46,12 +46,18 @@ def closed(reason: str, *, ahead: int) -> Ledger:
     return make_closed_ledger(ahead=ahead, reason=reason)
 
 
-WAITS = "A refresh is due, and nobody may ask before"
+ASKS_AGAIN = "A refresh is due, and the function asks with client-primary again at"
+LIMITED = "the vendor refused the last request because of its limit, and may refuse the next one, too."
+NONE_YET = "CONSUMERS HAVE NO TOKEN: none has been issued yet, or the token secret holds something else."
+FRESH_IS = "The token of client-primary ends at 2027-01-16 07:00 UTC, in 23.0 hours."
+ENDS = "The token of client-primary ends at 2027-01-15 11:00 UTC, in 3.0 hours"
+MAY_FAIL = "and CONSUMERS WILL HAVE NO TOKEN FROM THEN ON IF THE NEXT REQUESTS BRING NO NEW ONE."
+NEXT_RUN = "and the next run asks the vendor."
 SUMMARIES = [
     pytest.param(
         {},
-        "The token of client-primary ends at 2027-01-16 07:00 UTC, in 23.0 hours. Nothing is due now, and the next "
-        f"request is due at 2027-01-16 03:05 UTC, in 19.1 hours. {NO_STANDBY}",
+        f"{FRESH_IS} Nothing is due now, and the next request is due at 2027-01-16 03:05 UTC, in 19.1 hours. "
+        f"{NO_STANDBY}",
         id="fresh",
     ),
     pytest.param(
@@ -62,98 +68,96 @@ SUMMARIES = [
     ),
     pytest.param(
         {"current": EXPIRING},
-        "The token of client-primary ends at 2027-01-15 11:00 UTC, in 3.0 hours. A refresh is due (expiring), and "
-        f"the next run asks the vendor. {NO_STANDBY}",
+        f"{ENDS}. A refresh is due (expiring), {NEXT_RUN} {NO_STANDBY}",
         id="due",
     ),
     pytest.param(
         {"current": None},
-        "CONSUMERS HAVE NO TOKEN: none has been issued yet, or the token secret holds something else. A refresh is "
-        f"due (missing), and the next run asks the vendor. {NO_STANDBY}",
+        f"{NONE_YET} A refresh is due (missing), {NEXT_RUN} {NO_STANDBY}",
         id="no token yet",
     ),
     pytest.param(
         {"current": make_token(age=25 * HOUR)},
         "CONSUMERS HAVE NO GOOD TOKEN: the token of client-primary ended at 2027-01-15 07:00 UTC. A refresh is due "
-        f"(expired), and the next run asks the vendor. {NO_STANDBY}",
+        f"(expired), {NEXT_RUN} {NO_STANDBY}",
         id="expired",
     ),
     pytest.param(
         {"current": make_token(FORMER)},
-        "CONSUMERS HAVE NO GOOD TOKEN: the stored one is of client-former, which is not in the credentials secret. A "
-        f"refresh is due (client_changed), and the next run asks the vendor. {NO_STANDBY}",
+        "The stored token is of client-former, which is not in the credentials secret; if that is still active, the "
+        f"API takes the token until 2027-01-16 07:00 UTC. A refresh is due (client_changed), {NEXT_RUN} {NO_STANDBY}",
         id="of a former client",
     ),
     pytest.param(
         {"current": make_token(token_url=OTHER_URL, age=21 * HOUR)},
-        "CONSUMERS HAVE NO GOOD TOKEN: the stored one was asked for with other settings. A refresh is due "
-        f"(config_changed), and the next run asks the vendor. {NO_STANDBY}",
+        "The stored token was asked for with other settings; the API may take it until 2027-01-15 11:00 UTC. A "
+        f"refresh is due (config_changed), {NEXT_RUN} {NO_STANDBY}",
         id="of other settings",
     ),
     pytest.param(
         {"current": EXPIRING, "revoked": (EXPIRING,)},
-        "CONSUMERS HAVE NO GOOD TOKEN: the API refuses the token of client-primary. A refresh is due (revoked), and "
-        f"the next run asks the vendor. {NO_STANDBY}",
+        "CONSUMERS HAVE NO GOOD TOKEN: the API refuses the token of client-primary. A refresh is due (revoked), "
+        f"{NEXT_RUN} {NO_STANDBY}",
         id="revoked",
     ),
     pytest.param(
         {"current": EXPIRING, "ledger": closed("rate_limited", ahead=900)},
-        "The token of client-primary ends at 2027-01-15 11:00 UTC, in 3.0 hours, and CONSUMERS WILL HAVE NO TOKEN "
-        f"FROM THEN ON IF THE NEXT REQUESTS FAIL, TOO. {WAITS} 2027-01-15 08:15 UTC, in 15 minutes: the vendor "
-        "refused the last request because of its limit, and may refuse the next one, too. There is no standby.",
+        f"{ENDS}, {MAY_FAIL} {ASKS_AGAIN} 2027-01-15 08:15 UTC, in 15 minutes: {LIMITED} {NO_STANDBY}",
         id="the vendor's limit, and our guess of its end",
     ),
     pytest.param(
         {"current": EXPIRING, "ledger": closed("rate_limited", ahead=20 * HOUR)},
-        "The token of client-primary ends at 2027-01-15 11:00 UTC, in 3.0 hours, and CONSUMERS WILL HAVE NO TOKEN "
-        f"FROM THEN UNTIL 2027-01-16 04:00 UTC AT LEAST. {WAITS} 2027-01-16 04:00 UTC, in 20.0 hours: the vendor "
-        "refused the last request because of its limit, and may refuse the next one, too. There is no standby.",
+        f"{ENDS}, and CONSUMERS WILL HAVE NO TOKEN FROM THEN UNTIL 2027-01-16 04:00 UTC AT LEAST. {ASKS_AGAIN} "
+        f"2027-01-16 04:00 UTC, in 20.0 hours: {LIMITED} {NO_STANDBY}",
         id="the vendor's limit, for longer than the token lives",
     ),
     pytest.param(
         {"current": EXPIRING, "ledger": closed("rate_limited", ahead=20 * HOUR), "credentials": BOTH},
-        f"The token of client-primary ends at 2027-01-15 11:00 UTC, in 3.0 hours. {WAITS} 2027-01-16 04:00 UTC, in "
-        "20.0 hours: the vendor refused the last request because of its limit, and may refuse the next one, too. The "
-        "standby is client-standby.",
+        f"{ENDS}. {ASKS_AGAIN} 2027-01-16 04:00 UTC, in 20.0 hours: {LIMITED} If there is no new token by then, the "
+        "standby client-standby is asked at 2027-01-15 08:30 UTC, in 30 minutes.",
         id="the same with a standby, which asks in time",
     ),
     pytest.param(
+        {"current": EXPIRING, "ledger": closed("same_token", ahead=HOUR)},
+        f"{ENDS}, {MAY_FAIL} {ASKS_AGAIN} 2027-01-15 09:00 UTC, in 60 minutes: the vendor has no newer token yet. "
+        f"{NO_STANDBY}",
+        id="the vendor repeats itself",
+    ),
+    pytest.param(
         {"current": EXPIRING, "ledger": closed("credentials_refused", ahead=HOUR)},
-        "The token of client-primary ends at 2027-01-15 11:00 UTC, in 3.0 hours, and CONSUMERS WILL HAVE NO TOKEN "
-        f"FROM THEN ON IF THE NEXT REQUESTS FAIL, TOO. {WAITS} 2027-01-15 09:00 UTC, in 60 minutes: the vendor does "
-        f"not accept the credentials; once you correct them, the next run asks at once. {NO_STANDBY}",
+        f"{ENDS}, {MAY_FAIL} {ASKS_AGAIN} 2027-01-15 09:00 UTC, in 60 minutes: the vendor does not accept the "
+        f"credentials; once you correct them, the next run asks at once. {NO_STANDBY}",
         id="refused credentials",
     ),
     pytest.param(
-        {"current": None, "ledger": closed("backing_off", ahead=2_700)},
-        "CONSUMERS HAVE NO TOKEN: none has been issued yet, or the token secret holds something else. "
-        f"{WAITS} 2027-01-15 08:45 UTC, in 45 minutes: the last requests brought no token. {NO_STANDBY}",
+        {"current": None, "ledger": make_closed_ledger(ahead=2_700, reason="backing_off", error="VendorError")},
+        f"{NONE_YET} {ASKS_AGAIN} 2027-01-15 08:45 UTC, in 45 minutes: the last requests brought no token "
+        f"(VendorError). {NO_STANDBY}",
         id="backing off without a token",
     ),
     pytest.param(
-        {"current": EXPIRING, "ledger": Ledger(lock=make_lock(until=120))},
-        "The token of client-primary ends at 2027-01-15 11:00 UTC, in 3.0 hours. Another run is at work, until "
-        f"2027-01-15 08:02 UTC, in 2 minutes at the latest. {NO_STANDBY}",
+        {"current": EXPIRING, "ledger": Ledger(lock=make_lock(until=60))},
+        f"{ENDS}. Another run is at work, and its lock ends at 2027-01-15 08:01 UTC, in 1 minute, at the latest. "
+        f"{NO_STANDBY}",
         id="another run",
     ),
     pytest.param(
         {"current": make_token(STANDBY), "credentials": BOTH, "ledger": closed("limit_interval", ahead=5 * HOUR)},
-        f"The token of client-standby ends at 2027-01-16 07:00 UTC, in 23.0 hours. {WAITS} 2027-01-15 13:00 UTC, in "
-        "5.0 hours: the vendor grants one token in an interval. This is the standby's token, and the primary is asked "
-        "as soon as it may be.",
+        f"The token of client-standby ends at 2027-01-16 07:00 UTC, in 23.0 hours. {ASKS_AGAIN} 2027-01-15 13:00 UTC, "
+        "in 5.0 hours: the vendor grants one token in an interval. This is the standby's token, and the primary is "
+        "asked as soon as it may be.",
         id="the standby's token",
     ),
     pytest.param(
         {"credentials": BOTH, "ledger": make_closed_ledger(STANDBY, ahead=2 * HOUR)},
-        "The token of client-primary ends at 2027-01-16 07:00 UTC, in 23.0 hours. Nothing is due now, and the next "
-        "request is due at 2027-01-16 03:05 UTC, in 19.1 hours. The standby client-standby may ask from 2027-01-15 "
-        "10:00 UTC on.",
+        f"{FRESH_IS} Nothing is due now, and the next request is due at 2027-01-16 03:05 UTC, in 19.1 hours. The "
+        "standby client-standby may ask from 2027-01-15 10:00 UTC on.",
         id="a standby that may not ask yet",
     ),
     pytest.param(
         {"current": None, "unsaved": (make_token(),)},
-        "CONSUMERS HAVE NO TOKEN: none has been issued yet, or the token secret holds something else. A better token "
-        f"is at hand (unsaved), and the next run publishes it without a request. {NO_STANDBY}",
+        "CONSUMERS HAVE NO TOKEN: the token secret holds something else. A token that ends at 2027-01-16 07:00 UTC, "
+        f"in 23.0 hours, is at hand (unsaved), and the next run publishes it without a request. {NO_STANDBY}",
         id="a token at hand",
     ),
 ]
@@ -175,6 +179,7 @@ def test_summary_has_three_sentences_at_most(changes: dict[str, Any], expected: 
     ("seconds", "expected"),
     [
         (0, "0 minutes"),
+        (60, "1 minute"),
         (59 * 60, "59 minutes"),
         (2 * HOUR - 60, "119 minutes"),
         (2 * HOUR, "2.0 hours"),
@@ -197,5 +202,13 @@ def test_time_is_told_in_minutes_or_hours(seconds: int, expected: str) -> None:
 )
 def test_summary_of_what_can_not_be_read(token: Any, expected: str, *, is_known: bool) -> None:
     """What consumers hold comes first, then why it can't be renewed."""
-    summary = summary_without_state(token, NOW, is_known=is_known, problem="the credentials secret is binary")
+    problem = CredentialsError("the credentials secret is binary")
+    summary = summary_without_state(token, NOW, is_known=is_known, problem=problem)
     assert summary == f"{expected} IT CAN'T BE RENEWED: the credentials secret is binary."
+
+
+def test_summary_of_what_passes_is_not_alarming() -> None:
+    """If AWS is down, the next run tries again: nobody has to do anything."""
+    problem = StoreError("InternalServiceError")
+    summary = summary_without_state(make_token(), NOW, is_known=True, problem=problem)
+    assert summary.endswith(" AWS fails now, and the next run tries again: InternalServiceError.")
