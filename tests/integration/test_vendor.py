@@ -364,7 +364,7 @@ def test_unknown_paths_and_methods(vendor: Vendor, http: requests.Session) -> No
 def test_an_answer_to_head_has_no_body(vendor: Vendor) -> None:
     """A 405 for HEAD has only headers, since a client would take a body for the next answer."""
     with connect(vendor) as connection, connection.makefile("rb") as answer:
-        connection.sendall(b"HEAD /raas/v2/customers HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        connection.sendall(b"HEAD /raas/v2/customers HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         assert answer.read().endswith(b"\r\n\r\n")
 
 
@@ -372,7 +372,7 @@ def test_an_answer_to_head_has_no_body(vendor: Vendor) -> None:
 def test_a_body_of_unknown_length_is_refused(vendor: Vendor, header: str) -> None:
     """A body that can't be read as a whole gets 400, and the connection ends."""
     with connect(vendor) as connection:
-        connection.sendall(f"POST /oauth/token HTTP/1.1\r\nHost: x\r\n{header}\r\n\r\n".encode())
+        connection.sendall(f"POST /oauth/token HTTP/1.1\r\nHost: localhost\r\n{header}\r\n\r\n".encode())
         with connection.makefile("rb") as answer:
             assert b" 400 " in answer.read().splitlines()[0]
 
@@ -380,7 +380,7 @@ def test_a_body_of_unknown_length_is_refused(vendor: Vendor, header: str) -> Non
 def test_a_request_cut_short_is_no_request(vendor: Vendor) -> None:
     """A request that never arrives whole is neither handled nor recorded."""
     with connect(vendor) as connection:
-        connection.sendall(b"POST /oauth/token HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\ngrant_type")
+        connection.sendall(b"POST /oauth/token HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\ngrant_type")
         connection.shutdown(socket.SHUT_WR)
         assert connection.recv(1000) == b""
     assert vendor.requests == []
@@ -390,7 +390,7 @@ def test_a_connection_is_kept_alive(vendor: Vendor) -> None:
     """HTTP/1.1: the connection serves the next request, unless a fault ends it."""
     with connect(vendor) as connection, connection.makefile("rb") as answers:
         for _ in range(2):
-            connection.sendall(b"GET /raas/v2/customers HTTP/1.1\r\nHost: x\r\n\r\n")
+            connection.sendall(b"GET /raas/v2/customers HTTP/1.1\r\nHost: localhost\r\n\r\n")
             head = list(iter(lambda: answers.readline().strip(), b""))
             [length] = [int(line.split()[1]) for line in head if line.startswith(b"Content-Length")]
             assert answers.read(length).startswith(b"{")
@@ -556,7 +556,7 @@ def test_a_drip_sends_a_byte_at_a_time(vendor: Vendor, headers: bool, expected: 
     form = urlencode(form_of())
     head = f"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {len(form)}"
     with connect(vendor) as connection:
-        connection.sendall(f"POST /oauth/token HTTP/1.1\r\nHost: x\r\n{head}\r\n\r\n{form}".encode())
+        connection.sendall(f"POST /oauth/token HTTP/1.1\r\nHost: localhost\r\n{head}\r\n\r\n{form}".encode())
         assert connection.recv(65536).endswith(expected)
         connection.settimeout(0.05)
         with pytest.raises(TimeoutError):
@@ -655,7 +655,7 @@ def test_stop_ends_idle_connections(vendor: Vendor) -> None:
     """`stop` does not wait for an idle connection or for the rest of a request."""
     with connect(vendor) as half, connect(vendor) as idle:  # in this order: an answered one shows both accepted
         half.sendall(b"POST /oauth/token HTTP/1.1\r\nContent-Length: 100\r\n\r\nhalf")
-        idle.sendall(b"GET /raas/v2/customers HTTP/1.1\r\nHost: x\r\n\r\n")
+        idle.sendall(b"GET /raas/v2/customers HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert idle.recv(65536)
         vendor.stop()
         assert [idle.recv(1000), half.recv(1000)] == [b"", b""]
