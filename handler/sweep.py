@@ -118,6 +118,10 @@ def _save_unsaved_token(process: WarmProcess, name: str, seconds_left: float, ob
     except RefreshError as error:
         observe_connection("SavingFailed", error=str(error))
         return error
+    except Exception as error:  # noqa: BLE001 - other connections must not pay for it
+        # Its text may hold a secret.
+        observe_connection("SavingFailed", error=type(error).__name__)
+        return None
     observe_connection(outcome.name.capitalize())
     return None
 
@@ -149,10 +153,10 @@ def _summary_of(survey: Survey, *, number_due: int, worst: list[Surveyed]) -> st
     without = [one.name for one in survey.found if not one.seconds_remaining and not one.is_new]
     if without:
         sentences.append(f"CONSUMERS HAVE NO TOKEN OF {names_of(without)}.")
-    elif worst:
-        first = worst[0]
-        ends_in = span_of(first.seconds_remaining)
-        sentences.append(f"The next token to end is that of {first.name}, in {ends_in}.")
+    with_token = [one for one in worst if one.seconds_remaining]
+    if with_token and not without:
+        first = with_token[0]
+        sentences.append(f"The next token to end is that of {first.name}, in {span_of(first.seconds_remaining)}.")
     if survey.problems:
         names = sorted({problem.name for problem in survey.problems})
         sentences.append(f"Problems: {names_of(names)}.")
@@ -160,7 +164,7 @@ def _summary_of(survey: Survey, *, number_due: int, worst: list[Surveyed]) -> st
 
 
 def _shown(surveyed: Surveyed, survey: Survey) -> dict[str, Any]:
-    error = None
+    error = surveyed.error
     if not surveyed.seconds_remaining:
         error = survey.last_error_of(surveyed)
     expires_at_utc = None

@@ -310,6 +310,12 @@ def test_summary_of_a_sweep_names_who_has_no_token(many: World) -> None:
     assert summary.endswith(". Problems: good.")
 
 
+def test_summary_of_new_connections_alarms_nobody(many: World) -> None:
+    """They have no token for some moments."""
+    many.add_store("new")
+    assert many.invoke(STATUS)["summary"] == "Connections: 1, of which 1 are due for a refresh."
+
+
 # What can be wrong with one store
 
 
