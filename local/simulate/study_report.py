@@ -68,7 +68,7 @@ def _closing(results: Results) -> str:
     return (
         f"\nThis page was written by `.venv/bin/python -m local.simulate --scale {results.scale:g}`. "
         f"Trace of all its years: `{results.trace}`.\n"
-        f"The plots are drawn from [{RESULTS_FILE}]({RESULTS_FILE}), which the same run wrote; {DRAWN_AGAIN}"
+        f"The plots are drawn from [{RESULTS_FILE}]({RESULTS_FILE}); {DRAWN_AGAIN}"
     )
 
 
