@@ -27,7 +27,9 @@ def for_people(result: Result, *, in_colour: bool) -> str:
     `in_colour`: a summary with capitals is red, and problems are yellow.
     """
     summary = "\n".join(textwrap.wrap(result["summary"], WIDTH))
-    parts = [_painted(summary, RED if _is_alarming(result) else "", in_colour=in_colour)]
+    if _is_alarming(result):
+        summary = _painted(summary, RED, in_colour=in_colour)
+    parts = [summary]
     if "worst" in result:
         parts += [_facts_of_many(result), _table_of_worst(result["worst"])]
     else:
@@ -44,7 +46,7 @@ def _is_alarming(result: Result) -> bool:
 
 
 def _painted(text: str, colour: str, *, in_colour: bool) -> str:
-    if not in_colour or not colour:
+    if not in_colour:
         return text
     return f"{colour}{text}{PLAIN}"
 

@@ -100,10 +100,10 @@ class Inspection:
     def _result(self, both: Both, snapshot: Snapshot | None, ledger_version: Version | None) -> Result:
         if snapshot is None:
             return self._result_without_state(both)
-        decision = decide(snapshot.state, self._request)
-        if ledger_version is None and not isinstance(decision, Keep):
+        result = result_now(snapshot, self._request, self._connection.name)
+        if ledger_version is None and result["outcome"] != "kept":
             return self._result_without_state(both)
-        return result_of(_outcome(decision, snapshot), self._connection.name)
+        return result
 
     def _result_without_state(self, both: Both) -> Result:
         """Say what consumers hold. What a refresh would do is not known."""

@@ -3,7 +3,13 @@
 from datetime import UTC, datetime
 
 from handler.errors import RefreshError
-from handler.ledger import BACKING_OFF, CREDENTIALS_REFUSED, LIMIT_INTERVAL, RATE_LIMITED, SAME_TOKEN
+from handler.ledger import (
+    BACKING_OFF,
+    CREDENTIALS_REFUSED,
+    LIMIT_INTERVAL,
+    RATE_LIMITED,
+    SAME_TOKEN,
+)
 from handler.model import Token
 from handler.outlook import next_due_at, standby_due_at
 from handler.policy import DISPLACED, PREVIOUS, TOO_MANY_CLAIMS, UNSAVED, Request, State
@@ -15,8 +21,10 @@ MIN_SECONDS_IN_HOURS = 2 * _HOUR
 
 _WHY_IT_WAITS = {
     LIMIT_INTERVAL: "the vendor grants one token in an interval",
-    RATE_LIMITED: "the vendor refused the last request because of its limit, and may refuse the next one, too",
-    CREDENTIALS_REFUSED: "the vendor does not accept the credentials; once you correct them, the next run asks at once",
+    RATE_LIMITED: ("the vendor refused the last request because of its limit, and may refuse the next one, too"),
+    CREDENTIALS_REFUSED: (
+        "the vendor does not accept the credentials; once you correct them, the next run asks at once"
+    ),
     BACKING_OFF: "the last requests brought no token",
     SAME_TOKEN: "the vendor has no newer token yet",
     TOO_MANY_CLAIMS: "the function was invoked too often",
@@ -51,16 +59,23 @@ def summary_of(*, outcome: str, reason: str, state: State, not_before: int) -> s
 
     What consumers have to expect is in capitals if they have no token, or will have none.
     """
+    next_at = next_due_at(state, Request())
     return " ".join(
         [
-            _token_sentence(outcome, reason, state),
-            _next_sentence(outcome, reason, state, not_before),
+            _token_sentence(outcome, reason, state, next_at),
+            _next_sentence(outcome, reason, state, not_before, next_at),
             _standby_sentence(outcome, reason, state),
         ]
     )
 
 
-def summary_without_state(token: Token | None, now: float, *, is_known: bool, problem: RefreshError) -> str:
+def summary_without_state(
+    token: Token | None,
+    now: float,
+    *,
+    is_known: bool,
+    problem: RefreshError,
+) -> str:
     """Say what consumers hold if something can't be read, so that nobody knows what comes next.
 
     `is_known` says whether the token secret was read.
@@ -81,7 +96,7 @@ def _at(unix_seconds: float, now: float) -> str:
     return f"{date_of(unix_seconds)}, in {span_of(unix_seconds - now)}"
 
 
-def _token_sentence(outcome: str, reason: str, state: State) -> str:
+def _token_sentence(outcome: str, reason: str, state: State, next_at: int) -> str:
     token = state.current
     if token is None and reason in AT_HAND:
         return "CONSUMERS HAVE NO TOKEN: the token secret holds something else."
@@ -90,9 +105,9 @@ def _token_sentence(outcome: str, reason: str, state: State) -> str:
     if not state.seconds_remaining(token):
         return f"{_why_not_good(token, state)}."
     sentence = f"The token of {token.principal} ends at {_at(token.expires_at, state.now)}"
-    next_at = next_due_at(state, Request())
     if next_at > token.expires_at:
-        return f"{sentence}, and CONSUMERS WILL HAVE NO TOKEN FROM THEN UNTIL {date_of(next_at)} AT LEAST."
+        until = date_of(next_at)
+        return f"{sentence}, and CONSUMERS WILL HAVE NO TOKEN FROM THEN UNTIL {until} AT LEAST."
     may_fail_again = outcome == "waiting" and reason in _MAY_FAIL_AGAIN
     if may_fail_again and state.credentials.standby is None:
         return f"{sentence}, and CONSUMERS WILL HAVE NO TOKEN FROM THEN ON IF THE NEXT REQUESTS BRING NO NEW ONE."
@@ -108,23 +123,24 @@ def _why_not_good(token: Token, state: State) -> str:
     # The API may still take it, so consumers need not have noticed anything.
     if token.principal not in state.credentials.principals:
         return (
-            f"The stored token is of {token.principal}, which is not in the credentials secret; if that is still "
-            f"active, the API takes the token until {end}"
+            f"The stored token is of {token.principal}, which is not in the credentials secret; "
+            f"if that is still active, the API takes the token until {end}"
         )
     return f"The stored token was asked for with other settings; the API may take it until {end}"
 
 
-def _next_sentence(outcome: str, reason: str, state: State, not_before: int) -> str:
+def _next_sentence(outcome: str, reason: str, state: State, not_before: int, next_at: int) -> str:
     if outcome == "waiting" and reason == "locked" and state.ledger.lock is not None:
-        return f"Another run is at work, and its lock ends at {_at(state.ledger.lock.until, state.now)}, at the latest."
+        end = _at(state.ledger.lock.until, state.now)
+        return f"Another run is at work, and its lock ends at {end}, at the latest."
     if outcome == "waiting":
         return _waiting_sentence(reason, state, not_before)
     if outcome == "due" and reason in AT_HAND:
         return _at_hand_sentence(reason, state)
     if outcome == "due":
         return f"A refresh is due ({reason}), and the next run asks the vendor."
-    next_at = next_due_at(state, Request())
-    return f"{_WHAT_THE_RUN_DID[outcome]}, and the next request is due at {_at(next_at, state.now)}."
+    done = _WHAT_THE_RUN_DID[outcome]
+    return f"{done}, and the next request is due at {_at(next_at, state.now)}."
 
 
 def _waiting_sentence(reason: str, state: State, not_before: int) -> str:
@@ -133,15 +149,17 @@ def _waiting_sentence(reason: str, state: State, not_before: int) -> str:
     if reason == BACKING_OFF and error:
         why = f"{why} ({error})"
     at = _at(not_before, state.now)
-    return f"A refresh is due, and the function asks with {state.credentials.primary.principal} again at {at}: {why}."
+    primary = state.credentials.primary.principal
+    return f"A refresh is due, and the function asks with {primary} again at {at}: {why}."
 
 
 def _at_hand_sentence(reason: str, state: State) -> str:
+    then = "and the next run publishes it without a request"
     at_hand = state.best_at_hand()
     if at_hand is None:
-        return f"A better token is at hand ({reason}), and the next run publishes it without a request."
+        return f"A better token is at hand ({reason}), {then}."
     end = _at(at_hand.token.expires_at, state.now)
-    return f"A token that ends at {end}, is at hand ({reason}), and the next run publishes it without a request."
+    return f"A token that ends at {end}, is at hand ({reason}), {then}."
 
 
 def _standby_sentence(outcome: str, reason: str, state: State) -> str:
@@ -151,10 +169,8 @@ def _standby_sentence(outcome: str, reason: str, state: State) -> str:
     if state.current is not None and state.current.principal == standby.principal:
         return "This is the standby's token, and the primary is asked as soon as it may be."
     if outcome == "waiting" and reason != "locked":
-        asked_at = standby_due_at(state) or 0
-        return (
-            f"If there is no new token by then, the standby {standby.principal} is asked at {_at(asked_at, state.now)}."
-        )
+        at = _at(standby_due_at(state) or 0, state.now)
+        return f"If there is no new token by then, the standby {standby.principal} is asked at {at}."
     may_ask_at = state.slot(standby, state.current).not_before
     if may_ask_at > state.now:
         return f"The standby {standby.principal} may ask from {date_of(may_ask_at)} on."

@@ -12,6 +12,7 @@ import matplotlib.pyplot as plt
 
 from local.commands.two_days import HOURS, START
 from local.durations import HOUR
+from local.pictures import save
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +32,6 @@ GAP_COLOR = "#f8d7d3"
 
 def draw(played: Played, folder: Path) -> list[Path]:
     """Write `remaining-life.png` and `.svg` into the folder; return their paths."""
-    mpl.rcParams["svg.hashsalt"] = "remaining-life"  # the same picture is the same file
     figure, axes = plt.subplots(figsize=(10, 4.6), layout="constrained")
     axes.axhspan(0, WINDOW_HOURS, color=WINDOW_COLOR, alpha=0.35, lw=0, label="refresh window (last 4 h)")
     ticks = played.ticks
@@ -53,13 +53,7 @@ def draw(played: Played, folder: Path) -> list[Path]:
     axes.set_yticks(range(0, LIFE_HOURS + 1, 4))
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside upper center", ncols=5, fontsize=8, frameon=False)
-    folder.mkdir(parents=True, exist_ok=True)
-    png = folder / "remaining-life.png"
-    svg = folder / "remaining-life.svg"
-    figure.savefig(png, dpi=150)
-    figure.savefig(svg, dpi=150, metadata={"Date": None})
-    plt.close(figure)
-    return [png, svg]
+    return save(figure, folder, "remaining-life")
 
 
 def _hour(tick: Tick) -> float:

@@ -12,6 +12,7 @@ import matplotlib.pyplot as plt
 
 from local.durations import HOUR
 from local.fleet.plan import plan_outages
+from local.pictures import save
 from local.simulate.plan import START
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ OUTAGE_WORDS = {"vendor_5xx": "vendor answers 503", "vendor_silent": "vendor doe
 
 def draw(fleet: Fleet, folder: Path) -> list[Path]:
     """Write `fleet.png` and `.svg` into the folder; return their paths."""
-    mpl.rcParams["svg.hashsalt"] = "fleet"  # the same picture is the same file
     figure, (lives, sweeps) = plt.subplots(2, 1, figsize=(10, 6.4), sharex=True, layout="constrained")
     whole = [sweep for sweep in fleet.sweeps if sweep.outcome == "swept"]  # the others were killed, or failed
     _draw_lives(lives, whole)
@@ -46,13 +46,7 @@ def draw(fleet: Fleet, folder: Path) -> list[Path]:
     hours = (fleet.setup.end - START) / HOUR
     sweeps.set(xlabel="hours since the first sweep", xlim=(0, hours))
     figure.legend(loc="outside upper center", ncols=4, fontsize=8, frameon=False)
-    folder.mkdir(parents=True, exist_ok=True)
-    png = folder / "fleet.png"
-    svg = folder / "fleet.svg"
-    figure.savefig(png, dpi=150)
-    figure.savefig(svg, dpi=150, metadata={"Date": None})
-    plt.close(figure)
-    return [png, svg]
+    return save(figure, folder, "fleet")
 
 
 def _hours(sweeps: list[SweepRecord]) -> list[float]:
