@@ -115,6 +115,10 @@ class Aws:
             config=Config(**CLIENT_CONFIG),
         )
 
+    def secrets_as(self, role_arn: str) -> Any:
+        """Return a client of Secrets Manager with what the role may do."""
+        return self.client("secretsmanager", self.assume(role_arn))
+
     def make_role(self, name: str, *policy_arns: str, tags: dict[str, str] | None = None) -> str:
         """Return the ARN of a new role that anybody in the account may assume."""
         iam = self.client("iam")

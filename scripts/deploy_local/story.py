@@ -138,8 +138,8 @@ class Story:
 
     def consume(self) -> None:
         credentials, token = self._both_secrets()
-        consumer = self._client_of(self._make_consumer_role("consumer"))
-        stranger = self._client_of(self._aws.make_role("stranger"))
+        consumer = self._aws.secrets_as(self._make_consumer_role("consumer"))
+        stranger = self._aws.secrets_as(self._aws.make_role("stranger"))
         status = self._call_api(consumer)
         self._checks.equal("a role with the consumer policy reads a token that works", status, 200)
         move = {
@@ -167,7 +167,7 @@ class Story:
 
     def overreach(self) -> None:
         credentials, token = self._both_secrets()
-        function_client = self._client_of(self._stack.function_role())
+        function_client = self._aws.secrets_as(self._stack.function_role())
         described = function_client.describe_secret(SecretId=token)["ARN"]
         self._checks.equal("it can describe the token secret", described, token)
         other = self._secrets.create_secret(Name="somebody-else's", SecretString="{}")["ARN"]
@@ -208,7 +208,7 @@ class Story:
         wait_for("the schedule fires", SCHEDULE_SECONDS, lambda: self._document()["client_id"] == GREEN)
         self._move_ledger_label()
         checks.check("it fires, and the new client's token replaces the old client's", result=True)
-        consumer = self._client_of(self._make_consumer_role("later-consumer"))
+        consumer = self._aws.secrets_as(self._make_consumer_role("later-consumer"))
         api_status = self._call_api(consumer)
         checks.equal("a consumer reads the new token, and the API accepts it", api_status, 200)
         answered = [(request.client_id, request.status) for request in self._vendor.requests]
@@ -284,9 +284,6 @@ class Story:
 
     def _make_consumer_role(self, name: str) -> str:
         return self._aws.make_role(name, self._stack.outputs["ConsumerPolicyArn"])
-
-    def _client_of(self, role: str) -> Any:
-        return self._aws.client("secretsmanager", self._aws.assume(role))
 
     def _call_api(self, consumer: Any) -> int:
         return call_api(consumer, self._token, self._vendor)

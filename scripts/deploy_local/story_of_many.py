@@ -108,7 +108,7 @@ class StoryOfMany:
             status = call_api(consumer, token_of(store), self._vendor)
             checks.equal(f"a role with the tag {store} reads that token, and it works", status, 200)
         consumer = self._consumer_of(STORES[0], role="curious")
-        untagged = self._client_of(self._aws.make_role("untagged", self._stack.outputs["ConsumerPolicyArn"]))
+        untagged = self._aws.secrets_as(self._aws.make_role("untagged", self._stack.outputs["ConsumerPolicyArn"]))
         checks.denied(
             "it can't read another connection's token",
             lambda: consumer.get_secret_value(SecretId=token_of(STORES[1])),
@@ -128,7 +128,7 @@ class StoryOfMany:
 
     def overreach(self) -> None:
         role = self._stack.function_role()
-        secrets = self._client_of(role)
+        secrets = self._aws.secrets_as(role)
         functions = self._aws.client("lambda", self._aws.assume(role))
         described = secrets.describe_secret(SecretId=token_of(STORES[0]))["Name"]
         self._checks.equal("it can describe a token secret", described, token_of(STORES[0]))
@@ -232,10 +232,7 @@ class StoryOfMany:
         name = role or f"consumer-{store.replace('/', '-')}"
         arn = self._aws.make_role(name, tags={"token-connection": store})
         shortfalls.attach_policy_for_tags(self._aws.client("iam"), self._stack.outputs["ConsumerPolicyArn"], name)
-        return self._client_of(arn)
-
-    def _client_of(self, role: str) -> Any:
-        return self._aws.client("secretsmanager", self._aws.assume(role))
+        return self._aws.secrets_as(arn)
 
 
 def credentials_of(store: str) -> str:
