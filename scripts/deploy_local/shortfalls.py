@@ -30,7 +30,7 @@ NOT_SHOWN = (
     "KMS: ministack stores which key a secret has, and lets everybody decrypt with it",
     (
         "the consumer policy's conditions: ministack does not know secretsmanager:VersionStage and VersionId, so it "
-        "lets consumers read the ledger's version too, and AWS does not"
+        "lets consumers read the ledger's version too, and AWS does not (a helper of AWS may read it there, too)"
     ),
     (
         "the schedule's role, and the function's permissions to write its log and to put failed runs into the queue: "

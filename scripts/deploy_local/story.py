@@ -6,6 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from aws_secretsmanager_caching import SecretCache
+
 from local.emulators.token_endpoint import Vendor
 from local.emulators.world import CLIENTS
 from scripts import ROOT
@@ -47,6 +49,7 @@ class Story:
             ("the event bus", self.read_the_bus),
             ("an event that fails", self.fail),
             ("a consumer", self.consume),
+            ("a helper of AWS", self.consume_through_a_helper),
             ("the function's own role", self.overreach),
             ("an update of the stack", self.update),
             ("the schedule", self.wait_for_the_schedule),
@@ -163,6 +166,36 @@ class Story:
         denied(
             "a consumer can't move a label",
             lambda: consumer.update_secret_version_stage(**move),
+        )
+        denied(
+            "a consumer can't ask which versions there are",
+            lambda: consumer.describe_secret(SecretId=token),
+        )
+
+    def consume_through_a_helper(self) -> None:
+        """Read as the caching libraries do: they ask which version is current, and read it by its id."""
+        credentials, token = self._both_secrets()
+        policy = self._stack.outputs["CachingConsumerPolicyArn"]
+        helper = self._aws.secrets_as(self._aws.make_role("helper", policy))
+        cache = SecretCache(client=helper)
+        document = json.loads(cache.get_secret_string(token))
+        self._checks.check("a role with its policy reads the token through a cache", document == self._document())
+        denied = self._checks.denied
+        denied(
+            "it can't read the credentials",
+            lambda: helper.get_secret_value(SecretId=credentials),
+        )
+        denied(
+            "it can't describe the credentials",
+            lambda: helper.describe_secret(SecretId=credentials),
+        )
+        denied(
+            "it can't write the token",
+            lambda: helper.put_secret_value(SecretId=token, SecretString="{}"),
+        )
+        denied(
+            "it can't delete the token secret",
+            lambda: helper.delete_secret(SecretId=token),
         )
 
     def overreach(self) -> None:

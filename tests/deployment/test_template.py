@@ -508,8 +508,8 @@ def test_the_processor_is_a_choice() -> None:
     assert FULL.properties("RefreshFunction")["Architectures"] == ["x86_64"]
 
 
-def consumer_policy(stack: Stack) -> list[Json]:
-    statements: list[Json] = stack.properties("ConsumerPolicy")["PolicyDocument"]["Statement"]
+def consumer_policy(stack: Stack, name: str = "ConsumerPolicy") -> list[Json]:
+    statements: list[Json] = stack.properties(name)["PolicyDocument"]["Statement"]
     return statements
 
 
@@ -528,6 +528,20 @@ def test_a_consumer_reads_a_token_by_its_stage_alone(stack: Stack) -> None:
     key_grants = {("kms:Decrypt", KEY)} if stack in WITH_EVERYTHING else set()
     assert granted(decrypts) == key_grants
     assert all(statement["Condition"] == VIA_SECRETS_MANAGER for statement in decrypts)
+
+
+@EVERY_KIND
+def test_a_helper_of_aws_may_also_ask_which_version_is_current(stack: Stack) -> None:
+    """It reads and describes what a consumer reads, decrypts in the same way, and has no other right."""
+    helper = consumer_policy(stack, "CachingConsumerPolicy")
+    consumer = consumer_policy(stack)
+    read = helper[0]
+    assert {action for action, _ in granted([read])} == {
+        "secretsmanager:DescribeSecret",
+        "secretsmanager:GetSecretValue",
+    }
+    assert read["Resource"] == consumer[0]["Resource"]
+    assert helper[1:] == consumer[2:]
 
 
 @ONE_CONNECTION
@@ -1241,6 +1255,7 @@ def test_outputs_name_what_operators_and_consumers_need() -> None:
         "CredentialsSecretArn": THEIR_SECRET,
         "TokenSecretArn": arn("TokenSecret"),
         "ConsumerPolicyArn": "ConsumerPolicy",
+        "CachingConsumerPolicyArn": "CachingConsumerPolicy",
         "FunctionName": "RefreshFunction",
         "AlarmTopicArn": THEIR_TOPIC,
         "DeadLetterQueueUrl": "DeadLetterQueue",
