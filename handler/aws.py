@@ -95,13 +95,23 @@ def _what(operation: str, parameters: dict[str, Any]) -> str:
 
 def invoke(client: Any, function: str, event: object, *, invocation_type: str) -> dict[str, Any]:
     """Invoke a Lambda function by its name or ARN. Its answer has the bytes of the payload. Raises StoreError."""
-    answer = call(
-        client,
-        "invoke",
-        FunctionName=function,
-        InvocationType=invocation_type,
-        Payload=json.dumps(event).encode(),
-    )
+    try:
+        answer = call(
+            client,
+            "invoke",
+            FunctionName=function,
+            InvocationType=invocation_type,
+            Payload=json.dumps(event).encode(),
+        )
+    except StoreError as error:
+        if error.code != MISSING:
+            raise
+        raise StoreError(
+            f"{error}: there is no function {function} in this account and region",
+            code=MISSING,
+            retryable=False,
+            is_refusal=error.is_refusal,
+        ) from None
     try:
         # Also if nobody needs it: a connection with an answer that was not read is not used again.
         answer["Payload"] = answer["Payload"].read()

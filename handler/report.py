@@ -7,12 +7,21 @@ from typing import Any
 from handler.model import principal_of
 from handler.summary import date_of, span_of
 
+# No line is longer, so that people can read it; a narrower terminal has shorter ones.
 WIDTH = 100
+# Below this there would be a word on each line.
+MIN_WIDTH = 20
 RED = "\033[31;1m"
 YELLOW = "\033[33m"
 PLAIN = "\033[0m"
 # The names of the facts stand in a column of this width.
 NAME_WIDTH = 20
+# A connection's name is not cut below this, also if the table is then wider than the terminal.
+MIN_CONNECTION_WIDTH = 16
+INDENT = "    "
+HEADINGS = ["connection", "left", "ends", "due because", "last error"]
+LEFT = HEADINGS.index("left")
+GAP = 2  # between two columns
 
 Result = dict[str, Any]
 
@@ -21,23 +30,67 @@ def as_json(result: Result) -> str:
     return json.dumps(result, indent=2)
 
 
-def for_people(result: Result, *, in_colour: bool) -> str:
+def for_people(result: Result, *, in_colour: bool, width: int = WIDTH) -> str:
     """Return the summary, then the facts below each other, then problems and warnings.
 
     `in_colour`: a summary with capitals is red, and problems are yellow.
+    `width`: of the terminal, in characters.
     """
-    summary = "\n".join(textwrap.wrap(result["summary"], WIDTH))
+    result = _printable(result)
+    width = min(max(width, MIN_WIDTH), WIDTH)
+    summary = _wrapped(result["summary"], width)
     if _is_alarming(result):
         summary = _painted(summary, RED, in_colour=in_colour)
     parts = [summary]
     if "worst" in result:
-        parts += [_facts_of_many(result), _table_of_worst(result["worst"])]
+        facts = _facts_of_many(result)
+        parts += [_lines_of(facts, width), _table_of_worst(result["worst"], width)]
     else:
-        parts += [_facts_of_one(result)]
-    problems = [_problem(problem) for problem in result.get("problems", [])]
+        parts += [_lines_of(_facts_of_one(result), width)]
+    problems = [f"problem: {_problem(problem)}" for problem in result.get("problems", [])]
     problems += [f"warning: {warning}" for warning in result["warnings"]]
-    parts += [_painted(problem, YELLOW, in_colour=in_colour) for problem in problems]
+    for problem in problems:
+        lines = _wrapped(problem, width, INDENT)
+        parts.append(_painted(lines, YELLOW, in_colour=in_colour))
     return "\n\n".join(part for part in parts if part)
+
+
+def in_one_line(text: str) -> str:
+    """Return the text as a terminal can show it. What would steer the terminal is shown as Python writes it.
+
+    Texts of vendors, of secrets and of a deployed function may hold anything.
+    """
+    words = " ".join(text.split())
+    return "".join(_shown(character) for character in words)
+
+
+def _shown(character: str) -> str:
+    if character.isprintable():
+        return character
+    return ascii(character).strip("'")
+
+
+def _printable(value: Any) -> Any:
+    """Return a JSON value with all of its texts in one line each."""
+    if isinstance(value, str):
+        return in_one_line(value)
+    if isinstance(value, list):
+        return [_printable(member) for member in value]
+    if isinstance(value, dict):
+        return {name: _printable(member) for name, member in value.items()}
+    return value
+
+
+def _wrapped(text: str, width: int, indent: str = "") -> str:
+    """Return the text in lines. `indent` is before each of them but the first."""
+    return textwrap.fill(
+        text,
+        width,
+        subsequent_indent=indent,
+        # An ARN or an address stays whole, so that people can copy it.
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _is_alarming(result: Result) -> bool:
@@ -51,12 +104,18 @@ def _painted(text: str, colour: str, *, in_colour: bool) -> str:
     return f"{colour}{text}{PLAIN}"
 
 
-def _line(name: str, value: object) -> str:
-    return f"{name:{NAME_WIDTH}}{value}"
+def _lines_of(facts: Result, width: int) -> str:
+    """Return each fact that is known in a line, or in several lines below its value."""
+    lines = [
+        _wrapped(f"{name:{NAME_WIDTH}}{value}", width, indent=" " * NAME_WIDTH)
+        for name, value in facts.items()
+        if value is not None
+    ]
+    return "\n".join(lines)
 
 
-def _facts_of_one(result: Result) -> str:
-    facts = {
+def _facts_of_one(result: Result) -> Result:
+    return {
         "connection": result["connection"],
         "token of": _principal(result),
         "ends": _end(result),
@@ -67,31 +126,51 @@ def _facts_of_one(result: Result) -> str:
         "safe to deactivate": result.get("safe_to_deactivate"),
         "version": result.get("version"),
     }
-    return "\n".join(_line(name, value) for name, value in facts.items() if value is not None)
 
 
-def _facts_of_many(result: Result) -> str:
+def _facts_of_many(result: Result) -> Result:
     names = ("connections", "fresh", "due", "handed_over", "empty")
     facts = {name.replace("_", " "): result[name] for name in names}
     facts["problems"] = len(result["problems"])
-    return "\n".join(_line(name, value) for name, value in facts.items())
+    return facts
 
 
-def _table_of_worst(worst: list[Result]) -> str:
-    """Return the connections with the least life, the worst first."""
+def _table_of_worst(worst: list[Result], width: int) -> str:
+    """Return the connections with the least life, the worst first. Long names are shortened to fit the width."""
     if not worst:
         return ""
-    width = max(len("connection"), *(len(one["name"]) for one in worst)) + 2
-    lines = [f"{'connection':{width}}{'left':>12}  {'ends':22}{'due because':16}last error"]
-    for one in worst:
-        left = "none"
-        if one["seconds_remaining"]:
-            left = span_of(one["seconds_remaining"])
-        ends = _date_in(one, "expires_at") or "-"
-        reason = one["reason"] or "-"
-        error = one["error"] or "-"
-        lines.append(f"{one['name']:{width}}{left:>12}  {ends:22}{reason:16}{error}")
-    return "\n".join(lines)
+    rows = [HEADINGS, *(_row_of(one) for one in worst)]
+    width_of_others = sum(GAP + _width_of_column(rows, number) for number in range(1, len(HEADINGS)))
+    width_of_names = max(width - width_of_others, MIN_CONNECTION_WIDTH)
+    rows = [[_shortened(name, width_of_names), *others] for name, *others in rows]
+    return "\n".join(_table_line(row, rows) for row in rows)
+
+
+def _row_of(one: Result) -> list[str]:
+    left = "none"
+    if one["seconds_remaining"]:
+        left = span_of(one["seconds_remaining"])
+    ends = _date_in(one, "expires_at") or "-"
+    return [one["name"], left, ends, one["reason"] or "-", one["error"] or "-"]
+
+
+def _width_of_column(rows: list[list[str]], number: int) -> int:
+    return max(len(row[number]) for row in rows)
+
+
+def _shortened(name: str, width: int) -> str:
+    """Return the name with an ellipsis in its middle if it is longer: the ends tell connections apart."""
+    if len(name) <= width:
+        return name
+    kept = width - 1
+    at_the_end = kept // 2
+    return f"{name[: kept - at_the_end]}…{name[-at_the_end:]}"
+
+
+def _table_line(row: list[str], rows: list[list[str]]) -> str:
+    cells = [cell.ljust(_width_of_column(rows, number)) for number, cell in enumerate(row)]
+    cells[LEFT] = row[LEFT].rjust(_width_of_column(rows, LEFT))  # a number
+    return (" " * GAP).join(cells).rstrip()
 
 
 def _outcome(result: Result) -> str:
@@ -143,4 +222,4 @@ def _problem(problem: Result) -> str:
     told = f"{problem['error']}: {problem['text']}"
     if "name" in problem:
         told = f"{problem['name']}: {told}"
-    return textwrap.fill(f"problem: {told}", WIDTH, subsequent_indent="    ")
+    return told

@@ -224,6 +224,13 @@ def function_name() -> str:
     return os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "")
 
 
+def allows_colour(env: Mapping[str, str] = os.environ) -> bool:
+    """Say whether the person at this terminal takes colours (https://no-color.org)."""
+    if env.get("NO_COLOR"):
+        return False
+    return env.get("TERM") != "dumb"  # such a terminal shows the codes as text
+
+
 def service_name() -> str:
     """Return the `service` dimension of the metrics. Powertools reads the same variable."""
     return os.environ.get("POWERTOOLS_SERVICE_NAME") or "token-refresh"

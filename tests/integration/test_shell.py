@@ -6,8 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,19 +14,10 @@ from local.emulators.clock import Clock
 from local.emulators.world import World
 from tests.conftest import secrets_in
 from tests.integration.helpers import REFUSED
+from tests.integration.shells import ROOT, aws_variables, machine, shell
 
-ROOT = Path(__file__).parents[2]
-
-
-def machine(**variables: str) -> dict[str, str]:
-    """Return the machine's environment without its AWS settings, and with these variables."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("AWS_")} | variables
-
-
-def shell(arguments: list[str], env: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, *arguments], cwd=ROOT, env=env, capture_output=True, text=True, timeout=60, check=False
-    )
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_shell_prints_the_result(live_world: World) -> None:
@@ -123,12 +113,7 @@ def test_shell_asks_the_deployed_function() -> None:
     with World(Clock(), prefix="tango/") as world:
         world.add_store("stores/001")
         world.functions.start_queue()
-        env = machine(
-            AWS_ENDPOINT_URL_LAMBDA=world.functions.url,
-            AWS_ACCESS_KEY_ID="local",
-            AWS_SECRET_ACCESS_KEY="local",
-            AWS_DEFAULT_REGION="us-east-1",
-        )
+        env = aws_variables(world.functions.url)
         ask = ["-m", "handler", "--function", "token-refresh"]
         refreshed = shell([*ask, "refresh", "--connection", "stores/001"], env)
         assert "connection          stores/001" in refreshed.stdout
@@ -138,8 +123,6 @@ def test_shell_asks_the_deployed_function() -> None:
         unknown = shell([*ask, "refresh", "--connection", "nobody"], env)
         assert unknown.returncode == 1
         assert unknown.stderr.startswith("CredentialsError: ")
-        missing = shell(["-m", "handler", "--function", "nobody", "status"], env)
-        assert missing.stderr.startswith("StoreError: Lambda, invoke: ResourceNotFoundException")
         assert not secrets_in(refreshed.stdout + table.stdout, world)
 
 
