@@ -119,7 +119,11 @@ clean:  ## delete everything that these commands made
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The deployment. SAM builds with the first Python on the PATH, and must not report anything to AWS.
-CONFIRMATION := $(if $(filter no,$(CONFIRM)),--no-confirm-changeset)
+# What another word than yes or no means is not guessed: it would be found out when a pipeline waits for an answer.
+CONFIRM_WORD = $(shell printf %s '$(strip $(CONFIRM))' | tr '[:upper:] ' '[:lower:]_')
+REFUSE_CONFIRM = $(error CONFIRM must be yes or no, and it is "$(CONFIRM)")
+CONFIRMATION = $(if $(filter no false 0,$(CONFIRM_WORD)),--no-confirm-changeset,$(if \
+	$(filter yes true 1,$(CONFIRM_WORD)),,$(REFUSE_CONFIRM)))
 SAM_ENVIRONMENT := PATH="$(CURDIR)/$(SAM):$$PATH" SAM_CLI_TELEMETRY=0
 
 build: .venv-deploy/.ready  ## build the package for arm64 and Python 3.13, and one zip of it with its hash

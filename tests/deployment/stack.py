@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 ROOT = Path(__file__).parents[2]
 REGION = "us-east-1"
@@ -63,14 +67,17 @@ def is_allowed(parameter: str, value: str) -> bool:
 
 
 class Stack:
-    """The template with these parameters: `resources` and `outputs` contain only resolved values."""
+    """The template with these parameters: `resources` and `outputs` contain only resolved values.
 
-    def __init__(self, **parameters: str) -> None:
+    `names` are what AWS would call resources, by their logical ids; others are called by their logical ids.
+    """
+
+    def __init__(self, names: Mapping[str, str] = MappingProxyType({}), /, **parameters: str) -> None:
         unknown = parameters.keys() - TEMPLATE["Parameters"].keys()
         if unknown:
             raise ValueError(f"the template has no parameter {unknown}")
         defaults = {name: about["Default"] for name, about in TEMPLATE["Parameters"].items()}
-        self._values = PSEUDO | defaults | parameters
+        self._values = PSEUDO | defaults | dict(names) | parameters
         self._made = self._existing(TEMPLATE["Resources"])
         self.resources: dict[str, Json] = {
             name: {"Properties": {}} | self._resolve(resource) for name, resource in self._made.items()

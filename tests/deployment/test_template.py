@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 import tomllib
 from collections import defaultdict
 from contextlib import contextmanager
@@ -26,12 +24,10 @@ from local.emulators.faults import Fault
 from local.emulators.lambda_runtime import FUNCTION_NAME
 from local.emulators.secrets_manager import LOST_ANSWER, AwsFault
 from local.emulators.world import CREDENTIALS_SECRET, TOKEN_SECRET, World, environment
-from scripts.samconfig import file_with
 from tests.deployment.stack import ACCOUNT, NAME, REGION, ROOT, TEMPLATE, Json, Stack, arn, is_allowed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
 
 MINUTE = 60
 HOUR = 3_600
@@ -1059,13 +1055,63 @@ def test_every_alarm_tells_somebody_what_it_means_and_what_to_do(stack: Stack) -
     }
 
 
-def test_no_description_of_an_alarm_is_too_long_for_aws() -> None:
-    """CloudWatch refuses more than 1,024 characters. The names of a stack are longer than those of this test."""
-    longest_names = 200  # of the function with its log group, or of a secret
-    for prefix in ("", PREFIX):
-        stack = Stack(ConnectionsPrefix=prefix, RunbookUrl="https://" + 92 * "x")
-        for name, alarm in stack.of_type("AWS::CloudWatch::Alarm").items():
-            assert len(alarm["AlarmDescription"]) + longest_names <= 1_024, name
+# The longest names that AWS gives, or takes, for what the alarms' texts name. The stack's own name has 128 characters.
+LONGEST_NAMES = {
+    "RefreshFunction": 64 * "f",
+    "LogGroup": f"{128 * 's'}-LogGroup-AbCdEfGhIjKl",
+    "DeadLetterQueue": f"https://sqs.cn-northwest-1.amazonaws.com.cn/{ACCOUNT}/{80 * 'q'}",
+    "TokenSecret": f"arn:aws-us-gov:secretsmanager:us-gov-west-1:{ACCOUNT}:secret:TokenSecret-AbCdEfGhIjKl-AbCdEf",
+    "CredentialsSecret.Id": (
+        f"arn:aws-us-gov:secretsmanager:us-gov-west-1:{ACCOUNT}:secret:CredentialsSecret-AbCdEfGhIjKl-AbCdEf"
+    ),
+}
+# The longest values of the parameters that are in these texts.
+LONGEST_VALUES = {
+    "RunbookUrl": f"https://{92 * 'x'}",
+    "AlarmBelowSeconds": "99999999",
+    "AlarmPeriodSeconds": "4200",
+}
+LONGEST_PREFIX = f"{199 * 'x'}/"
+LONGEST_SECRET = f"arn:aws-us-gov:secretsmanager:us-gov-west-1:{ACCOUNT}:secret:{512 * 'x'}-AbCdEf"
+MAX_DESCRIPTION_CHARACTERS = 1_024  # CloudWatch refuses an alarm with more, and with it the whole deployment
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        pytest.param({}, id="one"),
+        pytest.param({"ExistingCredentialsSecretArn": LONGEST_SECRET}, id="one_with_existing_credentials"),
+        pytest.param({"ConnectionsPrefix": LONGEST_PREFIX}, id="many"),
+    ],
+)
+def test_no_description_of_an_alarm_is_too_long_for_aws(parameters: dict[str, str]) -> None:
+    """Whatever the template allows for its parameters, and whatever names AWS gives, the alarms can be made."""
+    values = LONGEST_VALUES | parameters
+    assert all(is_allowed(name, value) for name, value in values.items())
+    stack = Stack(LONGEST_NAMES, **values)
+    lengths = {name: len(alarm["AlarmDescription"]) for name, alarm in stack.of_type("AWS::CloudWatch::Alarm").items()}
+    assert {name: length for name, length in lengths.items() if length > MAX_DESCRIPTION_CHARACTERS} == {}
+
+
+def test_every_name_in_a_description_of_an_alarm_has_a_longest_value() -> None:
+    """Otherwise the test above would not see what a new parameter, or another resource, does to a description."""
+    bounded = LONGEST_NAMES.keys() | LONGEST_VALUES.keys() | {"ConnectionsPrefix"}
+    for name, resource in TEMPLATE["Resources"].items():
+        if resource["Type"] == "AWS::CloudWatch::Alarm":
+            named = names_in(resource["Properties"]["AlarmDescription"])
+            assert named <= bounded, name
+    for name, value in (LONGEST_VALUES | {"ConnectionsPrefix": LONGEST_PREFIX}).items():
+        assert not is_allowed(name, f"x{value}")
+        assert not is_allowed(name, f"9{value}")
+
+
+def names_in(value: Any) -> set[str]:
+    """Return what a value of the template refers to: parameters and resources, with the attribute if there is one."""
+    text = json.dumps(value)
+    defined = TEMPLATE["Parameters"].keys() | TEMPLATE["Resources"].keys()
+    referred = set(re.findall(r'"Ref": "([^"]+)"', text)) | set(re.findall(r"\$\{([^}!]+)}", text))
+    referred |= {".".join(json.loads(names)) for names in re.findall(r'"Fn::GetAtt": (\[[^]]+])', text)}
+    return {name for name in referred if name.partition(".")[0] in defined}
 
 
 def test_no_alarm_blames_the_vendor_for_what_only_the_ledger_knows() -> None:
@@ -1290,35 +1336,3 @@ def test_to_deploy_twice_is_not_an_error(name: str) -> None:
     """A pipeline that deploys without a change ends well, also after `sam deploy --guided`."""
     deploy = tomllib.loads((ROOT / "samconfig.toml").read_text())[name]["deploy"]["parameters"]
     assert deploy["fail_on_empty_changeset"] is False
-
-
-OWN_SECTION = """
-[acme-production.deploy.parameters]
-stack_name = "tokens-acme"
-
-[sandbox.deploy.parameters]
-stack_name = "tokens-sandbox"
-"""
-
-
-def test_own_sections_come_first_and_a_missing_one_is_named(tmp_path: Path) -> None:
-    """`make deploy ENV=...` looks into samconfig.local.toml, then into samconfig.toml, and says what there is."""
-    own = tmp_path / "samconfig.local.toml"
-    tracked = ROOT / "samconfig.toml"
-    files = (own, tracked)
-    assert file_with("sandbox", files) == tracked
-    own.write_text(OWN_SECTION)
-    assert file_with("acme-production", files) == own
-    assert file_with("sandbox", files) == own
-    assert file_with("production", files) == tracked
-    with pytest.raises(ValueError, match=r"no \[staging.deploy.parameters\].*acme-production, production, sandbox"):
-        file_with("staging", files)
-
-
-def test_make_deploy_without_its_section_says_so_before_it_builds() -> None:
-    """The shell shows one sentence."""
-    command = [sys.executable, "-m", "scripts.samconfig", "staging"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert done.stderr.startswith("there is no [staging.deploy.parameters] with a stack_name in ")
-    assert done.stderr.count("\n") == 1

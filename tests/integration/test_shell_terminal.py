@@ -109,7 +109,7 @@ def test_ctrl_c_while_the_function_runs_is_one_line() -> None:
 # Streams
 
 
-@pytest.mark.parametrize("redirections", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-", "2>/dev/full"])
+@pytest.mark.parametrize("redirections", [">&-", "2>&-", "<&- >&- 2>&-", "2>/dev/full"])
 def test_closed_streams_do_not_stop_a_refresh(live_world: World, redirections: str) -> None:
     """Some schedulers start commands without standard output or standard error."""
     done = shell_with(redirections, ["-m", "handler", "refresh"], machine(**live_world.environment()))
@@ -119,7 +119,7 @@ def test_closed_streams_do_not_stop_a_refresh(live_world: World, redirections: s
     assert done.stdout.startswith("The token of ") == (not redirections.startswith((">&-", "<&-")))
 
 
-@pytest.mark.parametrize("redirections", [">&-", "2>&-", ">&- 2>&-", "2>/dev/full"])
+@pytest.mark.parametrize("redirections", [">&-", "2>&-", "2>/dev/full"])
 def test_closed_streams_do_not_hide_a_failure(live_world: World, redirections: str) -> None:
     """The exit code says it, and the error does not go to standard output in place of a result."""
     live_world.vendor.script(REFUSED)
@@ -178,7 +178,7 @@ def longest_line(text: str) -> int:
     return max(len(line) for line in CODES.sub("", text).splitlines())
 
 
-@pytest.mark.parametrize(("columns", "widest"), [(50, 50), (80, 80), (100, 100), (240, 100), (0, 100)])
+@pytest.mark.parametrize(("columns", "widest"), [(50, 50), (240, 100), (0, 100)])
 def test_text_is_as_wide_as_the_terminal_and_no_wider_than_people_read(columns: int, widest: int) -> None:
     """Sentences, facts and warnings are wrapped between words. A terminal that does not know its width is wide."""
     words = " ".join(40 * ["word"])
@@ -187,11 +187,10 @@ def test_text_is_as_wide_as_the_terminal_and_no_wider_than_people_read(columns: 
     assert widest - len("word ") <= width <= widest
 
 
-@pytest.mark.parametrize("columns", [60, 100])
-def test_an_arn_stays_whole(columns: int) -> None:
+def test_an_arn_stays_whole() -> None:
     """People copy it into their next command, so it is never broken at a hyphen."""
     problem = {"error": "StoreError", "text": f"Secrets Manager, get_secret_value of {ARN}: AccessDeniedException"}
-    text = shown(result(summary=f"IT CAN'T BE RENEWED: {ARN} is missing.", problems=[problem]), columns=columns)
+    text = shown(result(summary=f"IT CAN'T BE RENEWED: {ARN} is missing.", problems=[problem]), columns=60)
     assert text.count(ARN) == 2
 
 
@@ -222,13 +221,14 @@ def test_names_that_fit_are_not_shortened() -> None:
 # Arguments
 
 
-@pytest.mark.parametrize("empty", ["", " "])
 @pytest.mark.parametrize(
-    "arguments", [["--function"], ["status", "--connection"], []], ids=["function", "connection", "what"]
+    "arguments",
+    [["--function", ""], ["--function", " "], ["status", "--connection", ""], [""]],
+    ids=["function", "space", "connection", "what"],
 )
-def test_variable_that_is_not_set_is_refused(live_world: World, arguments: list[str], empty: str) -> None:
+def test_variable_that_is_not_set_is_refused(live_world: World, arguments: list[str]) -> None:
     """`--function "$FUNCTION"` must not run here if the variable is not set, nor `"$EVENT"` refresh."""
-    done = shell(["-m", "handler", *arguments, empty], machine(**live_world.environment()))
+    done = shell(["-m", "handler", *arguments], machine(**live_world.environment()))
     assert done.returncode == 2
     assert done.stdout == ""
     assert "it is empty: perhaps a variable of your shell is not set" in done.stderr
@@ -249,7 +249,7 @@ def test_event_file_may_begin_with_a_byte_order_mark(live_world: World, tmp_path
     assert json.loads(done.stdout)["outcome"] == "due"
 
 
-@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "latin-1"])
+@pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
 def test_event_file_of_another_encoding_is_told_what_is_wrong(tmp_path: Path, encoding: str) -> None:
     """PowerShell 5 writes UTF-16 by `>`, and "is not JSON" would send people to look at their JSON."""
     content = '{"action": "refresh", "reason": "für Ä"}'.encode(encoding)
