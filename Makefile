@@ -119,7 +119,7 @@ clean:  ## delete everything that these commands made
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The deployment. SAM builds with the first Python on the PATH, and must not report anything to AWS.
-# What another word than yes or no means is not guessed: it would be found out when a pipeline waits for an answer.
+# Another word than yes or no is refused: a pipeline would find out what it means when SAM asks a question.
 CONFIRM_WORD = $(shell printf %s '$(strip $(CONFIRM))' | tr '[:upper:] ' '[:lower:]_')
 REFUSE_CONFIRM = $(error CONFIRM must be yes or no, and it is "$(CONFIRM)")
 CONFIRMATION = $(if $(filter no false 0,$(CONFIRM_WORD)),--no-confirm-changeset,$(if \

@@ -18,10 +18,10 @@ PLAIN = "\033[0m"
 NAME_WIDTH = 20
 # A connection's name is not cut below this, also if the table is then wider than the terminal.
 MIN_CONNECTION_WIDTH = 16
-INDENT = "    "
-HEADINGS = ["connection", "left", "ends", "due because", "last error"]
-LEFT = HEADINGS.index("left")
-GAP = 2  # between two columns
+_INDENT = "    "
+_HEADINGS = ["connection", "left", "ends", "due because", "last error"]
+_LEFT = _HEADINGS.index("left")
+_GAP = 2  # between two columns
 
 Result = dict[str, Any]
 
@@ -50,7 +50,7 @@ def for_people(result: Result, *, in_colour: bool, width: int = WIDTH) -> str:
     problems = [f"problem: {_problem(problem)}" for problem in result.get("problems", [])]
     problems += [f"warning: {warning}" for warning in result["warnings"]]
     for problem in problems:
-        lines = _wrapped(problem, width, INDENT)
+        lines = _wrapped(problem, width, _INDENT)
         parts.append(_painted(lines, YELLOW, in_colour=in_colour))
     return "\n\n".join(part for part in parts if part)
 
@@ -139,8 +139,8 @@ def _table_of_worst(worst: list[Result], width: int) -> str:
     """Return the connections with the least life, the worst first. Long names are shortened to fit the width."""
     if not worst:
         return ""
-    rows = [HEADINGS, *(_row_of(one) for one in worst)]
-    width_of_others = sum(GAP + _width_of_column(rows, number) for number in range(1, len(HEADINGS)))
+    rows = [_HEADINGS, *(_row_of(one) for one in worst)]
+    width_of_others = sum(_GAP + _width_of_column(rows, number) for number in range(1, len(_HEADINGS)))
     width_of_names = max(width - width_of_others, MIN_CONNECTION_WIDTH)
     rows = [[_shortened(name, width_of_names), *others] for name, *others in rows]
     return "\n".join(_table_line(row, rows) for row in rows)
@@ -169,8 +169,8 @@ def _shortened(name: str, width: int) -> str:
 
 def _table_line(row: list[str], rows: list[list[str]]) -> str:
     cells = [cell.ljust(_width_of_column(rows, number)) for number, cell in enumerate(row)]
-    cells[LEFT] = row[LEFT].rjust(_width_of_column(rows, LEFT))  # a number
-    return (" " * GAP).join(cells).rstrip()
+    cells[_LEFT] = row[_LEFT].rjust(_width_of_column(rows, _LEFT))  # a number
+    return (" " * _GAP).join(cells).rstrip()
 
 
 def _outcome(result: Result) -> str:

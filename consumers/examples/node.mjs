@@ -1,7 +1,7 @@
 // Node with @aws-sdk/client-secrets-manager, for services: it caches the token for five minutes, and after a 401 reads the
 // secret once more. It needs Node 22, or Node 20 with an SDK from before 2027.
 // Run `npm install @aws-sdk/client-secrets-manager` in this file's folder: ES modules do not look in NODE_PATH.
-// The consumer policy is enough. The SDK reads only AWS_REGION; the AWS CLI and boto3 also read AWS_DEFAULT_REGION.
+// The consumer policy is enough. The SDK reads only AWS_REGION, and boto3 only AWS_DEFAULT_REGION; the AWS CLI reads both.
 import { GetSecretValueCommand, SecretsManagerClient } from "@aws-sdk/client-secrets-manager";
 
 const client = new SecretsManagerClient({

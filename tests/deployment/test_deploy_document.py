@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 import tomllib
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
@@ -13,6 +16,8 @@ import pytest
 from tests.deployment.stack import ROOT, Stack, is_allowed
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.deployment.stack import Json
 
 TEXT = (ROOT / "docs" / "DEPLOY.md").read_text()
@@ -121,6 +126,30 @@ def test_the_list_for_a_boundary_has_each_action_of_the_roles() -> None:
             if statement["Effect"] == "Allow":
                 needed |= set(listed(statement["Action"]))
     assert set(ACTION.findall(section("A permissions boundary"))) == needed
+
+
+SETTINGS_OF_THE_SHELL = re.compile(r"^```sh\n((?:export .+\n)+)```", re.MULTILINE)
+WHAT_PROGRAMS_SEE = """
+import os, botocore.session
+session = botocore.session.Session()
+print(session.profile, session.get_config_variable("region"), os.environ["AWS_REGION"])
+"""
+
+
+def test_the_shell_of_the_page_has_a_region_for_every_program(tmp_path: Path) -> None:
+    """Boto3 reads another variable than AWS's other libraries. The page's lines give all of them one region."""
+    config = tmp_path / "config"
+    config.write_text("[profile my-profile]\n")
+    [lines] = SETTINGS_OF_THE_SHELL.findall(TEXT)
+    done = subprocess.run(
+        ["sh", "-euc", f'{lines}exec "$0" -c "$1"', sys.executable, WHAT_PROGRAMS_SEE],
+        env={"PATH": os.environ["PATH"], "AWS_CONFIG_FILE": str(config)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr == ""
+    assert done.stdout == "my-profile eu-west-1 eu-west-1\n"
 
 
 def test_the_section_of_a_brand_has_parameters_that_the_template_takes() -> None:

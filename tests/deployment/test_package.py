@@ -50,6 +50,16 @@ def test_the_wheels_are_those_of_the_functions_own_platform() -> None:
     assert "--platform=manylinux2014_aarch64" in TARGET
 
 
+def test_the_compiled_modules_are_those_of_the_document_and_have_sources(shipped_package: Path) -> None:
+    """On x86_64 Python takes the sources in their place, so a module without one would be missing there."""
+    compiled = sorted(shipped_package.rglob("*.so"))
+    stems = [path.with_name(path.name.partition(".")[0]) for path in compiled]
+    assert all(stem.with_suffix(".py").exists() for stem in stems)
+    text = (ROOT / "docs" / "DEPLOY.md").read_text()
+    documented = re.findall(r"`(\w+/\w+)`", text.partition("its only compiled modules, ")[2].partition(" are for")[0])
+    assert documented == [stem.relative_to(shipped_package).as_posix() for stem in stems]
+
+
 def test_only_what_runs_ships(tmp_path: Path) -> None:
     """Commands, tests and examples are removed; of the metadata stays what licences and scanners need."""
     prune(fill(tmp_path, SHIPPED | NOT_SHIPPED))

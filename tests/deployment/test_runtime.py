@@ -1,7 +1,7 @@
 """The package that ships, run by AWS's own Lambda Runtime Interface Emulator (RIE) and runtime client, on loopback.
 
-The package is made for arm64 and Python 3.13. It also runs on x86-64 and on any Python from 3.11, because its one
-compiled module has a replacement in Python. The tools are fetched once, into build/, and not into the venv of the
+The package is made for arm64 and Python 3.13. It also runs on x86-64 and on any Python from 3.11, because its
+compiled modules have replacements in Python. The tools are fetched once, into build/, and not into the venv of the
 tests: the RIE is one file in the wheel of aws-sam-cli, whose other requirements conflict with our pinned versions.
 """
 

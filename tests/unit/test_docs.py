@@ -523,3 +523,10 @@ def test_each_make_command_is_a_target(path: Path) -> None:
     targets = set(re.findall(r"^([A-Za-z][\w-]*):", makefile, re.MULTILINE))
     named = set(re.findall(r"(?:^|`)make ([a-z][\w-]*)", (ROOT / path).read_text(), re.MULTILINE))
     assert named - targets == set()
+
+
+@pytest.mark.parametrize("path", markdown_files(), ids=str)
+def test_region_is_never_set_by_the_variable_alone_that_boto3_does_not_read(path: Path) -> None:
+    """SAM, this product and its Python package would find no region, or another one."""
+    named = set(re.findall(r"AWS_(?:DEFAULT_)?REGION", (ROOT / path).read_text()))
+    assert named in (set(), {"AWS_DEFAULT_REGION"}, {"AWS_DEFAULT_REGION", "AWS_REGION"})
