@@ -197,9 +197,11 @@ def _last_failure(state: State) -> str:
 
 def _waiting_sentence(reason: str, state: State, not_before: int) -> str:
     why = _WHY_IT_WAITS.get(reason, reason)
-    error = state.primary_slot().error
-    if reason == BACKING_OFF and error:
-        why = f"{why} ({error})"
+    slot = state.primary_slot()
+    if reason == BACKING_OFF and slot.error:
+        why = f"{why} ({slot.error})"
+    if reason == RATE_LIMITED and not slot.suspicions:
+        why = "the vendor asked for a pause"  # a refusal for the limit would have left a suspicion
     at = _at(not_before, state.now)
     if state.due_reason(state.current, Request()) is None:
         return f"Nothing is due now, and a forced refresh may ask the vendor at {at}, at the earliest: {why}."

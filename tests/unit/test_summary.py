@@ -45,8 +45,8 @@ def summary_now(**changes: Any) -> str:
     return str(result_now(snapshot, Request())["summary"])
 
 
-def closed(reason: str, *, ahead: int) -> Ledger:
-    return make_closed_ledger(ahead=ahead, reason=reason)
+def closed(reason: str, *, ahead: int, suspicions: int = 0) -> Ledger:
+    return make_closed_ledger(ahead=ahead, reason=reason, suspicions=suspicions)
 
 
 def slots(*slots: tuple[Client, Slot]) -> Ledger:
@@ -113,21 +113,27 @@ SUMMARIES = [
         id="revoked",
     ),
     pytest.param(
-        {"current": EXPIRING, "ledger": closed("rate_limited", ahead=900)},
+        {"current": EXPIRING, "ledger": closed("rate_limited", ahead=900, suspicions=1)},
         f"{ENDS}, {MAY_FAIL} {ASKS_AGAIN} 2027-01-15 08:15 UTC, in 15 minutes: {LIMITED} {NO_STANDBY}",
         id="the vendor's limit, and our guess of its end",
     ),
     pytest.param(
-        {"current": EXPIRING, "ledger": closed("rate_limited", ahead=20 * HOUR)},
+        {"current": EXPIRING, "ledger": closed("rate_limited", ahead=20 * HOUR, suspicions=2)},
         f"{ENDS}, and CONSUMERS WILL HAVE NO TOKEN FROM THEN UNTIL 2027-01-16 04:00 UTC AT LEAST. {ASKS_AGAIN} "
         f"2027-01-16 04:00 UTC, in 20.0 hours: {LIMITED} {NO_STANDBY}",
         id="the vendor's limit, for longer than the token lives",
     ),
     pytest.param(
-        {"current": EXPIRING, "ledger": closed("rate_limited", ahead=20 * HOUR), "credentials": BOTH},
+        {"current": EXPIRING, "ledger": closed("rate_limited", ahead=20 * HOUR, suspicions=2), "credentials": BOTH},
         f"{ENDS}. {ASKS_AGAIN} 2027-01-16 04:00 UTC, in 20.0 hours: {LIMITED} If there is no new token by then, the "
         "standby client-standby is asked at 2027-01-15 08:30 UTC, in 30 minutes.",
         id="the same with a standby, which asks in time",
+    ),
+    pytest.param(
+        {"current": EXPIRING, "ledger": closed("rate_limited", ahead=1_800)},
+        f"{ENDS}, {MAY_FAIL} {ASKS_AGAIN} 2027-01-15 08:30 UTC, in 30 minutes: the vendor asked for a pause. "
+        f"{NO_STANDBY}",
+        id="a pause that the vendor asked for",
     ),
     pytest.param(
         {"current": EXPIRING, "ledger": closed("same_token", ahead=HOUR)},
