@@ -24,6 +24,7 @@ PAUSE_SECONDS = 1.0
 # After a failed read, a token that is still alive is used for this long without another read: each can take many
 # seconds.
 OUTAGE_SECONDS = 30.0
+REFUSED_STATUSES = frozenset({401})  # what most APIs answer if they do not accept a token
 YEAR_10000 = 253_402_300_800  # Unix time; a datetime can't be as late
 # For boto3: a read ends within about 12 s, and usually within one.
 CLIENT_CONFIG = {
@@ -291,7 +292,8 @@ class TokenReader:
             problem = f"no token has been issued yet: {secret_id} holds the seed"
             raise NoToken(f"{problem}; ask the keeper's operators")
         ends_at = document.get("expires_at")
-        if not isinstance(ends_at, int | float) or not 0 <= ends_at < YEAR_10000:
+        is_number = isinstance(ends_at, int | float) and not isinstance(ends_at, bool)
+        if not is_number or not 0 <= ends_at < YEAR_10000:
             raise _not_a_token_document(secret_id)
         if not isinstance(token, str) or not _is_sendable(token):
             raise _not_a_token_document(secret_id)

@@ -1,12 +1,13 @@
 """`requests.get(url, auth=TangoAuth(reader))` sends the token, and sends a call again if its token was replaced."""
 
+from collections.abc import Collection
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 from requests.auth import AuthBase
 
-from . import TokenReader, require_https
+from . import REFUSED_STATUSES, TokenReader, require_https
 
 
 class TangoAuth(AuthBase):
@@ -16,8 +17,9 @@ class TangoAuth(AuthBase):
     A call whose body is a stream is not repeated.
     """
 
-    def __init__(self, reader: TokenReader) -> None:
+    def __init__(self, reader: TokenReader, *, refused_statuses: Collection[int] = REFUSED_STATUSES) -> None:
         self._reader = reader
+        self._refused_statuses = frozenset(refused_statuses)
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         url = urlsplit(request.url or "")
@@ -25,7 +27,8 @@ class TangoAuth(AuthBase):
         token = self._reader.token()
 
         def repeat_if_refused(response: requests.Response, **send_options: Any) -> requests.Response:
-            if not _may_repeat(response, token):
+            is_refused = response.status_code in self._refused_statuses
+            if not is_refused or not _may_repeat(response, token):
                 return response
             other_token = self._reader.replace(token)
             if other_token is None:
@@ -38,10 +41,8 @@ class TangoAuth(AuthBase):
 
 
 def _may_repeat(response: requests.Response, token: str) -> bool:
-    if response.status_code != 401:
-        return False
     request = response.request
-    # On a redirect to another host requests removes the token. Such a 401 says nothing about the token.
+    # On a redirect to another host requests removes the token. Such a refusal says nothing about the token.
     if request.headers.get("Authorization") != f"Bearer {token}":
         return False
     return request.body is None or isinstance(request.body, str | bytes)
