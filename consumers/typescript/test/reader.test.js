@@ -27,15 +27,18 @@ function issue(token, secret = "token") {
 
 /** Set variables for one test. An undefined one is deleted. */
 function setEnvironment(t, variables) {
-  const before = { ...process.env };
-  t.after(() => {
-    process.env = before;
-  });
   for (const [name, value] of Object.entries(variables)) {
+    const earlier = process.env[name];
+    t.after(() => setVariable(name, earlier));
+    setVariable(name, value);
+  }
+}
+
+function setVariable(name, value) {
+  if (value === undefined) {
     delete process.env[name];
-    if (value !== undefined) {
-      process.env[name] = value;
-    }
+  } else {
+    process.env[name] = value;
   }
 }
 
