@@ -43,7 +43,9 @@ it("the soak's player calls by the clock of its input, and counts what failed", 
   await untilCalls(servers, before + 5);
   player.stdin.end();
 
-  const result = JSON.parse(await output);
+  const [ready, line] = (await output).split("\n");
+  assert.equal(ready, "ready");
+  const result = JSON.parse(line);
   const { reads } = await servers.counts();
   assert.equal(result.loops, 5);
   assert.equal(result.reads, reads);
