@@ -109,7 +109,7 @@ class TokenReader:
         """
         cached = self._cached
         # Every call of a service comes by here, so this is written to be fast.
-        if cached.fresh_from <= self._now() < cached.fresh_until and not min_remaining:
+        if not min_remaining and cached.fresh_from <= self._now() < cached.fresh_until:
             return cached.text
         return self._token_with_life(min_remaining)
 
