@@ -109,7 +109,7 @@ class Player:
             return []
         options = dict(arguments)
         callers = options.pop("callers", 1)
-        actions = {"token": self.token, "replace": self.replace, "call": self.call}
+        actions: dict[str, Callable[..., Json]] = {"token": self.token, "replace": self.replace, "call": self.call}
         return self.at_once(callers, partial(actions[kind], **options))
 
     def counts(self) -> Json:
@@ -200,8 +200,27 @@ def tokens_of(case: Json) -> list[str]:
     return [token for token in tokens if isinstance(token, str) and token.strip()]
 
 
-@pytest.mark.parametrize("player", [WithRequests, WithHttpx, WithTasks])
-@pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
+def has_step(case: Json, kind: str) -> bool:
+    return any(kind in step for step in case["steps"])
+
+
+def has_crowd(case: Json) -> bool:
+    return '"callers"' in json.dumps(case)
+
+
+def plays() -> Iterator[Any]:
+    """Play every case with requests, and those that a way to call can change with the other ways too."""
+    for case in CASES:
+        players: list[type[Player]] = [WithRequests]
+        if has_step(case, "call"):
+            players.append(WithHttpx)
+        if has_step(case, "call") or has_crowd(case):
+            players.append(WithTasks)
+        for player in players:
+            yield pytest.param(case, player, id=f"{case['name']}, {player.__name__}")
+
+
+@pytest.mark.parametrize(("case", "player"), list(plays()))
 def test_the_reader_keeps_the_contract(case: Json, player: type[Player], world: dict[str, str]) -> None:
     """Each step ends as the case says, with as many reads and calls, and nothing shows a token."""
     playing = player(case, world)

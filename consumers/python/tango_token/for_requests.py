@@ -7,17 +7,20 @@ from urllib.parse import urlsplit
 import requests
 from requests.auth import AuthBase
 
-from . import REFUSED_STATUSES, TokenReader, require_https
+from .sending import REFUSED_STATUSES, TokenSource, require_https
 
 
 class TangoAuth(AuthBase):
-    """Sends the reader's token. After a 401 it reads the secret again, and repeats the call once with another token.
+    """Sends the token of a reader. If the API refuses it, the secret is read again, and a call is repeated once.
+
+    It is repeated if the secret holds another token. `refused_statuses` are what the API answers to a token that is no
+    longer good: 401, and some APIs say 403.
 
     Raises TokenError if there is no token, and ValueError if the URL is plain http, except on a loopback host.
     A call whose body is a stream is not repeated.
     """
 
-    def __init__(self, reader: TokenReader, *, refused_statuses: Collection[int] = REFUSED_STATUSES) -> None:
+    def __init__(self, reader: TokenSource, *, refused_statuses: Collection[int] = REFUSED_STATUSES) -> None:
         self._reader = reader
         self._refused_statuses = frozenset(refused_statuses)
 
