@@ -7,4 +7,4 @@ export {
   WrongEnvironment,
 } from "./errors.js";
 export { tokenFetch, type TokenFetchOptions } from "./fetch.js";
-export { TokenReader, type TokenReaderOptions, type TokenSource } from "./reader.js";
+export { type Logger, TokenReader, type TokenReaderOptions, type TokenSource } from "./reader.js";

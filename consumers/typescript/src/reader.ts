@@ -20,8 +20,16 @@ export interface TokenReaderOptions {
   readonly ttl?: number;
   /** A client for all secrets, for example one with the credentials of another account. */
   readonly client?: SecretsManagerClient;
+  /** Is told when a token is used on, replaced or missing; never the token. `console` is one. The default is none. */
+  readonly logger?: Logger;
   /** The clock: Unix time in seconds. */
   readonly now?: () => number;
+}
+
+export interface Logger {
+  info(message: string): void;
+  warn(message: string): void;
+  error(message: string): void;
 }
 
 /** Where `tokenFetch` gets its tokens from. A TokenReader is one; a test may use a simpler one. */
@@ -49,6 +57,7 @@ export class TokenReader implements TokenSource {
   readonly #secretIds: readonly string[];
   readonly #tokenUrl: string | undefined;
   readonly #ttl: number;
+  readonly #logger: Logger | undefined;
   readonly #now: () => number;
   readonly #secrets: Secrets;
   #cached = NOTHING;
@@ -68,6 +77,7 @@ export class TokenReader implements TokenSource {
     if (!(this.#ttl >= 0)) {
       throw new TypeError("ttl must be a number of seconds");
     }
+    this.#logger = options.logger;
     this.#now = options.now ?? (() => Date.now() / 1000);
     this.#secrets = new Secrets(options.client);
   }
@@ -86,15 +96,18 @@ export class TokenReader implements TokenSource {
   /**
    * Return a token that lasts more than `minRemaining` seconds.
    *
-   * Rejects with TokenTooShort if the best token does not last that long, and with another TokenError if there is no
-   * token.
+   * Rejects with TokenTooShort if the best token does not last that long, with another TokenError if there is no token,
+   * and with TypeError if `minRemaining` is not a number of seconds.
    */
   async token({ minRemaining = 0 }: { readonly minRemaining?: number } = {}): Promise<string> {
+    if (!(minRemaining >= 0)) {
+      throw new TypeError("minRemaining must be a number of seconds");
+    }
     if (this.#isFresh() && this.#isLongEnough(minRemaining)) {
       return this.#cached.text;
     }
     if (this.#reading === undefined && this.#isOver(this.#readsPausedUntil)) {
-      await this.#startRead();
+      await this.#startRead(this.#read());
     } else if (!this.#isLongEnough(minRemaining)) {
       // Only one call reads at a time. The others wait for it only if the cached token is of no use to them.
       await this.#reading;
@@ -112,10 +125,7 @@ export class TokenReader implements TokenSource {
       await this.#reading;
     }
     if (!this.#hasOtherThan(refused) && this.#mayReadFor(refused)) {
-      this.#refusedToken = refused;
-      await this.#startRead(() => {
-        this.#refusalsPausedUntil = this.#now() + PAUSE_SECONDS;
-      });
+      await this.#startRead(this.#readFor(refused));
     }
     if (!this.#hasOtherThan(refused) || !this.#isLongEnough(0)) {
       return null;
@@ -162,17 +172,32 @@ export class TokenReader implements TokenSource {
       const seconds = remaining.toFixed(0);
       throw new TokenTooShort(`the token has ${seconds} s left, and there is no better one`, remaining);
     }
-    const problem = `the token in ${this.#secretIds.join(" or ")} ended at ${utc(endsAt)}`;
-    throw new TokenExpired(problem, this.#error?.message ?? "there is no newer one; ask the keeper's operators");
+    throw this.#expired();
   }
 
-  /** Read the secret, and let the others wait for it. What has to be done before they go on is done in `atEnd`. */
-  #startRead(atEnd?: () => void): Promise<void> {
-    this.#reading = this.#read().finally(() => {
+  #expired(): TokenExpired {
+    const problem = `the token in ${this.#secretIds.join(" or ")} ended at ${utc(this.#cached.endsAt)}`;
+    return new TokenExpired(problem, this.#error?.message ?? "there is no newer one; ask the keeper's operators");
+  }
+
+  /** Let the others wait for this read, and wait for it. */
+  #startRead(read: Promise<void>): Promise<void> {
+    this.#reading = read.finally(() => {
       this.#reading = undefined;
-      atEnd?.();
     });
     return this.#reading;
+  }
+
+  /** Read the secret because the API has refused the token. */
+  async #readFor(refused: string): Promise<void> {
+    this.#refusedToken = refused;
+    await this.#read();
+    this.#refusalsPausedUntil = this.#now() + PAUSE_SECONDS;
+    if (this.#hasOtherThan(refused)) {
+      this.#logger?.info("the API refused the token; the secret has another, which is used from now on");
+    } else if (!this.#error) {
+      this.#logger?.warn("the API refused the token, and the secret has no other; ask the keeper's operators");
+    }
   }
 
   /** Read the secret into the cache. If that fails, a cached token that is still alive is used for a while. */
@@ -182,8 +207,21 @@ export class TokenReader implements TokenSource {
     const now = this.#now();
     this.#readsPausedUntil = now + PAUSE_SECONDS;
     this.#error = combined(errors);
-    if (errors.length > 0 && now < this.#cached.endsAt) {
+    const isAlive = now < this.#cached.endsAt;
+    if (this.#error && isAlive) {
       this.#cached = { ...this.#cached, freshUntil: now + Math.min(OUTAGE_SECONDS, this.#ttl) };
+    }
+    this.#logOutcome(isAlive);
+  }
+
+  #logOutcome(isAlive: boolean): void {
+    const { text, endsAt } = this.#cached;
+    if (text === "") {
+      this.#logger?.error(`there is no token: ${this.#error?.message ?? ""}`);
+    } else if (!isAlive) {
+      this.#logger?.error(this.#expired().message);
+    } else if (this.#error) {
+      this.#logger?.warn(`the cached token is used on, until ${utc(endsAt)} at the latest: ${this.#error.message}`);
     }
   }
 
@@ -193,7 +231,12 @@ export class TokenReader implements TokenSource {
     for (const secretId of this.#secretIds) {
       try {
         const text = await this.#secrets.text(secretId);
-        this.#keep(secretId, parseDocument(secretId, text, this.#tokenUrl));
+        const issued = parseDocument(secretId, text, this.#tokenUrl);
+        const reason = combined(errors);
+        if (reason) {
+          this.#logger?.warn(`${secretId} is read instead: ${reason.message}`);
+        }
+        this.#keep(issued, reason !== undefined);
         return [];
       } catch (error) {
         if (!(error instanceof TokenError)) {
@@ -205,9 +248,8 @@ export class TokenReader implements TokenSource {
     return errors;
   }
 
-  #keep(secretId: string, issued: IssuedToken): void {
+  #keep(issued: IssuedToken, isReplica: boolean): void {
     const cached = this.#cached;
-    const isReplica = secretId !== this.#secretIds[0];
     const isOlder = issued.endsAt < cached.endsAt;
     const wasRefused = cached.text === this.#refusedToken;
     // A replica that lags behind must not bring back an older token, unless the API refused the newer one.

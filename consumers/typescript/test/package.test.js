@@ -38,6 +38,6 @@ it("the packed package has what it needs, and the example calls the API with it"
 
 it("the version is the Python reader's", async () => {
   const { version } = JSON.parse(await readFile(join(HERE, "package.json"), "utf8"));
-  const project = await readFile(join(HERE, "..", "python", "pyproject.toml"), "utf8");
-  assert.equal(version, /^version = "(.*)"$/m.exec(project)[1]);
+  const module = await readFile(join(HERE, "..", "python", "tango_token", "__init__.py"), "utf8");
+  assert.equal(version, /^__version__ = "(.*)"$/m.exec(module)[1]);
 });

@@ -60,6 +60,12 @@ describe("a reader's settings", () => {
     }
   });
 
+  it("must have seconds that a token is to last", async () => {
+    for (const minRemaining of [-1, NaN, "long"]) {
+      await assert.rejects(new TokenReader("token").token({ minRemaining }), TypeError);
+    }
+  });
+
   it("may have a client, which then reads every secret", async (t) => {
     const client = new SecretsManagerClient({ region: "us-east-1" });
     t.after(() => client.destroy());
@@ -133,6 +139,50 @@ describe("a reader shows no token", () => {
       JSON.stringify(structuredClone({ ...reader })),
     ];
     assert.ok(!shown.join("\n").includes("first-token"));
+  });
+});
+
+describe("a logger", () => {
+  class Lines {
+    lines = [];
+    info = (message) => this.lines.push(`info: ${message}`);
+    warn = (message) => this.lines.push(`warn: ${message}`);
+    error = (message) => this.lines.push(`error: ${message}`);
+  }
+
+  it("is told once per read what happened to the token, and never the token", async () => {
+    const logger = new Lines();
+    const clock = new Clock();
+    const reader = new TokenReader(["token", "replica"], { logger, now: clock.now });
+    await assert.rejects(reader.token(), NoToken);
+    clock.advance(1);
+    await issue("first-token", "replica");
+    await reader.token();
+    await issue("first-token");
+    await reader.replace("first-token");
+    await issue("second-token");
+    clock.advance(1);
+    await reader.replace("first-token");
+    await servers.change({ secret: "token", unreachable: true });
+    await servers.change({ secret: "replica", unreachable: true });
+    clock.advance(301);
+    await Promise.all([reader.token(), reader.token()]);
+    clock.advance(86_400);
+    await assert.rejects(reader.token());
+
+    const expected = [
+      /^error: there is no token: token is missing, .*; replica is missing/,
+      /^warn: replica is read instead: token is missing/,
+      /^warn: the API refused the token, and the secret has no other; ask the keeper's operators$/,
+      /^info: the API refused the token; the secret has another, which is used from now on$/,
+      /^warn: the cached token is used on, until 2027-01-16T08:00:00Z at the latest: token can't be read: ECONNRESET/,
+      /^error: the token in token or replica ended at 2027-01-16T08:00:00Z: token can't be read: ECONNRESET/,
+    ];
+    assert.equal(logger.lines.length, expected.length, logger.lines.join("\n"));
+    for (const [number, line] of logger.lines.entries()) {
+      assert.match(line, expected[number]);
+    }
+    assert.ok(!/first-token|second-token/.test(logger.lines.join("\n")));
   });
 });
 

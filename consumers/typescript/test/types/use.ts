@@ -23,6 +23,7 @@ export const sources: TokenSource[] = [
   new TokenReader("token"),
   new TokenReader(["token", "replica"], {
     client: new SecretsManagerClient({ region: "eu-west-1" }),
+    logger: console,
     now: () => Date.now() / 1000,
     tokenUrl: process.env.TOKEN_URL,
     ttl: 60,
