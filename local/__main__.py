@@ -1,5 +1,6 @@
 """`python -m local`: play two days. `serve`: keep the servers up. `soak`: many consumers at once.
 
+`contract`: keep the servers up that consumers/contract.json is played against, until the standard input ends.
 `fleet`: play many connections. `isolation`: play one connection alone and among others, and compare.
 """
 
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from local.commands import serve
+from local.commands.contract import serve_contract
 from local.commands.soak import soak
 from local.commands.two_days import play_two_days
 from local.fleet import isolation
@@ -32,6 +34,8 @@ def main() -> int:
         return serve.serve(ports, options.accounts, options.connections)
     if options.command == "soak":
         return _soak(options.hours, options.threads)
+    if options.command == "contract":
+        return serve_contract()
     if options.command == "fleet":
         return _fleet(options)
     if options.command == "isolation":
@@ -63,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     soaking = commands.add_parser("soak", help="many consumers, through rotations and outages, as fast as it goes")
     soaking.add_argument("--hours", type=int, default=480, help="of the emulated clock")
     soaking.add_argument("--threads", type=int, default=50)
+    commands.add_parser("contract", help="the servers for consumers/contract.json, until the standard input ends")
     _add_fleet(commands)
     return parser
 
