@@ -199,10 +199,10 @@ def test_a_reader_goes_to_a_process_that_is_spawned(live_world: World) -> None:
             assert pool.submit(count_reads, reader).result(PATIENCE) == (token, 1)
 
 
-@pytest.mark.parametrize("access", ["client", "session"])
-def test_a_reader_with_access_of_its_own_stays_in_its_process(access: str) -> None:
+@pytest.mark.parametrize("access", [{"client": object()}, {"session": object()}], ids=["client", "session"])
+def test_a_reader_with_access_of_its_own_stays_in_its_process(access: dict[str, Any]) -> None:
     """Sockets and credentials can't be sent to another process, and the error says what to do."""
-    reader = TokenReader(TOKEN_SECRET, **{access: object()})
+    reader = TokenReader(TOKEN_SECRET, **access)
     with pytest.raises(TypeError, match="make the reader, with its session, in the process that uses it"):
         pickle.dumps(reader)
 
