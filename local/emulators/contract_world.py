@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 
 from local.emulators.caller import REFUSAL, is_of_this_machine
 from local.emulators.clock import Clock
@@ -77,22 +78,28 @@ class ContractWorld:
     def change(self, world: object) -> None:
         """Do what a `world` step of a case says. Raises ValueError for anything else than the FORMS."""
         with self._lock:
-            match world:
-                case {"secret": str(secret_id), "document": document, **rest} if secret_id and not rest:
-                    self._put(secret_id, SecretString=json.dumps(document))
-                case {"secret": str(secret_id), "text": str(text), **rest} if secret_id and text and not rest:
-                    self._put(secret_id, SecretString=text)
-                case {"secret": str(secret_id), "binary": True, **rest} if secret_id and not rest:
-                    self._put(secret_id, SecretBinary=b"not text")
-                case {"secret": str(secret_id), "error": str(code), **rest} if secret_id and code and not rest:
-                    fault = AwsFault(code, status=SERVER_ERRORS.get(code, 400))
-                    self.secrets.unreadable[secret_id] = fault
-                case {"secret": str(secret_id), "unreachable": True, **rest} if secret_id and not rest:
-                    self.secrets.unreadable[secret_id] = CUT
-                case {"accepts": [*tokens], "refusal": int(status), **rest} if 400 <= status <= 599 and not rest:
-                    self.api.accept(tokens, status)
-                case _:
-                    raise ValueError(f"the world's change must be one of: {'; '.join(FORMS)}")
+            try:
+                self._change(world)
+            except (BotoCoreError, ClientError) as error:
+                raise ValueError(f"Secrets Manager does not store this: {error}") from None
+
+    def _change(self, world: object) -> None:
+        match world:
+            case {"secret": str(secret_id), "document": document, **rest} if secret_id and not rest:
+                self._put(secret_id, SecretString=json.dumps(document))
+            case {"secret": str(secret_id), "text": str(text), **rest} if secret_id and text and not rest:
+                self._put(secret_id, SecretString=text)
+            case {"secret": str(secret_id), "binary": True, **rest} if secret_id and not rest:
+                self._put(secret_id, SecretBinary=b"not text")
+            case {"secret": str(secret_id), "error": str(code), **rest} if secret_id and code and not rest:
+                fault = AwsFault(code, status=SERVER_ERRORS.get(code, 400))
+                self.secrets.unreadable[secret_id] = fault
+            case {"secret": str(secret_id), "unreachable": True, **rest} if secret_id and not rest:
+                self.secrets.unreadable[secret_id] = CUT
+            case {"accepts": [*tokens], "refusal": int(status), **rest} if 400 <= status <= 599 and not rest:
+                self.api.accept(tokens, status)
+            case _:
+                raise ValueError(f"the world's change must be one of: {'; '.join(FORMS)}")
 
     def counts(self) -> dict[str, int]:
         """Return how often the secret was read and the API called since the reset.

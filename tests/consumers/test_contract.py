@@ -10,6 +10,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -47,18 +48,32 @@ COUNTS = {"reads", "calls"}
 PATIENCE = 30  # real seconds; everything here ends much earlier
 
 
-@pytest.fixture(scope="module")
-def urls() -> Iterator[dict[str, str]]:
+@contextmanager
+def served(end: Callable[[subprocess.Popen[str]], None]) -> Iterator[dict[str, str]]:
     """Run `python -m local contract`, as the tests of every language do, and yield the addresses of its servers."""
     command = [sys.executable, "-m", "local", "contract"]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdin
         assert process.stdout
         try:
             yield json.loads(process.stdout.readline())
         finally:
-            process.stdin.close()
+            end(process)
             assert process.wait(PATIENCE) == 0
+
+
+def close_input(process: subprocess.Popen[str]) -> None:
+    assert process.stdin
+    process.stdin.close()
+
+
+def terminate(process: subprocess.Popen[str]) -> None:
+    process.terminate()
+
+
+@pytest.fixture(scope="module")
+def urls() -> Iterator[dict[str, str]]:
+    with served(close_input) as urls:
+        yield urls
 
 
 @pytest.fixture
@@ -226,3 +241,68 @@ def test_the_reader_keeps_the_contract(case: Json, player: type[Player], world: 
     playing = player(case, world)
     playing.play()
     assert not [token for token in tokens_of(case) if token in "".join(playing.shown)]
+
+
+def test_each_case_is_of_the_form_that_every_language_reads() -> None:
+    """Names are unique, a step does one thing, and no key is mistyped."""
+    names = [case["name"] for case in CASES]
+    assert len(set(names)) == len(names)
+    actions = {
+        "world": None,
+        "advance_seconds": None,
+        "token": {"callers", "min_remaining"},
+        "replace": {"callers", "refused"},
+        "call": {"callers", "method", "body"},
+    }
+    for case in CASES:
+        assert set(case) == {"name", "reader", "steps"}
+        assert set(case["reader"]) <= {"secret_ids", "token_url", "ttl_seconds", "refused_statuses"}
+        for step in case["steps"]:
+            [kind] = set(step) - {"expect"}
+            options = actions[kind]
+            assert (options is None) == ("expect" not in step)
+            assert options is None or set(step[kind]) <= options
+            expected = step.get("expect", {})
+            assert set(expected) <= {"token", "error", "remaining", "status", "reads", "calls"}
+            assert expected.get("error", "no_token") in KINDS.values()
+            assert ("remaining" in expected) == (expected.get("error") == "too_short")
+
+
+@pytest.mark.parametrize(
+    "world",
+    [
+        {},
+        [],
+        {"secret": "token"},
+        {"secret": "", "document": {}},
+        {"secret": "token", "error": 1},
+        {"secret": "token", "unreachable": False},
+        {"secret": "token", "document": {}, "text": "both"},
+        {"secret": "token", "text": "x" * 70_000},
+        {"accepts": ["token"]},
+        {"accepts": ["token"], "refusal": 200},
+        {"accepts": "token", "refusal": 401},
+    ],
+)
+def test_a_world_that_is_mistyped_is_refused(urls: dict[str, str], world: object) -> None:
+    """The answer says which forms there are, so that a new test finds its mistake."""
+    answer = requests.post(urls["control"], json=world, timeout=PATIENCE)
+    assert answer.status_code == 400
+    assert "must be one of" in answer.text or "does not store" in answer.text
+
+
+@pytest.mark.parametrize("headers", [{"Host": "attacker.example"}, {"Origin": "https://attacker.example"}])
+@pytest.mark.parametrize("server", ["control", "api", "secrets_manager"])
+def test_no_page_of_another_site_reaches_the_servers(
+    urls: dict[str, str], server: str, headers: dict[str, str]
+) -> None:
+    """A browser may send such requests to this machine; they are refused."""
+    assert requests.post(urls[server], headers=headers, timeout=PATIENCE).status_code == 403
+
+
+def test_the_servers_end_when_they_are_told_to() -> None:
+    """SIGTERM ends them with the exit code 0, as the end of the standard input does for all other tests here."""
+    with served(terminate) as urls:
+        assert requests.get(urls["control"], timeout=PATIENCE).json() == {"reads": 0, "calls": 0}
+    with pytest.raises(requests.ConnectionError):
+        requests.get(urls["control"], timeout=PATIENCE)

@@ -186,7 +186,8 @@ def count_reads(reader: TokenReader) -> tuple[str, int]:
     return reader.token(), reader.reads
 
 
-def test_a_reader_goes_to_a_process_that_is_spawned(live_world: World) -> None:
+@pytest.mark.parametrize("start", ["spawn", "forkserver"])
+def test_a_reader_goes_to_a_process_that_is_new(live_world: World, start: str) -> None:
     """Its settings go there, but not its token: the other process reads the secret itself."""
     with environment(live_world.environment()):
         live_world.invoke()
@@ -194,15 +195,15 @@ def test_a_reader_goes_to_a_process_that_is_spawned(live_world: World) -> None:
         token = reader.token()
         reader.token(min_remaining=1)
         assert token.encode() not in pickle.dumps(reader)
-        context = multiprocessing.get_context("spawn")
+        context = multiprocessing.get_context(start)
         with ProcessPoolExecutor(1, mp_context=context) as pool:
             assert pool.submit(count_reads, reader).result(PATIENCE) == (token, 1)
 
 
-@pytest.mark.parametrize("access", ["client", "session"])
-def test_a_reader_with_access_of_its_own_stays_in_its_process(access: str) -> None:
+@pytest.mark.parametrize("access", [{"client": object()}, {"session": object()}], ids=["client", "session"])
+def test_a_reader_with_access_of_its_own_stays_in_its_process(access: dict[str, Any]) -> None:
     """Sockets and credentials can't be sent to another process, and the error says what to do."""
-    reader = TokenReader(TOKEN_SECRET, **{access: object()})
+    reader = TokenReader(TOKEN_SECRET, **access)
     with pytest.raises(TypeError, match="make the reader, with its session, in the process that uses it"):
         pickle.dumps(reader)
 
