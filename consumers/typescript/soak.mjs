@@ -3,9 +3,9 @@
 //     node consumers/typescript/soak.mjs --loops 50 --pause-ms 200
 //
 // It needs `make typescript`, and TOKEN_SECRET_ID, TOKEN_URL, API_URL and AWS's variables. It prints "ready" when it can
-// be told the time: each line of the standard input is what the emulated clock shows, in Unix time. The loops begin with
-// the first one. At the end it prints one line of JSON. `failures` counts by kind; each was avoidable if the secret
-// always held a token that the API accepts.
+// be told the time. Each line of the standard input is what the emulated clock shows, in Unix time; the loops begin
+// with the first one. At the end it prints one line of JSON. `failures` counts by kind. Each failure was avoidable if
+// the secret always held a token that the API accepts.
 import { createInterface } from "node:readline";
 import { setTimeout as pause } from "node:timers/promises";
 import { parseArgs } from "node:util";

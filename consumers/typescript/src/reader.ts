@@ -61,7 +61,7 @@ export class TokenReader implements TokenSource {
   readonly #now: () => number;
   readonly #secrets: Secrets;
   #cached = NOTHING;
-  #reading: Promise<void> | undefined; // while the secret is read; it does not fail
+  #reading: Promise<void> | undefined; // while the secret is read
   #error: TokenError | undefined; // why the latest read failed
   #readsPausedUntil = 0;
   #refusedToken = ""; // the latest token for which the API's refusal led to a read

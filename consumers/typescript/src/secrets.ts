@@ -21,7 +21,8 @@ const HANGS = "Secrets Manager does not answer: check the network and its VPC en
 // What to do about an error of AWS, of its SDK, or of Node.
 const ADVICE: Readonly<Record<string, string>> = {
   RegionIsMissing: "give the secret's ARN, or set AWS_REGION",
-  CredentialsProviderError: "give the process AWS credentials: a role, AWS_PROFILE, or the variables AWS_ACCESS_KEY_ID …",
+  CredentialsProviderError:
+    "give the process AWS credentials: a role, AWS_PROFILE, or the variables AWS_ACCESS_KEY_ID …",
   TokenProviderError: "log in again: aws sso login",
   ExpiredToken: RENEW,
   ExpiredTokenException: RENEW,

@@ -51,7 +51,8 @@ describe("a service", () => {
     clock.advance(HOUR);
     let served = 0;
     let reads = 0;
-    for (const fault of [{ error: "InternalServiceError" }, { unreachable: true }, { error: "AccessDeniedException" }]) {
+    const faults = [{ error: "InternalServiceError" }, { unreachable: true }, { error: "AccessDeniedException" }];
+    for (const fault of faults) {
       await servers.change({ secret: "token", ...fault });
       for (let minute = 0; minute < 10; minute += 1) {
         clock.advance(60);
