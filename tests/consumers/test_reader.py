@@ -244,7 +244,7 @@ def test_a_refusal_that_stays_is_no_loop(reader_world: World, reader: TokenReade
 
 
 def test_a_body_that_can_not_be_sent_twice_is_sent_once(reader_world: World, reader: TokenReader) -> None:
-    """A stream is at its end after the first call, so the refusal is returned as it is."""
+    """A stream is at its end after the first call, so the refusal is returned. The next call has the new token."""
     with clients(reader)["requests"] as http:
         http.get(reader_world.vendor.api_url)
         old = reader_world.primary
@@ -253,6 +253,8 @@ def test_a_body_that_can_not_be_sent_twice_is_sent_once(reader_world: World, rea
         before = len(reader_world.vendor.api_calls)
         assert http.get(reader_world.vendor.api_url, data=io.BytesIO(b"x")).status_code == 401
         assert len(reader_world.vendor.api_calls) == before + 1
+        assert http.get(reader_world.vendor.api_url, data=io.BytesIO(b"x")).status_code == 200
+        assert len(reader_world.vendor.api_calls) == before + 2
 
 
 @pytest.mark.parametrize("client", ["requests", "httpx"])

@@ -18,7 +18,7 @@ class TangoAuth(httpx.Auth):
     longer good: 401, and some APIs say 403.
 
     Raises TokenError if there is no token, and ValueError if the URL is plain http, except on a loopback host.
-    A call whose body is a stream is not repeated.
+    A call whose body is a stream is not repeated, but the next call has the other token.
     """
 
     def __init__(self, reader: TokenSource, *, refused_statuses: Collection[int] = REFUSED_STATUSES) -> None:
@@ -28,28 +28,28 @@ class TangoAuth(httpx.Auth):
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         token = self._reader.token()
         response = yield _with_token(request, token)
-        if not self._may_repeat(request, response):
+        if not self._is_refused(response):
             return
         other_token = self._reader.replace(token)
-        if other_token:
+        if other_token and _can_be_sent_again(request):
             yield _with_token(request, other_token)
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
         token = await self._reader.token_async()
         response = yield _with_token(request, token)
-        if not self._may_repeat(request, response):
+        if not self._is_refused(response):
             return
         other_token = await asyncio.to_thread(self._reader.replace, token)
-        if other_token:
+        if other_token and _can_be_sent_again(request):
             yield _with_token(request, other_token)
 
-    def _may_repeat(self, request: httpx.Request, response: httpx.Response) -> bool:
-        if response.status_code not in self._refused_statuses:
-            return False
+    def _is_refused(self, response: httpx.Response) -> bool:
         # After a redirect the refusal answers another request, and the first one has already had its effect.
-        if response.history:
-            return False
-        return isinstance(request.stream, httpx.ByteStream)
+        return response.status_code in self._refused_statuses and not response.history
+
+
+def _can_be_sent_again(request: httpx.Request) -> bool:
+    return isinstance(request.stream, httpx.ByteStream)
 
 
 def _with_token(request: httpx.Request, token: str) -> httpx.Request:

@@ -17,7 +17,7 @@ class TangoAuth(AuthBase):
     longer good: 401, and some APIs say 403.
 
     Raises TokenError if there is no token, and ValueError if the URL is plain http, except on a loopback host.
-    A call whose body is a stream is not repeated.
+    A call whose body is a stream is not repeated, but the next call has the other token.
     """
 
     def __init__(self, reader: TokenSource, *, refused_statuses: Collection[int] = REFUSED_STATUSES) -> None:
@@ -31,10 +31,10 @@ class TangoAuth(AuthBase):
 
         def repeat_if_refused(response: requests.Response, **send_options: Any) -> requests.Response:
             is_refused = response.status_code in self._refused_statuses
-            if not is_refused or not _may_repeat(response, token):
+            if not is_refused or not _carried(response.request, token):
                 return response
             other_token = self._reader.replace(token)
-            if other_token is None:
+            if other_token is None or not _can_be_sent_again(response.request):
                 return response
             return _repeat(response, other_token, send_options)
 
@@ -43,11 +43,12 @@ class TangoAuth(AuthBase):
         return request
 
 
-def _may_repeat(response: requests.Response, token: str) -> bool:
-    request = response.request
-    # On a redirect to another host requests removes the token. Such a refusal says nothing about the token.
-    if request.headers.get("Authorization") != f"Bearer {token}":
-        return False
+def _carried(request: requests.PreparedRequest, token: str) -> bool:
+    """Say whether the request had the token. On a redirect to another host requests removes it."""
+    return request.headers.get("Authorization") == f"Bearer {token}"
+
+
+def _can_be_sent_again(request: requests.PreparedRequest) -> bool:
     return request.body is None or isinstance(request.body, str | bytes)
 
 
