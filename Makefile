@@ -23,7 +23,7 @@ MUTATION := .venv-mutation/bin
 
 .DEFAULT_GOAL := help
 # Every target that has a line in `make help`, and the one that SAM runs: some folders have the same names.
-.PHONY: help run serve test lint bench format fuzz study explore fleet vendors mutation lock clean \
+.PHONY: help run serve test lint bench format fuzz study explore fleet vendors typescript mutation lock clean \
 	build build-RefreshFunction package cdk validate deploy deploy-local deploy-local-package
 
 help:  ## list these commands
@@ -97,12 +97,27 @@ vendors: $(READY) .venv-vendors/.ready build/vendors/.ready  ## the real handler
 	$(BIN)/python -m local.vendors
 
 # Packages from npm, next to a copy of the file that pins them.
+NPM_CI = npm ci --ignore-scripts --no-audit --no-fund --loglevel=error --prefix
+define need_npm
+@command -v npm >/dev/null || { echo "Node 20 or later with npm is needed" >&2; exit 2; }
+endef
+
 build/vendors/.ready: local/vendors/servers/package-lock.json local/vendors/servers/package.json
-	@command -v npm >/dev/null || { echo "Node 20 or later with npm is needed: it runs two of the servers" >&2; exit 2; }
+	$(need_npm)
 	mkdir -p $(@D)
 	cp $^ $(@D)
-	npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund --loglevel=error
+	$(NPM_CI) $(@D)
 	@touch $@
+
+%/node_modules/.ready: %/package-lock.json %/package.json
+	$(need_npm)
+	$(NPM_CI) $*
+	@touch $@
+
+typescript: $(RUNS) consumers/typescript/node_modules/.ready  ## compile and lint the reader in TypeScript, and play the contract with it (2 min; needs Node)
+	npm run --prefix consumers/typescript build
+	npm run --prefix consumers/typescript lint
+	PYTHON="$(abspath $(BIN))/python" npm test --prefix consumers/typescript
 
 mutation: .venv-mutation/.ready  ## change handler/ bit by bit, and check that a test notices (2 h; MUTANTS='handler.policy.*')
 	rm -rf mutants
@@ -115,7 +130,8 @@ lock: $(READY)  ## write requirements.lock again, after a change of requirements
 clean:  ## delete everything that these commands made
 	rm -rf .venv* build .aws-sam out mutants .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	rm -rf consumers/python/build consumers/python/*.egg-info consumers/examples/node_modules examples/cdk/node_modules
-	rm -f tango_token-*.whl
+	rm -rf consumers/typescript/dist consumers/typescript/node_modules
+	rm -f tango_token-*.whl tango-token-*.tgz consumers/typescript/tango-token-*.tgz
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The deployment. SAM builds with the first Python on the PATH, and must not report anything to AWS.
@@ -140,11 +156,6 @@ package: .venv-deploy/.ready  ## write build/tango-token-keeper-VERSION: a zip a
 
 cdk: $(READY) .venv-deploy/.ready examples/cdk/node_modules/.ready  ## synthesise examples/cdk, and check what CDK makes of two keepers (needs Node)
 	$(BIN)/python -m pytest tests/deployment/test_cdk.py
-
-examples/cdk/node_modules/.ready: examples/cdk/package-lock.json examples/cdk/package.json
-	@command -v npm >/dev/null || { echo "Node 20 or later with npm is needed: CDK runs in it" >&2; exit 2; }
-	npm ci --prefix examples/cdk --ignore-scripts --no-audit --no-fund --loglevel=error
-	@touch $@
 
 validate: .venv-deploy/.ready .venv-checkov/.ready  ## check the template: as SAM, as CloudFormation, and with checkov
 	$(SAM_ENVIRONMENT) sam validate --lint --region us-east-1  # linting needs a region, any one

@@ -1,8 +1,12 @@
-"""`python -m bench.consumer_reads` times cached reads of the token, with our reader and with others, taking turns."""
+"""`python -m bench.consumer_reads` times cached reads of the token, with our reader and with others, taking turns.
+
+One of the others is the reader as it was in version 1.0.0.
+"""
 
 from __future__ import annotations
 
 import json
+import platform
 import statistics
 import time
 from typing import TYPE_CHECKING
@@ -11,6 +15,7 @@ import boto3
 from aws_lambda_powertools.utilities.parameters import get_secret
 from aws_secretsmanager_caching import SecretCache
 
+from bench.earlier_reader import EarlierReader
 from local.commands.soak import token_reader
 from local.emulators.clock import Clock
 from local.emulators.world import TOKEN_SECRET, World, environment
@@ -23,6 +28,7 @@ ROUNDS = 15
 READS = 2_000
 DICT = "a dict look-up"
 OURS = "TokenReader.token()"
+EARLIER = "TokenReader.token() of 1.0.0"
 
 
 def measure(read: Callable[[], object]) -> float:
@@ -40,9 +46,11 @@ def measure_all() -> dict[str, float]:
         reader = token_reader()(TOKEN_SECRET)
         cache = SecretCache(client=boto3.client("secretsmanager"))
         token = {"access_token": reader.token()}
+        earlier = EarlierReader(reader.token(), world.token()["expires_at"])
         ways: dict[str, Callable[[], object]] = {
             DICT: lambda: token["access_token"],
             OURS: reader.token,
+            EARLIER: earlier.token,
             "aws-secretsmanager-caching, parsed": lambda: json.loads(cache.get_secret_string(TOKEN_SECRET)),
             "Powertools get_secret, parsed by it": lambda: get_secret(TOKEN_SECRET, transform="json", max_age=300),
         }
@@ -65,6 +73,7 @@ def main() -> None:
         rows.append([name, f"{nanoseconds:,.0f}", f"{reads_a_second:,.0f}", f"{ratio:.1f}"])
     print(table(["cached read", "ns", "reads a second", "times ours"], rows, rule="---:"))
     print(f"\nOurs takes {ours - medians[DICT]:,.0f} ns more than the look-up.")
+    print(f"It takes {ours / medians[EARLIER]:.2f} of the time of 1.0.0, on Python {platform.python_version()}.")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from contextlib import suppress
 from functools import cache
 from typing import Any
 
-from handler import aws
+from handler import __version__, aws
 from handler.connections import WarmProcess
 from handler.errors import ConfigurationError, EventError
 from handler.policy import Request
@@ -116,7 +116,7 @@ def _survey(process: WarmProcess, context: Any, telemetry: RunTelemetry) -> Resu
             pass
     finally:
         telemetry.surveyed(survey)
-    return result_of_survey(survey)
+    return result_of_survey(survey) | {"version": __version__}
 
 
 def _sweep(process: WarmProcess, context: Any, telemetry: RunTelemetry) -> Result:

@@ -12,7 +12,7 @@ import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from handler.errors import ConfigurationError, StoreError
+from handler.errors import KEY_FAILURES, ConfigurationError, StoreError
 
 _BOTOCORE_LOGGER = logging.getLogger("botocore")
 
@@ -41,8 +41,13 @@ _THROTTLING = {
 }
 # What AWS says of these names the missing permission, or what is wrong with the key. Other messages may
 # repeat what was sent.
-_QUOTED = DENIED | {"DecryptionFailure", "EncryptionFailure"}
+_QUOTED = DENIED | KEY_FAILURES
 _NOT_RETRYABLE = {MISSING, DELETED} | DENIED
+# What to do about a secret.
+_ADVICE = {
+    MISSING: "the secret is missing, so create it",
+    DELETED: "the secret is marked for deletion, so restore it",
+}
 # Whose operation it is, for messages, if it is not one of Secrets Manager.
 _SERVICE_OF = {"invoke": "Lambda"}
 
@@ -135,8 +140,8 @@ def store_error(what: str, code: str, message: object = "", *, is_refusal: bool 
     text = f"{service}, {what}: {code}"
     if code in _QUOTED and isinstance(message, str):
         text = f"{text} {message}".rstrip()
-    if code in OF_ONE_SECRET and " of " in what:
-        text = f"{text}: the secret is missing or marked for deletion, so create or restore it"
+    if code in _ADVICE and " of " in what:
+        text = f"{text}: {_ADVICE[code]}"
     return StoreError(
         text,
         code=code,

@@ -1,5 +1,8 @@
 """The errors that a run can end with, all under RefreshError."""
 
+# AWS's codes if the key of a secret can't be used. AWS may be in trouble, or somebody has disabled the key.
+KEY_FAILURES = {"DecryptionFailure", "EncryptionFailure"}
+
 
 class RefreshError(Exception):
     """The root of all errors of this package.

@@ -1,9 +1,14 @@
 """When somebody will be asked next for a token, if all goes well. Pure. Times are Unix seconds."""
 
 import math
+from dataclasses import replace
 
-from handler.model import Token
+from handler.ledger import BACKING_OFF, CREDENTIALS_REFUSED, RATE_LIMITED, SAME_TOKEN
+from handler.model import Client, Token
 from handler.policy import LEVEL_TO_ACQUIRE, SHORT_PART_OF_LIFE, Request, State
+
+# If a slot has one of these reasons, the next request may end like the last one.
+_MAY_FAIL_AGAIN = {RATE_LIMITED, CREDENTIALS_REFUSED, BACKING_OFF, SAME_TOKEN}
 
 
 def next_due_at(state: State, request: Request) -> int:
@@ -36,6 +41,32 @@ def standby_due_at(state: State) -> int | None:
         # With exactly so much left a token is not short yet.
         short_at = max(short_at, token.expires_at - short_for + 1)
     return max(short_at, state.slot(standby, token).not_before, _claims_wait_until(state))
+
+
+def hopeful_due_at(state: State) -> int | None:
+    """Return when somebody will be asked next whose last requests did not fail; None if there is nobody.
+
+    A run that is at work now may bring a token at any moment, so its lock does not count.
+    """
+    unlocked = without_lock(state)
+    times = []
+    if not may_fail_again(state.credentials.primary, state):
+        times.append(primary_due_at(unlocked, Request()))
+    standby = state.credentials.standby
+    standby_at = standby_due_at(unlocked)
+    if standby is not None and standby_at is not None and not may_fail_again(standby, state):
+        times.append(standby_at)
+    return min(times, default=None)
+
+
+def may_fail_again(client: Client, state: State) -> bool:
+    """Say whether the client's last requests failed, so that the next one may fail, too."""
+    return state.slot(client, state.current).reason in _MAY_FAIL_AGAIN
+
+
+def without_lock(state: State) -> State:
+    """Return the state as if no other run were at work."""
+    return replace(state, ledger=replace(state.ledger, lock=None))
 
 
 def _token_after_recovery(state: State) -> Token | None:

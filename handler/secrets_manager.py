@@ -98,9 +98,7 @@ class SecretStore:
             token = NO_VERSION
         if credentials == token:
             raise ConfigurationError("environment: TOKEN_SECRET_ID and CREDENTIALS_SECRET_ID name the same secret")
-        if isinstance(credentials, StoreError) and credentials.code in aws.OF_ONE_SECRET:
-            return Both(_no_credentials(credentials.code, self._credentials_id), token)
-        return Both(credentials, token)
+        return Both(as_credentials_error(credentials, self._credentials_id), token)
 
     def _get_or_error(self, secret_id: str) -> Version | StoreError:
         try:
@@ -241,10 +239,15 @@ def read_page(client: Any, prefix: str, next_token: str = "") -> Page:
     return Page(secrets, _text(answer, "NextToken"))
 
 
-def _no_credentials(code: str, secret_id: str) -> CredentialsError:
+def as_credentials_error(credentials: Version | StoreError, secret_id: str) -> Version | RefreshError:
+    """Return a CredentialsError in place of AWS's error if the credentials secret or its value is not there."""
+    if not isinstance(credentials, StoreError) or credentials.code not in aws.OF_ONE_SECRET:
+        return credentials
+    code = credentials.code
+    text = f"the credentials secret is missing or has no value ({code}): {secret_id}"
     if code == aws.DELETED:
-        return CredentialsError(f"the credentials secret is marked for deletion ({code}), so restore it: {secret_id}")
-    return CredentialsError(f"the credentials secret is missing or has no value ({code}): {secret_id}")
+        text = f"the credentials secret is marked for deletion ({code}), so restore it: {secret_id}"
+    return CredentialsError(text, code=code)
 
 
 def _version(answer: dict[str, Any], what: str) -> Version:

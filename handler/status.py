@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 
-from handler import __version__
+from handler import __version__, aws
 from handler.connections import Connection
 from handler.errors import RefreshError, StoreError
 from handler.ledger import Ledger
@@ -22,8 +22,8 @@ from handler.policy import (
 from handler.reader import Observe, Reader, Snapshot, parse_token
 from handler.refresh import Outcome
 from handler.result import Result, empty_result, facts_of, result_of, utc_or_none
-from handler.secrets_manager import LEDGER, PREVIOUS, Both, SecretDescription, Version
-from handler.summary import summary_without_state
+from handler.secrets_manager import LEDGER, NO_VERSION, PREVIOUS, Both, SecretDescription, Version
+from handler.summary import summary_of_unknown_connection, summary_without_state
 
 # The reason of a status or a dry run if a secret can't be read: a refresh would fail.
 UNREADABLE = "unreadable"
@@ -86,9 +86,20 @@ class Inspection:
             both = self._store.read_both()
         except StoreError as error:
             return Both(error, error)
+        if both.token == NO_VERSION:
+            both = both._replace(token=self._error_of_missing_secret() or NO_VERSION)
         if isinstance(both.credentials, RefreshError) and isinstance(both.token, StoreError):
             self._problems.append(both.token)  # the first one is told when the snapshot is made
         return both
+
+    def _error_of_missing_secret(self) -> StoreError | None:
+        """Tell a token secret that does not exist from one without a value: a read of both ends in the same way."""
+        try:
+            self._store.describe()
+        except StoreError as error:
+            if error.code == aws.MISSING:
+                return error
+        return None
 
     def _snapshot_of(self, both: Both, ledger_version: Version | None) -> Snapshot | None:
         try:
@@ -107,11 +118,10 @@ class Inspection:
 
     def _result_without_state(self, both: Both) -> Result:
         """Say what consumers hold. What a refresh would do is not known."""
-        now = self._connection.now()
         token = None
         version_id = ""
         if isinstance(both.token, Version):
-            token = parse_token(both.token, now, self._connection.settings)
+            token = parse_token(both.token, self._connection.now(), self._connection.settings)
             version_id = both.token.version_id
         return (
             empty_result("waiting")
@@ -120,14 +130,22 @@ class Inspection:
                 "connection": self._connection.name or None,
                 "seconds_remaining": self.reader.seconds_remaining,
                 "version_id": version_id or None,
-                "summary": summary_without_state(
-                    token,
-                    now,
-                    is_known=isinstance(both.token, Version),
-                    problem=self._problems[0],
-                ),
+                "summary": self._summary_without_state(both, token),
             }
             | facts_of(token)
+        )
+
+    def _summary_without_state(self, both: Both, token: Token | None) -> str:
+        if self._connection.name and _is_missing(both.credentials) and _is_missing(both.token):
+            return summary_of_unknown_connection(self._connection.name)
+        token_error = None
+        if isinstance(both.token, StoreError):
+            token_error = both.token
+        return summary_without_state(
+            token,
+            self._connection.now(),
+            token_error=token_error,
+            problems=self._problems,
         )
 
     def _safe_to_deactivate(self, snapshot: Snapshot | None) -> str | None:
@@ -150,6 +168,11 @@ class Inspection:
 
     def _shown_problems(self) -> list[Result]:
         return [{"error": type(problem).__name__, "text": str(problem)} for problem in self._problems]
+
+
+def _is_missing(secret: Version | RefreshError) -> bool:
+    """Say whether AWS finds no such secret, or no value in it."""
+    return isinstance(secret, RefreshError) and secret.code == aws.MISSING
 
 
 def _standby_in(snapshot: Snapshot | None) -> Result | None:

@@ -2,7 +2,8 @@
 
 from datetime import UTC, datetime
 
-from handler.errors import RefreshError
+from handler.aws import DELETED, MISSING
+from handler.errors import KEY_FAILURES, RefreshError, StoreError
 from handler.ledger import (
     BACKING_OFF,
     CREDENTIALS_REFUSED,
@@ -11,8 +12,8 @@ from handler.ledger import (
     SAME_TOKEN,
 )
 from handler.model import Token
-from handler.outlook import next_due_at, standby_due_at
-from handler.policy import DISPLACED, PREVIOUS, TOO_MANY_CLAIMS, UNSAVED, Request, State
+from handler.outlook import hopeful_due_at, may_fail_again, next_due_at, standby_due_at, without_lock
+from handler.policy import DISPLACED, FORCED, PREVIOUS, TOO_MANY_CLAIMS, UNSAVED, Request, State
 
 _MINUTE = 60
 _HOUR = 3_600
@@ -29,8 +30,11 @@ _WHY_IT_WAITS = {
     SAME_TOKEN: "the vendor has no newer token yet",
     TOO_MANY_CLAIMS: "the function was invoked too often",
 }
-# For these reasons the next request may end like the last one.
-_MAY_FAIL_AGAIN = {RATE_LIMITED, CREDENTIALS_REFUSED, BACKING_OFF, SAME_TOKEN}
+# What consumers meet, by the code of the error with which AWS answers.
+_WITHOUT_TOKEN_SECRET = {
+    MISSING: "CONSUMERS HAVE NO TOKEN: the token secret does not exist.",
+    DELETED: "CONSUMERS CAN'T READ THE TOKEN: its secret is marked for deletion.",
+}
 AT_HAND = {UNSAVED, PREVIOUS, DISPLACED}
 _WHAT_THE_RUN_DID = {
     "kept": "Nothing is due now",
@@ -49,6 +53,8 @@ def span_of(seconds: float) -> str:
     if seconds >= MIN_SECONDS_IN_HOURS:
         return f"{seconds / _HOUR:.1f} hours"
     minutes = round(seconds / _MINUTE)
+    if minutes == 0:
+        return "less than a minute"
     if minutes == 1:
         return "1 minute"
     return f"{minutes} minutes"
@@ -59,11 +65,10 @@ def summary_of(*, outcome: str, reason: str, state: State, not_before: int) -> s
 
     What consumers have to expect is in capitals if they have no token, or will have none.
     """
-    next_at = next_due_at(state, Request())
     return " ".join(
         [
-            _token_sentence(outcome, reason, state, next_at),
-            _next_sentence(outcome, reason, state, not_before, next_at),
+            _token_sentence(state),
+            _next_sentence(outcome, reason, state, not_before),
             _standby_sentence(outcome, reason, state),
         ]
     )
@@ -73,21 +78,30 @@ def summary_without_state(
     token: Token | None,
     now: float,
     *,
-    is_known: bool,
-    problem: RefreshError,
+    token_error: StoreError | None,
+    problems: list[RefreshError],
 ) -> str:
     """Say what consumers hold if something can't be read, so that nobody knows what comes next.
 
-    `is_known` says whether the token secret was read.
+    `token_error` says why the token secret can't be read. `problems` are all that was met, one at least.
     """
     held = "CONSUMERS HAVE NO TOKEN."
-    if not is_known:
-        held = "It is not known what token consumers have."
+    if token_error is not None:
+        held = _WITHOUT_TOKEN_SECRET.get(token_error.code, "It is not known what token consumers have.")
     elif token is not None and token.expires_at > now:
         held = f"The token of {token.principal} ends at {_at(token.expires_at, now)}."
-    if problem.retryable:
-        return f"{held} AWS fails now, and the next run tries again: {problem}."
-    return f"{held} IT CAN'T BE RENEWED: {problem}."
+    for problem in problems:
+        if _needs_a_person(problem):
+            return f"{held} IT CAN'T BE RENEWED: {problem}."
+    return f"{held} AWS fails now, and the next run tries again: {problems[0]}."
+
+
+def summary_of_unknown_connection(name: str) -> str:
+    return f"There is no connection {name}: neither of its two secrets exists."
+
+
+def _needs_a_person(problem: RefreshError) -> bool:
+    return not problem.retryable or problem.code in KEY_FAILURES
 
 
 def _at(unix_seconds: float, now: float) -> str:
@@ -96,22 +110,47 @@ def _at(unix_seconds: float, now: float) -> str:
     return f"{date_of(unix_seconds)}, in {span_of(unix_seconds - now)}"
 
 
-def _token_sentence(outcome: str, reason: str, state: State, next_at: int) -> str:
+def _token_sentence(state: State) -> str:
     token = state.current
-    if token is None and reason in AT_HAND:
-        return "CONSUMERS HAVE NO TOKEN: the token secret holds something else."
+    if token is None and state.best_at_hand() is not None:
+        held = "CONSUMERS HAVE NO TOKEN: the token secret holds something else"
+    elif token is None:
+        held = "CONSUMERS HAVE NO TOKEN: none has been issued yet, or the token secret holds something else"
+    elif state.seconds_remaining(token):
+        held = f"The token of {token.principal} ends at {_at(token.expires_at, state.now)}"
+    else:
+        held = _why_not_good(token, state)
+    return f"{held}{_warning(state)}."
+
+
+def _warning(state: State) -> str:
+    """Say in capitals from when on consumers will have no token. Empty if all goes well, or if they have none now."""
+    token = _token_that_consumers_will_use(state)
     if token is None:
-        return "CONSUMERS HAVE NO TOKEN: none has been issued yet, or the token secret holds something else."
-    if not state.seconds_remaining(token):
-        return f"{_why_not_good(token, state)}."
-    sentence = f"The token of {token.principal} ends at {_at(token.expires_at, state.now)}"
+        return ""
+    when = "THEN"
+    if token is not state.current:
+        when = date_of(token.expires_at)
+    next_at = next_due_at(without_lock(state), Request())
     if next_at > token.expires_at:
-        until = date_of(next_at)
-        return f"{sentence}, and CONSUMERS WILL HAVE NO TOKEN FROM THEN UNTIL {until} AT LEAST."
-    may_fail_again = outcome == "waiting" and reason in _MAY_FAIL_AGAIN
-    if may_fail_again and state.credentials.standby is None:
-        return f"{sentence}, and CONSUMERS WILL HAVE NO TOKEN FROM THEN ON IF THE NEXT REQUESTS BRING NO NEW ONE."
-    return f"{sentence}."
+        return f", and CONSUMERS WILL HAVE NO TOKEN FROM {when} UNTIL {date_of(next_at)} AT LEAST"
+    if state.due_reason(token, Request()) is None:
+        return ""  # the function asks long before the end, and then there is time to say more
+    hopeful_at = hopeful_due_at(state)
+    if hopeful_at is None or hopeful_at > token.expires_at:
+        return f", and CONSUMERS WILL HAVE NO TOKEN FROM {when} ON IF THE NEXT REQUESTS BRING NO NEW ONE"
+    return ""
+
+
+def _token_that_consumers_will_use(state: State) -> Token | None:
+    """Return the token at hand, which the next run publishes, or the current one; None if the API takes neither."""
+    at_hand = state.best_at_hand()
+    if at_hand is not None:
+        return at_hand.token
+    token = state.current
+    if token is None or token.expires_at <= state.now or state.is_revoked(token):
+        return None
+    return token
 
 
 def _why_not_good(token: Token, state: State) -> str:
@@ -129,7 +168,7 @@ def _why_not_good(token: Token, state: State) -> str:
     return f"The stored token was asked for with other settings; the API may take it until {end}"
 
 
-def _next_sentence(outcome: str, reason: str, state: State, not_before: int, next_at: int) -> str:
+def _next_sentence(outcome: str, reason: str, state: State, not_before: int) -> str:
     if outcome == "waiting" and reason == "locked" and state.ledger.lock is not None:
         end = _at(state.ledger.lock.until, state.now)
         return f"Another run is at work, and its lock ends at {end}, at the latest."
@@ -137,18 +176,35 @@ def _next_sentence(outcome: str, reason: str, state: State, not_before: int, nex
         return _waiting_sentence(reason, state, not_before)
     if outcome == "due" and reason in AT_HAND:
         return _at_hand_sentence(reason, state)
+    if outcome == "due" and reason == FORCED:
+        return f"Nothing is due now, but a forced refresh asks the vendor{_last_failure(state)}."
     if outcome == "due":
-        return f"A refresh is due ({reason}), and the next run asks the vendor."
+        return f"A refresh is due ({reason}), and the next run asks the vendor{_last_failure(state)}."
+    next_at = next_due_at(state, Request())
     done = _WHAT_THE_RUN_DID[outcome]
     return f"{done}, and the next request is due at {_at(next_at, state.now)}."
 
 
+def _last_failure(state: State) -> str:
+    """Say how the primary's last requests failed. Empty if they did not."""
+    slot = state.ledger.slot(state.credentials.primary.principal)
+    if not slot.failures:
+        return ""
+    if slot.failures == 1:
+        return f"; the last request failed ({slot.error})"
+    return f"; the last {slot.failures} requests failed ({slot.error})"
+
+
 def _waiting_sentence(reason: str, state: State, not_before: int) -> str:
     why = _WHY_IT_WAITS.get(reason, reason)
-    error = state.primary_slot().error
-    if reason == BACKING_OFF and error:
-        why = f"{why} ({error})"
+    slot = state.primary_slot()
+    if reason == BACKING_OFF and slot.error:
+        why = f"{why} ({slot.error})"
+    if reason == RATE_LIMITED and not slot.suspicions:
+        why = "the vendor asked for a pause"  # a refusal for the limit would have left a suspicion
     at = _at(not_before, state.now)
+    if state.due_reason(state.current, Request()) is None:
+        return f"Nothing is due now, and a forced refresh may ask the vendor at {at}, at the earliest: {why}."
     primary = state.credentials.primary.principal
     return f"A refresh is due, and the function asks with {primary} again at {at}: {why}."
 
@@ -166,12 +222,19 @@ def _standby_sentence(outcome: str, reason: str, state: State) -> str:
     standby = state.credentials.standby
     if standby is None:
         return "There is no standby."
+    is_waiting = outcome == "waiting" and reason != "locked"
+    asked_at = _at(standby_due_at(state) or 0, state.now)
     if state.current is not None and state.current.principal == standby.principal:
+        if is_waiting:
+            return f"This is the standby's token; if there is no new one by then, the standby is asked at {asked_at}."
         return "This is the standby's token, and the primary is asked as soon as it may be."
-    if outcome == "waiting" and reason != "locked":
-        at = _at(standby_due_at(state) or 0, state.now)
-        return f"If there is no new token by then, the standby {standby.principal} is asked at {at}."
+    failure = ""
+    if may_fail_again(standby, state):
+        slot = state.ledger.slot(standby.principal)
+        failure = f"; its last request failed ({slot.error or slot.reason})"
+    if is_waiting:
+        return f"If there is no new token by then, the standby {standby.principal} is asked at {asked_at}{failure}."
     may_ask_at = state.slot(standby, state.current).not_before
     if may_ask_at > state.now:
-        return f"The standby {standby.principal} may ask from {date_of(may_ask_at)} on."
-    return f"The standby is {standby.principal}."
+        return f"The standby {standby.principal} may ask from {date_of(may_ask_at)} on{failure}."
+    return f"The standby is {standby.principal}{failure}."

@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from handler import aws
-from handler.connections import CREDENTIALS_SUFFIX, TOKEN_SUFFIX, Connection, WarmProcess
+from handler.connections import CREDENTIALS_SUFFIX, TOKEN_SUFFIX, WarmProcess
 from handler.errors import CredentialsError, RefreshError, StoreError
 from handler.ledger import Ledger
 from handler.model import SEED
 from handler.policy import Request, State
 from handler.reader import seconds_until_end, state_of
-from handler.secrets_manager import LEDGER, NO_VERSION, Both, Page, Version, read_page
+from handler.secrets_manager import LEDGER, NO_VERSION, Both, Page, Version, as_credentials_error, read_page
 from handler.settings import is_connection_name
 
 # AWS allows 100 batches a second. The other half is for the runs that read one connection each.
@@ -53,7 +53,8 @@ class Surveyed(NamedTuple):
     `expires_at` is None if there is no token, or if it is not good. `reason` is why a refresh is due; None if it
     is not due, or if that is not known. `principal` is the primary's; empty if that is not known. `is_new` says
     that it has not had a token yet, and that its credentials were put a short time ago. `needs_probe`: the
-    survey does not probe, so a run of its own must.
+    survey does not probe, so a run of its own must. `is_known`: the token secret was read; otherwise nobody
+    knows what consumers have.
     """
 
     name: str
@@ -66,13 +67,15 @@ class Surveyed(NamedTuple):
     needs_probe: bool = False
     slots: tuple[Slot, ...] = ()
     is_new: bool = False
+    is_known: bool = True
 
 
 class Survey:
     """One survey. What it has found so far is there also if it ends early.
 
     `remaining` gives the seconds until Lambda kills the run. `found` has the connections whose credentials
-    secret has a value; `empty` counts the others. `is_complete` says whether all pages were read.
+    secret has a value, and those that have had a token; `empty` counts the others. `is_complete` says whether
+    all pages were read.
     """
 
     def __init__(self, process: WarmProcess, *, remaining: Callable[[], float]) -> None:
@@ -177,9 +180,9 @@ class Survey:
         halves[name] = half
 
     def _look_at(self, name: str, credentials: Half, token: Half) -> Surveyed | None:
-        """Note and return what is known of a connection. Returns None if its credentials have no value yet."""
+        """Note and return what is known of a connection. Returns None if it is only being made."""
         self._names.add(name)
-        if isinstance(credentials, StoreError) and credentials.code == aws.MISSING:
+        if _has_no_value(credentials) and not _has_had_a_token(token):
             self.empty += 1
             return None
         try:
@@ -202,22 +205,48 @@ class Survey:
             token = NO_VERSION
         if isinstance(token, StoreError):
             self.add_problem(name, token)
-            return Surveyed(name, error=type(token).__name__, needs_run=True)
+            return Surveyed(name, error=type(token).__name__, needs_run=True, is_known=False)
         now = self._process.now()
         connection = self._process.connection(name)
         is_new = _is_new(credentials, token, now)
         try:
-            credentials_version, token_version = Both(credentials, token).or_raise()
+            credentials_id = f"{self._prefix}{name}{CREDENTIALS_SUFFIX}"
+            both = Both(as_credentials_error(credentials, credentials_id), token)
+            credentials_version, token_version = both.or_raise()
             state = state_of(connection, credentials_version, token_version, now)
         except RefreshError as error:
             self.add_problem(name, error)
-            return _surveyed_without_state(name, token, error, now, connection, is_new=is_new)
+            return self._surveyed_without_state(name, token, error, is_new=is_new, needs_run=True)
         return _surveyed(name, state, is_new=is_new)
+
+    def _surveyed_without_state(
+        self,
+        name: str,
+        token_version: Version,
+        error: RefreshError,
+        *,
+        is_new: bool,
+        needs_run: bool,
+    ) -> Surveyed:
+        """Return what is known of a connection whose credentials can't be read: what consumers hold."""
+        now = self._process.now()
+        seconds_remaining = seconds_until_end(token_version, now, self._process.settings)
+        expires_at = None
+        if seconds_remaining:
+            expires_at = int(now) + seconds_remaining
+        return Surveyed(
+            name=name,
+            seconds_remaining=seconds_remaining,
+            expires_at=expires_at,
+            error=type(error).__name__,
+            needs_run=needs_run,
+            is_new=is_new,
+        )
 
     def _look_at_halves(self) -> None:
         """Tell of secrets without their other half, except if they are new."""
         for name, half in self._credentials.items():
-            if isinstance(half, StoreError) and half.code == aws.MISSING:
+            if _has_no_value(half):
                 self.empty += 1
             elif self._is_old(half, name):
                 self.found.append(Surveyed(name))
@@ -227,15 +256,15 @@ class Survey:
                     StoreError(f"the secret {secret} is missing or marked for deletion: create or restore it"),
                 )
         for name, half in self._tokens.items():
+            secret = f"{self._prefix}{name}{CREDENTIALS_SUFFIX}"
+            error = CredentialsError(
+                f"the secret {secret} is missing or marked for deletion: create or restore it, or delete the "
+                "token secret if nobody needs the token"
+            )
+            if isinstance(half, Version) and _has_had_a_token(half):
+                self.found.append(self._surveyed_without_state(name, half, error, is_new=False, needs_run=False))
             if self._is_old(half, name):
-                secret = f"{self._prefix}{name}{CREDENTIALS_SUFFIX}"
-                self.add_problem(
-                    name,
-                    CredentialsError(
-                        f"the secret {secret} is missing or marked for deletion: create or restore it, or delete the "
-                        "token secret if nobody needs the token"
-                    ),
-                )
+                self.add_problem(name, error)
 
     def _is_old(self, half: Half, name: str) -> bool:
         """Say whether the other half should be in the list by now.
@@ -266,36 +295,22 @@ class Survey:
                     self.add_problem(name, error)
 
 
+def _has_no_value(half: Half) -> bool:
+    return isinstance(half, StoreError) and half.code == aws.MISSING
+
+
+def _has_had_a_token(token: Half) -> bool:
+    """Say whether the token secret holds more than the first document. A secret that can't be read may."""
+    if isinstance(token, StoreError):
+        return token.code != aws.MISSING
+    return bool(token.version_id) and token.text != SEED
+
+
 def _is_new(credentials: Half, token: Version, now: float) -> bool:
     """Say whether the connection has not had a token yet, and its credentials were put a short time ago."""
-    has_had_a_token = token.version_id and token.text != SEED
-    if has_had_a_token or isinstance(credentials, StoreError):
+    if _has_had_a_token(token) or isinstance(credentials, StoreError):
         return False
     return now - credentials.created_at < MAX_NEW_SECONDS
-
-
-def _surveyed_without_state(
-    name: str,
-    token_version: Version,
-    error: RefreshError,
-    now: float,
-    connection: Connection,
-    *,
-    is_new: bool,
-) -> Surveyed:
-    """Return what is known of a connection whose credentials can't be read: what consumers hold."""
-    seconds_remaining = seconds_until_end(token_version, now, connection.settings)
-    expires_at = None
-    if seconds_remaining:
-        expires_at = int(now) + seconds_remaining
-    return Surveyed(
-        name=name,
-        seconds_remaining=seconds_remaining,
-        expires_at=expires_at,
-        error=type(error).__name__,
-        needs_run=True,
-        is_new=is_new,
-    )
 
 
 def _surveyed(name: str, state: State, *, is_new: bool) -> Surveyed:

@@ -150,9 +150,13 @@ def result_of_survey(survey: Survey) -> Result:
 def _summary_of(survey: Survey, *, number_due: int, worst: list[Surveyed]) -> str:
     """Say how many connections there are, which ones have no token, and which token ends next."""
     sentences = [f"Connections: {survey.number_of_connections}, of which {number_due} are due for a refresh."]
-    without = [one.name for one in survey.found if not one.seconds_remaining and not one.is_new]
+    short = [one for one in survey.found if not one.seconds_remaining and not one.is_new]
+    without = [one.name for one in short if one.is_known]
+    unknown = [one.name for one in short if not one.is_known]
     if without:
         sentences.append(f"CONSUMERS HAVE NO TOKEN OF {names_of(without)}.")
+    if unknown:
+        sentences.append(f"It is not known what token consumers have of {names_of(unknown)}.")
     with_token = [one for one in worst if one.seconds_remaining]
     if with_token and not without:
         first = with_token[0]
@@ -172,7 +176,7 @@ def _shown(surveyed: Surveyed, survey: Survey) -> dict[str, Any]:
         expires_at_utc = utc(surveyed.expires_at)
     return {
         "name": surveyed.name,
-        "seconds_remaining": surveyed.seconds_remaining,
+        "seconds_remaining": surveyed.seconds_remaining if surveyed.is_known else None,
         "expires_at": surveyed.expires_at,
         "expires_at_utc": expires_at_utc,
         "reason": surveyed.reason,

@@ -1,5 +1,6 @@
 """`python -m local`: play two days. `serve`: keep the servers up. `soak`: many consumers at once.
 
+`contract`: keep the servers up that consumers/contract.json is played against, until the standard input ends.
 `fleet`: play many connections. `isolation`: play one connection alone and among others, and compare.
 """
 
@@ -16,7 +17,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from local.commands import serve
+from local.commands import serve, soak_typescript
+from local.commands.contract import serve_contract
 from local.commands.soak import soak
 from local.commands.two_days import play_two_days
 from local.fleet import isolation
@@ -31,7 +33,9 @@ def main() -> int:
         ports = (options.vendor_port, options.secrets_port, options.functions_port)
         return serve.serve(ports, options.accounts, options.connections)
     if options.command == "soak":
-        return _soak(options.hours, options.threads)
+        return _soak(options.hours, options.threads, options.typescript)
+    if options.command == "contract":
+        return serve_contract()
     if options.command == "fleet":
         return _fleet(options)
     if options.command == "isolation":
@@ -63,6 +67,10 @@ def _parser() -> argparse.ArgumentParser:
     soaking = commands.add_parser("soak", help="many consumers, through rotations and outages, as fast as it goes")
     soaking.add_argument("--hours", type=int, default=480, help="of the emulated clock")
     soaking.add_argument("--threads", type=int, default=50)
+    soaking.add_argument(
+        "--typescript", action="store_true", help="as many consumers in TypeScript too; needs `make typescript`"
+    )
+    commands.add_parser("contract", help="the servers for consumers/contract.json, until the standard input ends")
     _add_fleet(commands)
     return parser
 
@@ -115,8 +123,12 @@ def _fleet(options: argparse.Namespace) -> int:
     return show(Fleet(setup), options.out)
 
 
-def _soak(hours: int, threads: int) -> int:
-    soaked = soak(hours, threads)
+def _soak(hours: int, threads: int, typescript: bool) -> int:
+    missing = soak_typescript.missing() if typescript else ""
+    if missing:
+        print(missing, file=sys.stderr)
+        return 1
+    soaked = soak(hours, threads, typescript=typescript)
     print(soaked)
     return 1 if soaked.failures else 0
 

@@ -1,16 +1,21 @@
-"""Many consumers call the API while tokens change, a client is deactivated and Secrets Manager is down."""
+"""Many consumers call the API while tokens change, a client is deactivated and Secrets Manager is down.
+
+They are threads with one Python reader and, if asked for, as many loops with one TypeScript reader.
+"""
 
 from __future__ import annotations
 
 import sys
 import threading
 from collections import Counter
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import requests
 
+from local.commands.soak_typescript import TypeScriptConsumers, typescript_consumers
 from local.commands.two_days import START
 from local.durations import HOUR, MINUTE
 from local.emulators.clock import Clock
@@ -38,17 +43,27 @@ class Soaked:
 
     hours: int
     threads: int
-    calls: int = 0
+    calls: int = 0  # of all consumers
     failures: Counter[str] = field(default_factory=Counter)
     tokens: int = 0  # that the secret had, one after the other
-    reads: int = 0
+    reads: int = 0  # by the Python reader
+    typescript: dict[str, Any] = field(default_factory=dict)  # what its process counted; empty if it was not asked for
 
     def __str__(self) -> str:
         kinds = f" {dict(self.failures)}" if self.failures else ""
-        return (
+        lines = (
             f"{self.threads} threads, {self.hours} hours, {self.tokens} tokens one after the other\n"
             f"API calls: {self.calls}; avoidable failures: {self.failures.total()}{kinds}\n"
             f"secret reads per hour per process: {self.reads / self.hours:.1f} ({self.reads} in all)"
+        )
+        if not self.typescript:
+            return lines
+        calls = self.typescript["calls"]
+        reads = self.typescript["reads"]
+        return (
+            f"{lines}\n"
+            f"of these in TypeScript: {self.typescript['loops']} loops, {calls} calls; "
+            f"secret reads per hour per process: {reads / self.hours:.1f} ({reads} in all)"
         )
 
 
@@ -60,8 +75,8 @@ def token_reader() -> type[TokenReader]:
     return TokenReader
 
 
-def soak(hours: int = CYCLE_HOURS, threads: int = 50) -> Soaked:
-    """Play the hours of the emulated clock as fast as they go."""
+def soak(hours: int = CYCLE_HOURS, threads: int = 50, *, typescript: bool = False) -> Soaked:
+    """Play the hours of the emulated clock as fast as they go; with `typescript`, in both languages together."""
     clock = Clock(START)
     soaked = Soaked(hours, threads)
     stop = threading.Event()
@@ -71,26 +86,33 @@ def soak(hours: int = CYCLE_HOURS, threads: int = 50) -> Soaked:
         callers = [
             threading.Thread(target=_call_until_stopped, args=(world, reader, soaked, stop)) for _ in range(threads)
         ]
-        for caller in callers:
-            caller.start()
-        try:
-            for hour in range(hours):
-                _play_hour(world, hour % CYCLE_HOURS)
-        finally:
-            stop.set()
+        with ExitStack() as stack:
+            others: list[TypeScriptConsumers] = []
+            if typescript:
+                starting = typescript_consumers(world.environment(), world.vendor.api_url, threads, CALL_PAUSE_SECONDS)
+                others.append(stack.enter_context(starting))
             for caller in callers:
-                caller.join()
+                stack.callback(caller.join)
+                caller.start()
+            stack.callback(stop.set)
+            for hour in range(hours):
+                _play_hour(world, hour % CYCLE_HOURS, others)
+        for other in others:
+            soaked.typescript = other.played
+            soaked.failures.update(other.played["failures"])
         soaked.calls = len(world.vendor.api_calls)
         soaked.reads = reader.reads
         soaked.tokens = len(world.vendor.issued)
     return soaked
 
 
-def _play_hour(world: World, hour: int) -> None:
+def _play_hour(world: World, hour: int, others: list[TypeScriptConsumers]) -> None:
     is_outage = hour in OUTAGE_HOURS
     world.secrets.outage = CUT if is_outage else None
     for _ in range(HOUR // STEP_SECONDS):
         world.clock.advance(STEP_SECONDS)
+        for other in others:
+            other.tell(world.clock.now())
         threading.Event().wait(STEP_PAUSE_SECONDS)  # lets the callers call
     if is_outage:
         return  # the function's runs would fail, as the consumers' reads do

@@ -63,11 +63,15 @@ LOST_ANSWER = AwsFault(processed=True)
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call that arrived, even if it was cut or refused. Its parameters may hold a secret, so repr omits them."""
+    """A call that arrived, even if it was cut or refused. Its parameters may hold a secret, so repr omits them.
+
+    `invocation`: AWS's SDKs send the same id again if they repeat a call. It is empty if the client sent none.
+    """
 
     op: str
     params: Mapping[str, Any] = field(repr=False)
     at: float
+    invocation: str = ""
 
 
 class Stored(NamedTuple):
@@ -80,7 +84,8 @@ class Stored(NamedTuple):
 class SecretsManager:
     """An emulator on 127.0.0.1; with `plain`, moto without corrections. One at a time: `start` raises RuntimeError.
 
-    `outage`: while it is set, every call meets it, and no script is used up.
+    `outage`: while it is set, every call meets it, and no script is used up. `unreadable`: what each GetSecretValue of
+    a secret meets, by the id that the call names it with.
 
     `read_lag_seconds`: reads show every secret as it was so long ago, which may be 300 s. `stale_reads`: so many next
     reads show every secret as it was before the last change. `is_first_version_current`: AWS gives the label AWSCURRENT
@@ -101,6 +106,7 @@ class SecretsManager:
         self.calls: list[str] = []
         self.requests: list[Call] = []
         self.outage: AwsFault | None = None
+        self.unreadable: dict[str, AwsFault] = {}
         self.read_lag_seconds = 0.0
         self.stale_reads = 0
         self.is_first_version_current = True
@@ -145,6 +151,14 @@ class SecretsManager:
     def stop(self) -> None:
         self._stack.close()
 
+    def forget(self) -> None:
+        """Drop all secrets and recorded calls, as if the emulator had just started. What was set stays set."""
+        with self._lock:
+            BackendDict.reset()
+            self._history.clear()
+            self.calls.clear()
+            self.requests.clear()
+
     def __enter__(self) -> Self:
         return self.start()
 
@@ -186,10 +200,11 @@ class SecretsManager:
         operation = target.removeprefix(_TARGET)
         params = json.loads(body)
         self.calls.append(operation)
-        self.requests.append(Call(operation, params, self.clock.now()))
+        invocation = environ.get("HTTP_AMZ_SDK_INVOCATION_ID", "")
+        self.requests.append(Call(operation, params, self.clock.now(), invocation))
 
         self._tell(operation, "before", params)
-        fault = self._next_fault(operation)
+        fault = self._next_fault(operation, params)
         answer = None
         if fault is None or fault.processed:
             answer = self._process(operation, params, environ)
@@ -207,8 +222,10 @@ class SecretsManager:
         if hook:
             hook(operation, moment, params)
 
-    def _next_fault(self, operation: str) -> AwsFault | None:
+    def _next_fault(self, operation: str, params: Json) -> AwsFault | None:
         outage = self.outage
+        if operation == "GetSecretValue":
+            outage = outage or self.unreadable.get(params["SecretId"])
         with suppress(IndexError):
             return outage or self._scripts[operation].popleft()
         return None

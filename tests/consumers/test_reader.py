@@ -101,6 +101,29 @@ def test_a_crowd_of_threads_reads_once(reader_world: World, reader: TokenReader)
     assert reader.reads == 1
 
 
+def test_nobody_waits_for_a_read_while_the_cached_token_is_alive(reader_world: World, reader: TokenReader) -> None:
+    """One thread reads, which can take long; the others get the cached token at once."""
+    token = reader.token()
+    reading = threading.Event()
+    may_answer = threading.Event()
+
+    def answer_late(_operation: str, moment: str, _params: object) -> None:
+        if moment == "before":
+            reading.set()
+            assert may_answer.wait(10)
+
+    reader_world.secrets.on_call = answer_late
+    reader_world.clock.advance(301)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(reader.token)
+        assert reading.wait(10)
+        assert {reader.token() for _ in range(20)} == {token}
+        assert not first.done()
+        may_answer.set()
+        assert first.result(10) == token
+    assert reader.reads == 2
+
+
 def test_a_token_that_lives_is_served_through_an_outage(reader_world: World, reader: TokenReader) -> None:
     """While Secrets Manager is down the cached token goes on, without a read at each call; then an error says why."""
     token = reader.token()
@@ -221,7 +244,7 @@ def test_a_refusal_that_stays_is_no_loop(reader_world: World, reader: TokenReade
 
 
 def test_a_body_that_can_not_be_sent_twice_is_sent_once(reader_world: World, reader: TokenReader) -> None:
-    """A stream is at its end after the first call, so the refusal is returned as it is."""
+    """A stream is at its end after the first call, so the refusal is returned. The next call has the new token."""
     with clients(reader)["requests"] as http:
         http.get(reader_world.vendor.api_url)
         old = reader_world.primary
@@ -230,6 +253,8 @@ def test_a_body_that_can_not_be_sent_twice_is_sent_once(reader_world: World, rea
         before = len(reader_world.vendor.api_calls)
         assert http.get(reader_world.vendor.api_url, data=io.BytesIO(b"x")).status_code == 401
         assert len(reader_world.vendor.api_calls) == before + 1
+        assert http.get(reader_world.vendor.api_url, data=io.BytesIO(b"x")).status_code == 200
+        assert len(reader_world.vendor.api_calls) == before + 2
 
 
 @pytest.mark.parametrize("client", ["requests", "httpx"])

@@ -1,5 +1,8 @@
 """The soak's short version: no call fails that a correct consumer could have got through."""
 
+import pytest
+
+from local.commands import soak_typescript
 from local.commands.soak import CYCLE_HOURS, soak
 
 
@@ -11,3 +14,16 @@ def test_a_crowd_of_consumers_never_fails() -> None:
     assert soaked.calls > 50 * 10
     # Every five minutes at most, once more at each refusal, and once a step while the secret can't be read.
     assert soaked.reads <= CYCLE_HOURS * 13
+
+
+@pytest.mark.skipif(bool(soak_typescript.missing()), reason=soak_typescript.missing() or "nothing is missing")
+def test_consumers_in_both_languages_never_fail() -> None:
+    """The same hours with readers in Python and TypeScript: no call fails, and neither reads more than it may."""
+    soaked = soak(CYCLE_HOURS, threads=20, typescript=True)
+    assert not soaked.failures
+    assert soaked.typescript["loops"] == 20
+    assert soaked.typescript["calls"] > 20 * 10
+    assert soaked.calls > soaked.typescript["calls"] + 20 * 10
+    assert soaked.reads <= CYCLE_HOURS * 13
+    assert soaked.typescript["reads"] <= CYCLE_HOURS * 13
+    assert "of these in TypeScript: 20 loops" in str(soaked)

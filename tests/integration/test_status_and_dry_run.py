@@ -306,6 +306,27 @@ def test_token_that_can_not_be_read_is_told(world: World, event: Json) -> None:
 
 
 @QUESTIONS
+@pytest.mark.parametrize(
+    ("at_once", "expected"),
+    [
+        (False, "CONSUMERS CAN'T READ THE TOKEN: its secret is marked for deletion. IT CAN'T BE RENEWED: "),
+        (True, "CONSUMERS HAVE NO TOKEN: the token secret does not exist. IT CAN'T BE RENEWED: "),
+    ],
+)
+def test_token_secret_that_is_gone_is_told(world: World, event: Json, expected: str, *, at_once: bool) -> None:
+    """No run can ask the vendor then, since it could not save the token."""
+    acquire_token(world)
+    how = {"ForceDeleteWithoutRecovery": True} if at_once else {}
+    world.secrets.client().delete_secret(SecretId=TOKEN_SECRET, **how)
+    result = world.invoke(event)
+    assert outcome_and_reason(result) == ("waiting", "unreadable")
+    assert result["summary"].startswith(expected)
+    assert {problem["error"] for problem in result["problems"]} == {"StoreError"}
+    assert run(world) == "StoreError"
+    assert len(world.vendor.requests) == 1
+
+
+@QUESTIONS
 def test_secrets_manager_that_is_down_is_told(world: World, event: Json) -> None:
     """A status never fails for the state of the secrets, not even then."""
     acquire_token(world)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from handler import __version__
 from handler.errors import Busy, CredentialsError, EventError, StoreError
 from handler.reader import state_of
 from local.emulators.aws_rates import AwsRates
@@ -313,6 +314,7 @@ def test_summary_of_a_sweep_names_who_has_no_token(many: World) -> None:
 def test_summary_of_new_connections_alarms_nobody(many: World) -> None:
     """They have no token for some moments."""
     many.add_store("new")
+    assert many.invoke(STATUS)["version"] == __version__
     assert many.invoke(STATUS)["summary"] == "Connections: 1, of which 1 are due for a refresh."
 
 
@@ -393,6 +395,53 @@ def test_unreadable_credentials_hide_nothing_of_the_token(many: World) -> None:
     result = many.invoke()
     assert result["seconds_remaining"] == DAY
     assert problems(result) == {"bad": "CredentialsError"}
+
+
+def without_a_value(world: World) -> None:
+    """Delete the credentials for good, and make the secret again."""
+    secrets = world.secrets.client()
+    secrets.delete_secret(SecretId=world.credentials_secret("bad"), ForceDeleteWithoutRecovery=True)
+    secrets.create_secret(Name=world.credentials_secret("bad"))
+
+
+@pytest.mark.parametrize("arrange", [without_a_value, credentials_deleted])
+def test_credentials_that_are_gone_hide_nothing_of_the_token(many: World, arrange: Callable[[World], None]) -> None:
+    """The connection counts until its token secret goes, too: before its token ends and after that."""
+    many.add_store("bad")
+    sweep(many)
+    many.clock.advance(HOUR)
+    many.add_store(GOOD)
+    sweep(many)
+    arrange(many)
+    many.clock.advance(20 * HOUR)
+    many.invoke({"connection": GOOD})
+    result = many.invoke()
+    assert problems(result) == {"bad": "CredentialsError"}
+    assert (result["connections"], result["empty"]) == (2, 0)
+    assert metrics(many)["TokenSecondsRemaining"] == 3 * HOUR
+    assert result["worst"][0]["name"] == "bad"
+    assert "The next token to end is that of bad, in 3.0 hours." in result["summary"]
+    many.clock.advance(3 * HOUR)
+    result = many.invoke()
+    assert "CONSUMERS HAVE NO TOKEN OF bad." in result["summary"]
+    assert metrics(many)["TokenSecondsRemaining"] == 0
+
+
+@pytest.mark.parametrize("arrange", [token_denied, token_key_denied])
+def test_token_that_the_sweep_can_not_read_is_not_said_to_be_missing(
+    many: World, arrange: Callable[[World], None]
+) -> None:
+    """Consumers may well have it. The metric is 0, because nobody can renew it either."""
+    many.add_store("bad")
+    sweep(many)
+    arrange(many)
+    result = many.invoke()
+    assert result["summary"] == (
+        "Connections: 1, of which 0 are due for a refresh. It is not known what token consumers have of bad. "
+        "Problems: bad."
+    )
+    assert result["worst"][0]["seconds_remaining"] is None
+    assert metrics(many)["TokenSecondsRemaining"] == 0
 
 
 def test_text_of_a_problem_stays_short(many: World) -> None:
@@ -608,7 +657,9 @@ def test_run_of_a_fresh_connection_takes_one_call(many: World) -> None:
 
 
 def test_connection_that_does_not_exist_is_told_by_its_name(many: World) -> None:
-    """Somebody has mistyped it: the error names the secret that should be there."""
+    """Somebody has mistyped it: a run's error names the secret that should be there, and status says so."""
+    summary = many.invoke({"action": "status", "connection": "nobody"})["summary"]
+    assert summary == "There is no connection nobody: neither of its two secrets exists."
     with pytest.raises(CredentialsError, match="tango/nobody/credentials"):
         many.invoke({"connection": "nobody"})
     assert many.invoke({"action": "status"})["connections"] == 0

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from handler.errors import CredentialsError, StoreError
-from handler.ledger import Ledger
+from handler.errors import CredentialsError, RefreshError, StoreError
+from handler.ledger import Ledger, Slot
+from handler.model import Client, Token
 from handler.policy import Request
 from handler.reader import Snapshot
 from handler.secrets_manager import NO_VERSION
@@ -19,10 +20,12 @@ from tests.unit.builders import (
     HOUR,
     NOW,
     OTHER_URL,
+    PRIMARY,
     STANDBY,
     make_closed_ledger,
     make_credentials,
     make_lock,
+    make_slot,
     make_state,
     make_token,
 )
@@ -42,10 +45,19 @@ def summary_now(**changes: Any) -> str:
     return str(result_now(snapshot, Request())["summary"])
 
 
-def closed(reason: str, *, ahead: int) -> Ledger:
-    return make_closed_ledger(ahead=ahead, reason=reason)
+def closed(reason: str, *, ahead: int, suspicions: int = 0) -> Ledger:
+    return make_closed_ledger(ahead=ahead, reason=reason, suspicions=suspicions)
 
 
+def slots(*slots: tuple[Client, Slot]) -> Ledger:
+    return Ledger(slots={client.principal: slot for client, slot in slots})
+
+
+PRIMARY_SPENT = (PRIMARY, make_slot(ahead=20 * HOUR, reason="limit_interval"))
+PRIMARY_FAILED = (PRIMARY, make_slot(ahead=2_700, reason="backing_off", failures=3, error="VendorError"))
+PRIMARY_MAY_ASK_AGAIN = (PRIMARY, make_slot(ahead=-1, reason="backing_off", failures=5, error="VendorError"))
+PRIMARY_FAILED_ONCE = (PRIMARY, make_slot(ahead=-1, reason=None, failures=1, error="VendorError"))
+STANDBY_FAILED_FOR_LONG = (STANDBY, make_slot(ahead=4 * HOUR, reason="credentials_refused", error="CredentialsRefused"))
 ASKS_AGAIN = "A refresh is due, and the function asks with client-primary again at"
 LIMITED = "the vendor refused the last request because of its limit, and may refuse the next one, too."
 NONE_YET = "CONSUMERS HAVE NO TOKEN: none has been issued yet, or the token secret holds something else."
@@ -101,21 +113,27 @@ SUMMARIES = [
         id="revoked",
     ),
     pytest.param(
-        {"current": EXPIRING, "ledger": closed("rate_limited", ahead=900)},
+        {"current": EXPIRING, "ledger": closed("rate_limited", ahead=900, suspicions=1)},
         f"{ENDS}, {MAY_FAIL} {ASKS_AGAIN} 2027-01-15 08:15 UTC, in 15 minutes: {LIMITED} {NO_STANDBY}",
         id="the vendor's limit, and our guess of its end",
     ),
     pytest.param(
-        {"current": EXPIRING, "ledger": closed("rate_limited", ahead=20 * HOUR)},
+        {"current": EXPIRING, "ledger": closed("rate_limited", ahead=20 * HOUR, suspicions=2)},
         f"{ENDS}, and CONSUMERS WILL HAVE NO TOKEN FROM THEN UNTIL 2027-01-16 04:00 UTC AT LEAST. {ASKS_AGAIN} "
         f"2027-01-16 04:00 UTC, in 20.0 hours: {LIMITED} {NO_STANDBY}",
         id="the vendor's limit, for longer than the token lives",
     ),
     pytest.param(
-        {"current": EXPIRING, "ledger": closed("rate_limited", ahead=20 * HOUR), "credentials": BOTH},
+        {"current": EXPIRING, "ledger": closed("rate_limited", ahead=20 * HOUR, suspicions=2), "credentials": BOTH},
         f"{ENDS}. {ASKS_AGAIN} 2027-01-16 04:00 UTC, in 20.0 hours: {LIMITED} If there is no new token by then, the "
         "standby client-standby is asked at 2027-01-15 08:30 UTC, in 30 minutes.",
         id="the same with a standby, which asks in time",
+    ),
+    pytest.param(
+        {"current": EXPIRING, "ledger": closed("rate_limited", ahead=1_800)},
+        f"{ENDS}, {MAY_FAIL} {ASKS_AGAIN} 2027-01-15 08:30 UTC, in 30 minutes: the vendor asked for a pause. "
+        f"{NO_STANDBY}",
+        id="a pause that the vendor asked for",
     ),
     pytest.param(
         {"current": EXPIRING, "ledger": closed("same_token", ahead=HOUR)},
@@ -144,14 +162,14 @@ SUMMARIES = [
     pytest.param(
         {"current": make_token(STANDBY), "credentials": BOTH, "ledger": closed("limit_interval", ahead=5 * HOUR)},
         f"The token of client-standby ends at 2027-01-16 07:00 UTC, in 23.0 hours. {ASKS_AGAIN} 2027-01-15 13:00 UTC, "
-        "in 5.0 hours: the vendor grants one token in an interval. This is the standby's token, and the primary is "
-        "asked as soon as it may be.",
+        "in 5.0 hours: the vendor grants one token in an interval. This is the standby's token; if there is no new "
+        "one by then, the standby is asked at 2027-01-16 04:30 UTC, in 20.5 hours.",
         id="the standby's token",
     ),
     pytest.param(
         {"credentials": BOTH, "ledger": make_closed_ledger(STANDBY, ahead=2 * HOUR)},
         f"{FRESH_IS} Nothing is due now, and the next request is due at 2027-01-16 03:05 UTC, in 19.1 hours. The "
-        "standby client-standby may ask from 2027-01-15 10:00 UTC on.",
+        "standby client-standby may ask from 2027-01-15 10:00 UTC on; its last request failed (rate_limited).",
         id="a standby that may not ask yet",
     ),
     pytest.param(
@@ -159,6 +177,53 @@ SUMMARIES = [
         "CONSUMERS HAVE NO TOKEN: the token secret holds something else. A token that ends at 2027-01-16 07:00 UTC, "
         f"in 23.0 hours, is at hand (unsaved), and the next run publishes it without a request. {NO_STANDBY}",
         id="a token at hand",
+    ),
+    pytest.param(
+        {"current": EXPIRING, "previous": make_token(age=HOUR)},
+        f"{ENDS}. A token that ends at 2027-01-16 07:00 UTC, in 23.0 hours, is at hand (previous), and the next run "
+        f"publishes it without a request. {NO_STANDBY}",
+        id="a better token at hand",
+    ),
+    pytest.param(
+        {"current": EXPIRING, "credentials": BOTH, "ledger": slots(PRIMARY_FAILED, STANDBY_FAILED_FOR_LONG)},
+        f"{ENDS}, {MAY_FAIL} {ASKS_AGAIN} 2027-01-15 08:45 UTC, in 45 minutes: the last requests brought no token "
+        "(VendorError). If there is no new token by then, the standby client-standby is asked at 2027-01-15 12:00 "
+        "UTC, in 4.0 hours; its last request failed (CredentialsRefused).",
+        id="a standby that failed, too",
+    ),
+    pytest.param(
+        {"current": EXPIRING, "credentials": BOTH, "ledger": slots(PRIMARY_SPENT, STANDBY_FAILED_FOR_LONG)},
+        f"{ENDS}, and CONSUMERS WILL HAVE NO TOKEN FROM THEN UNTIL 2027-01-15 12:00 UTC AT LEAST. {ASKS_AGAIN} "
+        "2027-01-16 04:00 UTC, in 20.0 hours: the vendor grants one token in an interval. If there is no new token by "
+        "then, the standby client-standby is asked at 2027-01-15 12:00 UTC, in 4.0 hours; its last request failed "
+        "(CredentialsRefused).",
+        id="a standby that may ask too late",
+    ),
+    pytest.param(
+        {"current": EXPIRING, "ledger": slots(PRIMARY_MAY_ASK_AGAIN)},
+        f"{ENDS}, {MAY_FAIL} A refresh is due (expiring), and the next run asks the vendor; the last 5 requests "
+        f"failed (VendorError). {NO_STANDBY}",
+        id="failed, and asks again at once",
+    ),
+    pytest.param(
+        {"current": EXPIRING, "ledger": slots(PRIMARY_FAILED_ONCE)},
+        f"{ENDS}. A refresh is due (expiring), and the next run asks the vendor; the last request failed "
+        f"(VendorError). {NO_STANDBY}",
+        id="failed once",
+    ),
+    pytest.param(
+        {"current": make_token(FORMER, age=21 * HOUR), "ledger": slots(PRIMARY_SPENT)},
+        "The stored token is of client-former, which is not in the credentials secret; if that is still active, the "
+        "API takes the token until 2027-01-15 11:00 UTC, and CONSUMERS WILL HAVE NO TOKEN FROM THEN UNTIL "
+        f"2027-01-16 04:00 UTC AT LEAST. {ASKS_AGAIN} 2027-01-16 04:00 UTC, in 20.0 hours: the vendor grants one token "
+        f"in an interval. {NO_STANDBY}",
+        id="of a former client, and the new one may not ask yet",
+    ),
+    pytest.param(
+        {"current": make_token(age=DAY - 60), "ledger": Ledger(lock=make_lock(until=120))},
+        "The token of client-primary ends at 2027-01-15 08:01 UTC, in 1 minute. Another run is at work, and its lock "
+        f"ends at 2027-01-15 08:02 UTC, in 2 minutes, at the latest. {NO_STANDBY}",
+        id="another run, which may bring a token before its lock ends",
     ),
 ]
 
@@ -178,7 +243,7 @@ def test_summary_has_three_sentences_at_most(changes: dict[str, Any], expected: 
 @pytest.mark.parametrize(
     ("seconds", "expected"),
     [
-        (0, "0 minutes"),
+        (29, "less than a minute"),
         (60, "1 minute"),
         (59 * 60, "59 minutes"),
         (2 * HOUR - 60, "119 minutes"),
@@ -192,23 +257,40 @@ def test_time_is_told_in_minutes_or_hours(seconds: int, expected: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("token", "is_known", "expected"),
+    ("token", "code", "expected"),
     [
-        (make_token(), True, "The token of client-primary ends at 2027-01-16 07:00 UTC, in 23.0 hours."),
-        (make_token(age=DAY), True, "CONSUMERS HAVE NO TOKEN."),
-        (None, True, "CONSUMERS HAVE NO TOKEN."),
-        (None, False, "It is not known what token consumers have."),
+        (make_token(), "", "The token of client-primary ends at 2027-01-16 07:00 UTC, in 23.0 hours."),
+        (make_token(age=DAY), "", "CONSUMERS HAVE NO TOKEN."),
+        (None, "", "CONSUMERS HAVE NO TOKEN."),
+        (None, "AccessDeniedException", "It is not known what token consumers have."),
+        (None, "ResourceNotFoundException", "CONSUMERS HAVE NO TOKEN: the token secret does not exist."),
+        (None, "InvalidRequestException", "CONSUMERS CAN'T READ THE TOKEN: its secret is marked for deletion."),
     ],
 )
-def test_summary_of_what_can_not_be_read(token: Any, expected: str, *, is_known: bool) -> None:
+def test_summary_of_what_can_not_be_read(token: Token | None, code: str, expected: str) -> None:
     """What consumers hold comes first, then why it can't be renewed."""
+    token_error = StoreError("why", code=code) if code else None
     problem = CredentialsError("the credentials secret is binary")
-    summary = summary_without_state(token, NOW, is_known=is_known, problem=problem)
+    summary = summary_without_state(token, NOW, token_error=token_error, problems=[problem])
     assert summary == f"{expected} IT CAN'T BE RENEWED: the credentials secret is binary."
 
 
 def test_summary_of_what_passes_is_not_alarming() -> None:
     """If AWS is down, the next run tries again: nobody has to do anything."""
     problem = StoreError("InternalServiceError")
-    summary = summary_without_state(make_token(), NOW, is_known=True, problem=problem)
+    summary = summary_without_state(make_token(), NOW, token_error=None, problems=[problem])
     assert summary.endswith(" AWS fails now, and the next run tries again: InternalServiceError.")
+
+
+@pytest.mark.parametrize(
+    "grave",
+    [
+        pytest.param(CredentialsError("the credentials secret is binary"), id="what no run can heal"),
+        pytest.param(StoreError("the key is disabled", code="DecryptionFailure"), id="a key that can't be used"),
+    ],
+)
+def test_summary_tells_the_gravest_problem(grave: RefreshError) -> None:
+    """What needs a person comes before what passes by itself, in whichever order the run met them."""
+    passes = StoreError("ThrottlingException")
+    summary = summary_without_state(make_token(), NOW, token_error=None, problems=[passes, grave])
+    assert summary.endswith(f" IT CAN'T BE RENEWED: {grave}.")

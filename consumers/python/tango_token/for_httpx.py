@@ -4,52 +4,55 @@
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Collection, Generator
 
 import httpx
 
-from . import TokenReader, require_https
+from .sending import REFUSED_STATUSES, TokenSource, require_https
 
 
 class TangoAuth(httpx.Auth):
-    """Sends the reader's token. After a 401 it reads the secret again, and repeats the call once with another token.
+    """Sends the token of a reader. If the API refuses it, the secret is read again, and a call is repeated once.
+
+    It is repeated if the secret holds another token. `refused_statuses` are what the API answers to a token that is no
+    longer good: 401, and some APIs say 403.
 
     Raises TokenError if there is no token, and ValueError if the URL is plain http, except on a loopback host.
-    A call whose body is a stream is not repeated.
+    A call whose body is a stream is not repeated, but the next call has the other token.
     """
 
-    def __init__(self, reader: TokenReader) -> None:
+    def __init__(self, reader: TokenSource, *, refused_statuses: Collection[int] = REFUSED_STATUSES) -> None:
         self._reader = reader
+        self._refused_statuses = frozenset(refused_statuses)
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         token = self._reader.token()
         response = yield _with_token(request, token)
-        if not _may_repeat(request, response):
+        if not self._is_refused(response):
             return
         other_token = self._reader.replace(token)
-        if other_token:
+        if other_token and _can_be_sent_again(request):
             yield _with_token(request, other_token)
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
         token = await self._reader.token_async()
         response = yield _with_token(request, token)
-        if not _may_repeat(request, response):
+        if not self._is_refused(response):
             return
         other_token = await asyncio.to_thread(self._reader.replace, token)
-        if other_token:
+        if other_token and _can_be_sent_again(request):
             yield _with_token(request, other_token)
+
+    def _is_refused(self, response: httpx.Response) -> bool:
+        # After a redirect the refusal answers another request, and the first one has already had its effect.
+        return response.status_code in self._refused_statuses and not response.history
+
+
+def _can_be_sent_again(request: httpx.Request) -> bool:
+    return isinstance(request.stream, httpx.ByteStream)
 
 
 def _with_token(request: httpx.Request, token: str) -> httpx.Request:
     require_https(request.url.scheme, request.url.host)
     request.headers["Authorization"] = f"Bearer {token}"
     return request
-
-
-def _may_repeat(request: httpx.Request, response: httpx.Response) -> bool:
-    if response.status_code != 401:
-        return False
-    # After a redirect the 401 answers another request, and the first one has already had its effect.
-    if response.history:
-        return False
-    return isinstance(request.stream, httpx.ByteStream)

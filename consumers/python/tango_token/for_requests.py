@@ -1,23 +1,28 @@
 """`requests.get(url, auth=TangoAuth(reader))` sends the token, and sends a call again if its token was replaced."""
 
+from collections.abc import Collection
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 from requests.auth import AuthBase
 
-from . import TokenReader, require_https
+from .sending import REFUSED_STATUSES, TokenSource, require_https
 
 
 class TangoAuth(AuthBase):
-    """Sends the reader's token. After a 401 it reads the secret again, and repeats the call once with another token.
+    """Sends the token of a reader. If the API refuses it, the secret is read again, and a call is repeated once.
+
+    It is repeated if the secret holds another token. `refused_statuses` are what the API answers to a token that is no
+    longer good: 401, and some APIs say 403.
 
     Raises TokenError if there is no token, and ValueError if the URL is plain http, except on a loopback host.
-    A call whose body is a stream is not repeated.
+    A call whose body is a stream is not repeated, but the next call has the other token.
     """
 
-    def __init__(self, reader: TokenReader) -> None:
+    def __init__(self, reader: TokenSource, *, refused_statuses: Collection[int] = REFUSED_STATUSES) -> None:
         self._reader = reader
+        self._refused_statuses = frozenset(refused_statuses)
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         url = urlsplit(request.url or "")
@@ -25,10 +30,11 @@ class TangoAuth(AuthBase):
         token = self._reader.token()
 
         def repeat_if_refused(response: requests.Response, **send_options: Any) -> requests.Response:
-            if not _may_repeat(response, token):
+            is_refused = response.status_code in self._refused_statuses
+            if not is_refused or not _carried(response.request, token):
                 return response
             other_token = self._reader.replace(token)
-            if other_token is None:
+            if other_token is None or not _can_be_sent_again(response.request):
                 return response
             return _repeat(response, other_token, send_options)
 
@@ -37,13 +43,12 @@ class TangoAuth(AuthBase):
         return request
 
 
-def _may_repeat(response: requests.Response, token: str) -> bool:
-    if response.status_code != 401:
-        return False
-    request = response.request
-    # On a redirect to another host requests removes the token. Such a 401 says nothing about the token.
-    if request.headers.get("Authorization") != f"Bearer {token}":
-        return False
+def _carried(request: requests.PreparedRequest, token: str) -> bool:
+    """Say whether the request had the token. On a redirect to another host requests removes it."""
+    return request.headers.get("Authorization") == f"Bearer {token}"
+
+
+def _can_be_sent_again(request: requests.PreparedRequest) -> bool:
     return request.body is None or isinstance(request.body, str | bytes)
 
 

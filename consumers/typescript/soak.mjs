@@ -1,0 +1,71 @@
+// A service for `python -m local soak`: it calls the API in many loops at once, until its standard input ends.
+//
+//     node consumers/typescript/soak.mjs --loops 50 --pause-ms 200
+//
+// It needs `make typescript`, and TOKEN_SECRET_ID, TOKEN_URL, API_URL and AWS's variables. It prints "ready" when it can
+// be told the time. Each line of the standard input is what the emulated clock shows, in Unix time; the loops begin
+// with the first one. At the end it prints one line of JSON. `failures` counts by kind. Each failure was avoidable if
+// the secret always held a token that the API accepts.
+import { createInterface } from "node:readline";
+import { setTimeout as pause } from "node:timers/promises";
+import { parseArgs } from "node:util";
+
+import { tokenFetch, TokenReader } from "tango-token";
+
+const CALL_TIMEOUT_MS = 30_000;
+const { values: options } = parseArgs({
+  options: {
+    loops: { type: "string", default: "50" },
+    "pause-ms": { type: "string", default: "200" },
+  },
+});
+const loops = Number(options.loops);
+const pauseMs = Number(options["pause-ms"]);
+
+let now = 0;
+let isStopped = false;
+let calls = 0;
+/** @type {Record<string, number>} */
+const failures = {};
+const reader = new TokenReader(process.env.TOKEN_SECRET_ID ?? "", {
+  tokenUrl: process.env.TOKEN_URL,
+  now: () => now,
+});
+const callApi = tokenFetch(reader);
+
+async function callUntilStopped() {
+  while (!isStopped) {
+    const failure = await failureOfCall();
+    calls += 1;
+    if (failure) {
+      failures[failure] = (failures[failure] ?? 0) + 1;
+    }
+    await pause(pauseMs);
+  }
+}
+
+/** Call the API; return what went wrong, or an empty text. */
+async function failureOfCall() {
+  try {
+    const response = await callApi(process.env.API_URL ?? "", { signal: AbortSignal.timeout(CALL_TIMEOUT_MS) });
+    await response.arrayBuffer();
+    return response.ok ? "" : `HTTP ${response.status}`;
+  } catch (error) {
+    return error instanceof Error ? error.name : String(error);
+  }
+}
+
+/** @type {Promise<void>[]} */
+let running = [];
+console.log("ready");
+for await (const line of createInterface({ input: process.stdin })) {
+  now = Number(line);
+  if (running.length === 0) {
+    running = Array.from({ length: loops }, callUntilStopped);
+  }
+}
+isStopped = true;
+await Promise.all(running);
+const counts = Object.values(failures);
+const avoidable = counts.reduce((sum, count) => sum + count, 0);
+console.log(JSON.stringify({ loops, calls, failures, avoidable, reads: reader.reads }));
