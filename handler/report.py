@@ -5,6 +5,7 @@ import textwrap
 from typing import Any
 
 from handler.model import principal_of
+from handler.result import UNREADABLE
 from handler.summary import date_of, span_of
 
 # No line is longer, so that people can read it; a narrower terminal has shorter ones.
@@ -148,7 +149,9 @@ def _table_of_worst(worst: list[Result], width: int) -> str:
 
 def _row_of(one: Result) -> list[str]:
     left = "none"
-    if one["seconds_remaining"]:
+    if one["seconds_remaining"] is None:
+        left = "not known"
+    elif one["seconds_remaining"]:
         left = span_of(one["seconds_remaining"])
     ends = _date_in(one, "expires_at") or "-"
     return [one["name"], left, ends, one["reason"] or "-", one["error"] or "-"]
@@ -206,7 +209,7 @@ def _date_in(result: Result, name: str) -> str | None:
 
 
 def _standby(result: Result) -> str | None:
-    if "standby" not in result:
+    if "standby" not in result or result["reason"] == UNREADABLE:
         return None
     standby = result["standby"]
     if standby is None:

@@ -6,6 +6,9 @@ from handler.model import Token, utc
 from handler.refresh import Outcome
 from handler.summary import summary_of
 
+# The reason of a status or a dry run if a secret can't be read: a refresh would fail.
+UNREADABLE = "unreadable"
+
 Result = dict[str, Any]
 
 

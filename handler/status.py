@@ -21,12 +21,9 @@ from handler.policy import (
 )
 from handler.reader import Observe, Reader, Snapshot, parse_token
 from handler.refresh import Outcome
-from handler.result import Result, empty_result, facts_of, result_of, utc_or_none
+from handler.result import UNREADABLE, Result, empty_result, facts_of, result_of, utc_or_none
 from handler.secrets_manager import LEDGER, NO_VERSION, PREVIOUS, Both, SecretDescription, Version
 from handler.summary import summary_of_unknown_connection, summary_without_state
-
-# The reason of a status or a dry run if a secret can't be read: a refresh would fail.
-UNREADABLE = "unreadable"
 
 
 class Inspection:

@@ -17,9 +17,8 @@ from handler.app import parse_event
 from handler.connections import CREDENTIALS_SUFFIX, TOKEN_SUFFIX, WarmProcess
 from handler.errors import ConfigurationError, CredentialsError, RefreshError
 from handler.ledger import REASONS
-from handler.result import empty_result
+from handler.result import UNREADABLE, empty_result
 from handler.settings import Settings, service_name
-from handler.status import UNREADABLE
 from handler.survey import Survey
 from handler.sweep import result_of_survey
 from handler.telemetry import COUNTED, RunTelemetry
