@@ -1,4 +1,4 @@
-"""A stack for a vendor of one-hour tokens, by parameters alone: two days without a gap, and alarms in time."""
+"""A stack for a vendor of one-hour tokens, by parameters alone: a day without a gap, and alarms in time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 HOUR = 3_600
-TWO_DAYS = 48 * HOUR
+A_DAY = 24 * HOUR
 TICK = 10 * MINUTE
 TICKS_BETWEEN_FAULTS = 36
 
@@ -34,12 +34,12 @@ def schedule() -> Iterator[Schedule]:
 
 
 @pytest.mark.parametrize("fails", [pytest.param(False, id="no_faults"), pytest.param(True, id="single_faults")])
-def test_two_days_pass_without_a_gap_and_without_an_alarm(schedule: Schedule, fails: bool) -> None:
+def test_a_day_passes_without_a_gap_and_without_an_alarm(schedule: Schedule, fails: bool) -> None:
     """Every call of the API succeeds, also if a request fails every six hours: Lambda's retry is in time."""
     world = schedule.world
     first_tick = world.clock.now()
     outcomes = []
-    for number in range(TWO_DAYS // TICK):
+    for number in range(A_DAY // TICK):
         if fails and number % TICKS_BETWEEN_FAULTS == 0:
             world.vendor.script(Fault.answer(503))
         outcomes.append(schedule.tick())
@@ -49,7 +49,7 @@ def test_two_days_pass_without_a_gap_and_without_an_alarm(schedule: Schedule, fa
     assert first_alarms(STACK, schedule.reports, first_tick + 6 * MINUTE, world.clock.now()) == {}
     # A token is renewed in the last third of its life: after 40 to 50 minutes.
     issued = len(world.vendor.issued)
-    assert TWO_DAYS // (50 * MINUTE) <= issued <= TWO_DAYS // (40 * MINUTE) + 1
+    assert A_DAY // (50 * MINUTE) <= issued <= A_DAY // (40 * MINUTE) + 1
 
 
 OUTAGES = {

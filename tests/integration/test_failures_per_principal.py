@@ -30,25 +30,28 @@ NO_CODE = Fault.answer(403, "<html>Forbidden</html>", headers={"Content-Type": "
 INVALID_SCOPE = Fault.answer(400, {"error": "invalid_scope"})
 INVALID_CLIENT_ID = Fault.answer(400, {"error": "invalid_client_id"})
 
-# By the primary's answer: after how many minutes at the latest there is a token. A refusal is known at
-# once. Other failures back off from the third on, and Lambda's retries come 1 and 3 minutes after a tick.
+# By the primary's answer: after how many minutes at the latest there is a token, and for how many hours it is
+# watched. A refusal is known at once. Other failures back off from the third on, and Lambda's retries come 1 and
+# 3 minutes after a tick.
 TROUBLES = {
-    "429 with Retry-After": (RETRY_LATER, 0),
-    "429 with a short Retry-After": (Fault.answer(429, headers={"Retry-After": "60"}), 0),
-    "500": (SERVER_ERROR, 64),
-    "503 with Retry-After": (Fault.answer(503, headers={"Retry-After": "3600"}), 1),
-    "403 without a code": (NO_CODE, 64),
-    "invalid_scope": (INVALID_SCOPE, 64),
-    "invalid_client_id": (INVALID_CLIENT_ID, 0),
+    "429 with Retry-After": (RETRY_LATER, 0, 26),
+    "429 with a short Retry-After": (Fault.answer(429, headers={"Retry-After": "60"}), 0, 4),
+    "500": (SERVER_ERROR, 64, 26),
+    "503 with Retry-After": (Fault.answer(503, headers={"Retry-After": "3600"}), 1, 4),
+    "403 without a code": (NO_CODE, 64, 4),
+    "invalid_scope": (INVALID_SCOPE, 64, 4),
+    "invalid_client_id": (INVALID_CLIENT_ID, 0, 4),
 }
 
 
-@pytest.mark.parametrize(("fault", "minutes"), TROUBLES.values(), ids=TROUBLES)
-def test_standby_is_asked_as_soon_as_the_primary_backs_off(standby_world: World, fault: Fault, minutes: int) -> None:
-    """26 hours without a token, hourly and with Lambda's retries: the idle standby keeps consumers going."""
+@pytest.mark.parametrize(("fault", "minutes", "hours"), TROUBLES.values(), ids=TROUBLES)
+def test_standby_is_asked_as_soon_as_the_primary_backs_off(
+    standby_world: World, fault: Fault, minutes: int, hours: int
+) -> None:
+    """Hours without a token of the primary, with Lambda's retries: the idle standby keeps consumers going."""
     standby_world.vendor.client_outages[BLUE] = fault
     began = now(standby_world)
-    for hour in range(26):
+    for hour in range(hours):
         standby_world.clock.advance(began + hour * HOUR - now(standby_world))
         run_as_lambda(standby_world)
         if hour * 60 >= minutes:

@@ -22,7 +22,7 @@ def test_both_readings_of_the_limit_converge(clock: Clock, extend: bool, before:
             with pytest.raises(OutcomeUnknown):
                 world.invoke()
             write_ledger(world)
-        outcomes = run_hourly(world, hours=60)
+        outcomes = run_hourly(world, hours=48)
     assert "refreshed" in outcomes[:24]
     assert set(outcomes[outcomes.index("refreshed") :]) <= {"refreshed", "kept", "waiting"}
     assert len(world.vendor.requests) <= 8

@@ -59,10 +59,11 @@ def shortened(case: Case) -> Row:
 @pytest.mark.parametrize("seed", range(2))
 def test_nothing_that_must_hold_is_broken_when_everything_fails_at_once(seed: int) -> None:
     """No invariant is broken in weeks of faults far beyond any real ones."""
-    figures = Year(seed, TORTURED).play()
+    setup = replace(TORTURED, days=30)
+    figures = Year(seed, setup).play()
     # Not `assert not figures.broken`: pytest would show a Counter where a person needs the sentence and the command.
     if figures.broken:
-        pytest.fail(describe_broken(figures, replay_command(seed, TORTURED)), pytrace=False)
+        pytest.fail(describe_broken(figures, replay_command(seed, setup)), pytrace=False)
     assert figures.runs["refreshed"] > 20
     assert figures.runs["Killed"] > 0
 
@@ -112,12 +113,12 @@ def test_the_same_seed_is_the_same_year(setup: Setup) -> None:
 @pytest.mark.parametrize(
     ("seed", "setup"),
     [
-        (0, replace(REAL, days=5)),
-        (1, replace(HARD, days=6, probe=True)),
-        (2, replace(HARD, days=6, standby=False)),
-        (3, replace(TORTURED, days=4)),
-        (0, replace(TORTURED, days=5, rates=EACH_ANSWER)),
-        (1, replace(TORTURED, days=2, accounts="service")),
+        (0, replace(REAL, days=2)),
+        (1, replace(HARD, days=2, probe=True)),
+        (2, replace(HARD, days=2, standby=False)),
+        (3, replace(TORTURED, days=2)),
+        (0, replace(TORTURED, days=3, rates=EACH_ANSWER)),
+        (1, replace(TORTURED, days=1, accounts="service")),
     ],
 )
 def test_real_clients_leave_the_very_same_trace(seed: int, setup: Setup) -> None:
@@ -168,7 +169,7 @@ def crowd(runs: int) -> Figures:
 
 def test_a_crowd_of_runs_leaves_few_versions_behind() -> None:
     """Of many racers one puts the claim. With ids of their own they use up all of AWS's versions."""
-    figures = crowd(120)
+    figures = crowd(50)
     assert figures.max_versions_per_day < 10
     assert figures.careful == 1
     assert not figures.broken
@@ -254,7 +255,7 @@ def test_a_rotation_leaves_the_accounts_as_the_runbook_has_it() -> None:
     assert not year.operator.is_busy
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_people_correct_a_wrong_password_before_the_vendor_blocks_the_account(seed: int) -> None:
     """Ten wrong passwords in a row block it. The pauses that grow leave people the time that they need."""
     rates = replace(REALISTIC, rotations=100, mistyped=1)
@@ -342,13 +343,12 @@ def test_the_plots_on_the_page_show_its_tables(tmp_path: Path) -> None:
     assert stale == [], "draw them again: .venv/bin/python -m local.simulate --plots-only"
 
 
-@pytest.mark.parametrize(("column", "setup"), [(0, REAL), (1, replace(REAL, standby=False))])
-def test_the_page_tells_of_this_handler(column: int, setup: Setup) -> None:
-    """The worst years that the page names are played again: today's handler makes of them what the page says."""
+def test_the_page_tells_of_this_handler() -> None:
+    """The worst year that the page names is played again: today's handler makes of it what the page says."""
     [line] = [line for line in PAGE.read_text().splitlines() if line.startswith("| worst year |")]
-    told = line.strip("| ").split(" | ")[1 + column]
+    told = line.strip("| ").split(" | ")[1]
     seed = int(told.partition("seed ")[2].rstrip(")"))
-    assert told == f"{100 * Year(seed, setup).play().careful:.4f} % (seed {seed})"
+    assert told == f"{100 * Year(seed, REAL).play().careful:.4f} % (seed {seed})"
 
 
 def test_the_page_has_the_words_of_the_code() -> None:
