@@ -139,7 +139,7 @@ def test_a_refresh_reuses_its_connections(shipped_package: Path, live_world: Wor
 
 
 def test_every_host_is_the_one_that_the_whole_botocore_finds(shipped_package: Path) -> None:
-    """Host, scope and errors are the same with FIPS and dual-stack, in regions of every partition and in unknown ones."""
+    """Host, scope and errors are the same, with FIPS and dual-stack, in every partition and in unknown regions."""
     whole = botocore.session.get_session().get_data("endpoints")
     regions = {"us-east-1", "eu-central-1"}
     for partition in whole["partitions"]:
