@@ -43,7 +43,8 @@ SOME_ID = "0" * 32
 # A client that is quick to start; the server looks at no signature, and the hook reads the process id.
 ONE_PUT = """
 import http.client, json, os, sys
-body = {"SecretId": sys.argv[2], "SecretString": "two", "ProcessId": os.getpid()}
+token = "0123456789abcdef0123456789abcdef"
+body = {"SecretId": sys.argv[2], "SecretString": "two", "ClientRequestToken": token, "ProcessId": os.getpid()}
 connection = http.client.HTTPConnection(sys.argv[1].removeprefix("http://"))
 signature = "AWS4-HMAC-SHA256 Credential=key/20250101/us-east-1/secretsmanager/aws4_request"
 headers = {"X-Amz-Target": "secretsmanager.PutSecretValue", "Authorization": signature}
