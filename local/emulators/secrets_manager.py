@@ -287,8 +287,8 @@ def _error(code: str, message: str, status: int) -> Response:
 
 
 def _as_from_aws(answer: Response) -> Response:
-    """Return moto's answer; if it is an error, with the status and the names that AWS's errors have."""
-    if answer.status_code < HTTPStatus.BAD_REQUEST:
+    """Return moto's answer; if it is a refusal, with the status and the names that AWS's refusals have."""
+    if not HTTPStatus.BAD_REQUEST <= answer.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
         return answer
     error = json.loads(answer.get_data())
     return _error(error["__type"], error["message"], HTTPStatus.BAD_REQUEST)
