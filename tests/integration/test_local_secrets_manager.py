@@ -482,13 +482,14 @@ def test_a_name_has_known_characters_and_a_largest_length(aws: Aws, name: str) -
         return  # an ARN is longer than a name, so an id may be
     message = "Invalid name. Must be a valid name containing alphanumeric characters, or any of the following: -/_+=.@!"
     tags = [{"Key": "colour", "Value": "blue"}]
-    for operation, params in {
+    calls: dict[str, dict[str, Any]] = {
         "get_secret_value": {},
         "describe_secret": {},
         "delete_secret": {"ForceDeleteWithoutRecovery": True},
         "put_secret_value": {"SecretString": "one"},
         "tag_resource": {"Tags": tags},
-    }.items():
+    }
+    for operation, params in calls.items():
         assert aws.refusal(operation, SecretId=name, **params) == (VALIDATION, message, 400)
 
 
@@ -502,12 +503,8 @@ def test_a_name_may_have_these_characters(aws: Aws) -> None:
 @corrects
 def test_an_error_has_a_message_and_status_400(aws: Aws) -> None:
     """As recorded of AWS: the body's member is `Message`. Also for operations that are moto's own."""
-    for operation, params in {
-        "GetSecretValue": {},
-        "RestoreSecret": {},
-        "GetResourcePolicy": {},
-    }.items():
-        status, answer = aws.post(operation, SecretId="test/missing", **params)
+    for operation in ("GetSecretValue", "RestoreSecret", "GetResourcePolicy"):
+        status, answer = aws.post(operation, SecretId="test/missing")
         assert status == 400
         assert answer == {
             "__type": NOT_FOUND,
