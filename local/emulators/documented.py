@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from moto.secretsmanager.exceptions import SecretsManagerClientError
+from moto.secretsmanager.exceptions import OperationNotPermittedOnReplica, SecretsManagerClientError
 from moto.secretsmanager.models import ReplicaSecret, SecretsManagerBackend
 
 from local.emulators.access import Access
@@ -254,8 +254,7 @@ class Documented:
     def _changeable(self, operation: str, params: Json) -> Any:
         secret = self._usable(operation, params)
         if isinstance(secret, ReplicaSecret):
-            primary_only = "Call must be made in primary secret's region."
-            raise refused("InvalidRequestException", f"Operation not permitted on a replica secret. {primary_only}")
+            raise OperationNotPermittedOnReplica
         return secret
 
     def _page(self, params: Json, largest: int) -> Page:
