@@ -23,6 +23,7 @@ from local.emulators.secret_versions import (
     detach,
     end_rotation,
     holder_of,
+    leave_only_current,
     make_room,
     refused,
 )
@@ -48,6 +49,7 @@ class Documented:
         now: float,
         *,
         is_first_version_current: bool = True,
+        keeps_labels: bool = True,
         access: Access | None = None,
         view: Present | None = None,
         scanned_per_page: int | None = None,
@@ -55,6 +57,7 @@ class Documented:
         self._store = store
         self._now = now
         self._is_first_version_current = is_first_version_current
+        self._keeps_labels = keeps_labels
         self._access = access or Access()
         self._view = view or Present()
         self._scanned_per_page = scanned_per_page
@@ -211,6 +214,8 @@ class Documented:
             }
             if CURRENT in labels:
                 end_rotation(secret)
+            if CURRENT in labels and not self._keeps_labels:
+                leave_only_current(secret)
             secret.versions[version_id] = version
             for label in labels:
                 attach(secret, label, version_id)

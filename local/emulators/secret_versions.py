@@ -56,6 +56,13 @@ def end_rotation(secret: Any) -> None:
         detach(secret, ROTATION)
 
 
+def leave_only_current(secret: Any) -> None:
+    """Take all other labels from the current version."""
+    current = holder_of(secret.versions, CURRENT)
+    if current:
+        secret.versions[current]["version_stages"] = [CURRENT]
+
+
 def check_move(label: str, holder: str | None, source: str | None, target: str | None) -> None:
     """Refuse what AWS refuses. A move to the version that has the label already moves nothing, and is accepted."""
     if holder and not source:

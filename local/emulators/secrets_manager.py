@@ -89,8 +89,9 @@ class SecretsManager:
     fits a read counts. `stale_reads`: so many next reads show every secret as it was before the last change.
 
     `is_first_version_current`: AWS gives the label AWSCURRENT to any first version, as far as its documentation says;
-    if False, it does not. `scanned_per_page`: a page of a list is chosen from so many secrets at most, so it can have
-    none although there is a next one.
+    if False, it does not. `keeps_labels`: a version that loses AWSCURRENT by a put keeps its other labels, which AWS
+    does not say; if False, it loses them. `scanned_per_page`: a page of a list is chosen from so many secrets at most,
+    so it can have none although there is a next one.
 
     `access`: which secrets and keys can't be used. `rates`: how many calls a second are taken, None for any number.
 
@@ -110,6 +111,7 @@ class SecretsManager:
         self.read_lags: dict[str, float] = {}
         self.stale_reads = 0
         self.is_first_version_current = True
+        self.keeps_labels = True
         self.scanned_per_page: int | None = None
         self.access = Access()
         self.rates: AwsRates | None = None
@@ -251,6 +253,7 @@ class SecretsManager:
             store,
             self.clock.now(),
             is_first_version_current=self.is_first_version_current,
+            keeps_labels=self.keeps_labels,
             access=self.access,
             view=self._view(operation, region),
             scanned_per_page=self.scanned_per_page,

@@ -9,7 +9,9 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+import boto3
 import pytest
+from moto import mock_aws
 
 from local.emulators.clock import Clock
 from local.emulators.secrets_manager import AwsFault, SecretsManager
@@ -86,6 +88,15 @@ def test_an_answer_that_the_function_copes_with_is_told(
     assert f"{QUESTIONS - 1} of {QUESTIONS} answers are as expected." in output
 
 
+def test_labels_that_a_put_takes_away_are_told(aws: SecretsManager, capsys: pytest.CaptureFixture[str]) -> None:
+    """The function needs them for a token that people write over twice, so the exit code is 1."""
+    aws.keeps_labels = False
+    assert verify(aws) == 1
+    output = capsys.readouterr().out
+    assert row(output, "custom label stay")[1:] == ["no", "yes", "DIFFERENT: the function needs it"]
+    assert f"{QUESTIONS - 1} of {QUESTIONS} answers are as expected." in output
+
+
 @pytest.mark.parametrize("aws", [True], indirect=True, ids=["plain moto"])
 def test_an_answer_that_the_function_can_not_live_with_is_told(
     aws: SecretsManager, capsys: pytest.CaptureFixture[str]
@@ -148,6 +159,21 @@ def test_a_stop_leaves_nothing_behind(aws: SecretsManager, signum: signal.Signal
     assert f"stopped by {signum.name}" in errors
     assert "Both secrets are deleted." in output
     assert secrets_left(aws) == []
+
+
+def test_the_account_is_told_first_if_it_is_aws_itself(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Moto stands in for AWS here, inside of boto3, so the endpoint is AWS's own and nothing leaves the machine."""
+    for name, value in AWS.items():
+        monkeypatch.setenv(name, value)
+    with mock_aws():
+        main(["--region", "eu-west-1"], sleep=lambda _: None)
+        left = boto3.client("secretsmanager", region_name="eu-west-1").list_secrets()["SecretList"]
+    output = capsys.readouterr().out
+    assert "Endpoint: https://secretsmanager.eu-west-1.amazonaws.com, region: eu-west-1" in output
+    assert output.index("Account: 123456789012") < output.index(PREFIX)
+    assert left == []
 
 
 def test_without_a_region_nothing_is_asked(aws: SecretsManager, capsys: pytest.CaptureFixture[str]) -> None:
