@@ -9,17 +9,30 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from moto.secretsmanager.exceptions import SecretsManagerClientError
-from moto.secretsmanager.models import SecretsManagerBackend
+from moto.secretsmanager.exceptions import OperationNotPermittedOnReplica, SecretsManagerClientError
+from moto.secretsmanager.models import ReplicaSecret, SecretsManagerBackend
 
 from local.emulators.access import Access
 from local.emulators.read_lag import Present
 from local.emulators.secret_list import ListedSecret, Page, find, is_taken, page_of
-from local.emulators.secret_versions import CURRENT, Json, attach, check_move, detach, holder_of, make_room, refused
+from local.emulators.secret_versions import (
+    CURRENT,
+    Json,
+    attach,
+    check_move,
+    detach,
+    end_rotation,
+    holder_of,
+    leave_only_current,
+    make_room,
+    refused,
+)
 
+DAY_SECONDS = 86_400
 MAX_BYTES = 65_536
 MAX_BATCH = 20  # secrets in a batch, also on one page
 MAX_LIST = 100  # secrets on a page of a list
+DEFAULT_KEY = "DefaultEncryptionKey"  # what lists call AWS's own key
 # moto's names of a version's value, and AWS's.
 _VALUES = {"secret_string": "SecretString", "secret_binary": "SecretBinary"}
 
@@ -36,6 +49,7 @@ class Documented:
         now: float,
         *,
         is_first_version_current: bool = True,
+        keeps_labels: bool = True,
         access: Access | None = None,
         view: Present | None = None,
         scanned_per_page: int | None = None,
@@ -43,6 +57,7 @@ class Documented:
         self._store = store
         self._now = now
         self._is_first_version_current = is_first_version_current
+        self._keeps_labels = keeps_labels
         self._access = access or Access()
         self._view = view or Present()
         self._scanned_per_page = scanned_per_page
@@ -81,14 +96,30 @@ class Documented:
         self._store.secrets[params["Name"]] = secret
 
     def update_secret(self, params: Json) -> Json:
-        secret = self._usable("UpdateSecret", params)
+        secret = self._changeable("UpdateSecret", params)
         answer = _identity(secret)
         if _value(params):
             answer["VersionId"] = self.put_secret_value(params)["VersionId"]
-        secret.description = params.get("Description", secret.description)
-        secret.kms_key_id = params.get("KmsKeyId", secret.kms_key_id)
-        secret.last_changed_date = self._now
+        if "Description" in params or "KmsKeyId" in params:
+            secret.description = params.get("Description", secret.description)
+            secret.kms_key_id = params.get("KmsKeyId", secret.kms_key_id)
+            secret.last_changed_date = self._now
         return answer
+
+    def tag_resource(self, params: Json) -> Json:
+        secret = self._changeable("TagResource", params)
+        tags = {tag["Key"]: tag for tag in [*(secret.tags or []), *params["Tags"]]}
+        secret.tags = list(tags.values())
+        secret.last_changed_date = self._now
+        return {}
+
+    def untag_resource(self, params: Json) -> Json:
+        secret = self._changeable("UntagResource", params)
+        if secret.tags is None:
+            return {}
+        secret.tags = [tag for tag in secret.tags if tag["Key"] not in params["TagKeys"]]
+        secret.last_changed_date = self._now
+        return {}
 
     def describe_secret(self, params: Json) -> Json:
         secret = self._find("DescribeSecret", params)
@@ -108,7 +139,7 @@ class Documented:
     def list_secret_version_ids(self, params: Json) -> Json:
         secret = self._usable("ListSecretVersionIds", params)
         versions = [
-            _about(version)
+            _listed(version)
             for version in self._view.versions(secret).values()
             if version["version_stages"] or params.get("IncludeDeprecated")
         ]
@@ -127,8 +158,16 @@ class Documented:
         if label and label not in version["version_stages"]:
             mismatch = "You provided a VersionStage that is not associated to the provided VersionId."
             raise refused("InvalidRequestException", mismatch)
+        self._note_access(secret, version["version_id"])
         value = {aws_name: version[name] for name, aws_name in _VALUES.items() if name in version}
         return {**_identity(secret), **_about(version), **value}
+
+    def _note_access(self, secret: Any, version_id: str) -> None:
+        """Note the day of a read: AWS tells no more of it."""
+        today = self._now - self._now % DAY_SECONDS
+        secret.last_accessed_date = today
+        if version_id in secret.versions:  # a read that lags may see a version that is gone
+            secret.versions[version_id]["last_accessed_date"] = today
 
     def batch_get_secret_value(self, params: Json) -> Json:
         _check_batch(params)
@@ -155,7 +194,7 @@ class Documented:
         return {"SecretValues": values, "Errors": errors}
 
     def put_secret_value(self, params: Json) -> Json:
-        secret = self._usable("PutSecretValue", params)
+        secret = self._changeable("PutSecretValue", params)
         value = _value(params)
         if not value:
             raise refused("InvalidRequestException", "You must provide either SecretString or SecretBinary.")
@@ -170,8 +209,13 @@ class Documented:
                 "version_id": version_id,
                 "createdate": self._now,
                 "version_stages": [],
+                "kms_key_id": secret.kms_key_id,
                 **value,
             }
+            if CURRENT in labels:
+                end_rotation(secret)
+            if CURRENT in labels and not self._keeps_labels:
+                leave_only_current(secret)
             secret.versions[version_id] = version
             for label in labels:
                 attach(secret, label, version_id)
@@ -179,14 +223,10 @@ class Documented:
         elif value != {name: version[name] for name in _VALUES if name in version}:
             used = f"because that value is already in use for a version of secret {secret.arn}."
             raise refused("ResourceExistsException", f"You can't use ClientRequestToken {version_id} {used}")
-        return {
-            **_identity(secret),
-            "VersionId": version_id,
-            "VersionStages": version["version_stages"],
-        }
+        return {**_identity(secret), "VersionId": version_id, **_stages(version)}
 
     def update_secret_version_stage(self, params: Json) -> Json:
-        secret = self._usable("UpdateSecretVersionStage", params)
+        secret = self._changeable("UpdateSecretVersionStage", params)
         label = params["VersionStage"]
         source = params.get("RemoveFromVersionId")
         target = params.get("MoveToVersionId")
@@ -214,6 +254,12 @@ class Documented:
         if secret.is_deleted():
             deleted = "You can't perform this operation on the secret because it was marked for deletion."
             raise refused("InvalidRequestException", deleted)
+        return secret
+
+    def _changeable(self, operation: str, params: Json) -> Any:
+        secret = self._usable(operation, params)
+        if isinstance(secret, ReplicaSecret):
+            raise OperationNotPermittedOnReplica
         return secret
 
     def _page(self, params: Json, largest: int) -> Page:
@@ -246,9 +292,6 @@ def _check_batch(params: Json) -> None:
     if has_list and "MaxResults" in params:
         needed = "'Filters' must also be specified when 'MaxResults' is provided."
         raise refused("InvalidParameterException", f"'Filters' not specified. {needed}")
-    if has_list and len(params["SecretIdList"]) > MAX_BATCH:
-        constraint = f"failed to satisfy constraint: Member must have length less than or equal to {MAX_BATCH}"
-        raise refused("ValidationException", f"1 validation error detected: Value at 'secretIdList' {constraint}")
 
 
 def _value(params: Json) -> dict[str, str]:
@@ -265,9 +308,24 @@ def _identity(secret: Any) -> Json:
 def _about(version: Json) -> Json:
     return {
         "VersionId": version["version_id"],
-        "VersionStages": version["version_stages"],
         "CreatedDate": version["createdate"],
+        **_stages(version),
     }
+
+
+def _listed(version: Json) -> Json:
+    entry = _about(version)
+    entry["KmsKeyIds"] = [version.get("kms_key_id") or DEFAULT_KEY]
+    if "last_accessed_date" in version:
+        entry["LastAccessedDate"] = version["last_accessed_date"]
+    return entry
+
+
+def _stages(version: Json) -> Json:
+    """Return the member with the labels. A version that has no label has no such member."""
+    if not version["version_stages"]:
+        return {}
+    return {"VersionStages": version["version_stages"]}
 
 
 def _without_empty(answer: Json) -> Json:

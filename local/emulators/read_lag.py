@@ -9,6 +9,7 @@ from typing import Any
 
 from local.emulators.secret_versions import Versions
 
+READS = {"GetSecretValue", "BatchGetSecretValue", "DescribeSecret", "ListSecretVersionIds", "ListSecrets"}
 MAX_LAG_SECONDS = 300.0  # AWS says that ListSecrets might not show the changes of the last five minutes
 
 
@@ -39,13 +40,13 @@ class Past(Present):
         self._state_of = state_of
 
     def versions(self, secret: Any) -> Versions:
-        state = self._state_of(secret.arn)
+        state = self._state_of(_primary_arn(secret))
         if state is None:
             return {}
         return state.versions
 
     def lists(self, secret: Any) -> bool:
-        return self._state_of(secret.arn) is not None
+        return self._state_of(_primary_arn(secret)) is not None
 
 
 class History:
@@ -81,6 +82,13 @@ class History:
             return _last(states)
 
         return Past(state_of)
+
+
+def _primary_arn(secret: Any) -> str:
+    """Return the ARN of the secret that is written, also for a replica of it in another region."""
+    primary = getattr(secret, "source", secret)
+    arn: str = primary.arn
+    return arn
 
 
 def _last(states: Iterable[State]) -> State | None:

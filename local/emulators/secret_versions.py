@@ -11,6 +11,7 @@ Versions = dict[str, Json]  # by their ids, oldest first
 
 CURRENT = "AWSCURRENT"
 PREVIOUS = "AWSPREVIOUS"
+ROTATION = "AWSPENDING"  # the label of AWS's own rotation
 MAX_VERSIONS = 100  # AWS says "about"
 MIN_REMOVABLE_AGE_SECONDS = 86_400.0  # AWS removes no younger version
 
@@ -46,6 +47,20 @@ def detach(secret: Any, label: str) -> None:
     """Take the label from the version that has it."""
     for version in secret.versions.values():
         version["version_stages"] = [one for one in version["version_stages"] if one != label]
+
+
+def end_rotation(secret: Any) -> None:
+    """Take AWSPENDING from the current version: AWS does that when a put is about to take AWSCURRENT from it."""
+    current = holder_of(secret.versions, CURRENT)
+    if current and current == holder_of(secret.versions, ROTATION):
+        detach(secret, ROTATION)
+
+
+def leave_only_current(secret: Any) -> None:
+    """Take all other labels from the current version."""
+    current = holder_of(secret.versions, CURRENT)
+    if current:
+        secret.versions[current]["version_stages"] = [CURRENT]
 
 
 def check_move(label: str, holder: str | None, source: str | None, target: str | None) -> None:

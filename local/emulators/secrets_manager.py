@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from functools import cache
+from http import HTTPStatus
 from typing import Any, NamedTuple, Self
 
 import boto3
@@ -33,12 +34,13 @@ from local.emulators.caller import REFUSAL, is_of_this_machine
 from local.emulators.clock import Clock
 from local.emulators.documented import CORRECTED, Documented
 from local.emulators.loopback import POLL_SECONDS
-from local.emulators.read_lag import History, Present
+from local.emulators.read_lag import READS, History, Present
+from local.emulators.request_checks import check_request, with_token
 from local.emulators.secret_list import find
 from local.emulators.secret_versions import Json, Versions
+from local.emulators.secrets_control import CONTROL_PATH, control
 
 REGION = "us-east-1"
-READS = {"GetSecretValue", "BatchGetSecretValue", "DescribeSecret", "ListSecretVersionIds", "ListSecrets"}
 _TARGET = "secretsmanager."  # how a request names its operation: X-Amz-Target: secretsmanager.GetSecretValue
 _CONTENT_TYPE = "application/x-amz-json-1.1"
 _only_instance = threading.Lock()
@@ -87,10 +89,14 @@ class SecretsManager:
     `outage`: while it is set, every call meets it, and no script is used up. `unreadable`: what each GetSecretValue of
     a secret meets, by the id that the call names it with.
 
-    `read_lag_seconds`: reads show every secret as it was so long ago, which may be 300 s. `stale_reads`: so many next
-    reads show every secret as it was before the last change. `is_first_version_current`: AWS gives the label AWSCURRENT
-    to any first version, as far as its documentation says; if False, it does not. `scanned_per_page`: a page of a list
-    is chosen from so many secrets at most, so it can have none although there is a next one.
+    `read_lag_seconds`: reads show every secret as it was so long ago, which may be 300 s. `read_lags`: the same for the
+    reads of one operation, such as `GetSecretValue`, or of one region, such as that of a replica; the longest lag that
+    fits a read counts. `stale_reads`: so many next reads show every secret as it was before the last change.
+
+    `is_first_version_current`: AWS gives the label AWSCURRENT to any first version, as far as its documentation says;
+    if False, it does not. `keeps_labels`: a version that loses AWSCURRENT by a put keeps its other labels, which AWS
+    does not say; if False, it loses them. `scanned_per_page`: a page of a list is chosen from so many secrets at most,
+    so it can have none although there is a next one.
 
     `access`: which secrets and keys can't be used. `rates`: how many calls a second are taken, None for any number.
 
@@ -108,8 +114,10 @@ class SecretsManager:
         self.outage: AwsFault | None = None
         self.unreadable: dict[str, AwsFault] = {}
         self.read_lag_seconds = 0.0
+        self.read_lags: dict[str, float] = {}
         self.stale_reads = 0
         self.is_first_version_current = True
+        self.keeps_labels = True
         self.scanned_per_page: int | None = None
         self.access = Access()
         self.rates: AwsRates | None = None
@@ -174,8 +182,11 @@ class SecretsManager:
         self._scripts[operation].extend(faults)
 
     def call(self, operation: str, params: Json) -> tuple[int, Json]:
-        """Process a call without HTTP, hooks and faults, which is faster; return the status and the answer."""
-        answer = self._process(operation, params, {})
+        """Process a call without HTTP, hooks and faults, which is faster; return the status and the answer.
+
+        A ClientRequestToken is added if it is missing, as AWS's SDKs do.
+        """
+        answer = self._process(operation, with_token(operation, params), {})
         document: Json = json.loads(answer.get_data())
         return answer.status_code, document
 
@@ -192,13 +203,15 @@ class SecretsManager:
     def _serve(self, environ: Json, start_response: Any) -> Iterable[bytes]:
         if not is_of_this_machine(environ.get("HTTP_HOST"), environ.get("HTTP_ORIGIN")):
             return _error("AccessDeniedException", REFUSAL, 403)(environ, start_response)
+        if environ.get("PATH_INFO") == CONTROL_PATH:
+            return control(self, environ)(environ, start_response)
         target = environ.get("HTTP_X_AMZ_TARGET", "")
         if not target.startswith(_TARGET):
             return self._moto(environ, start_response)  # type: ignore[no-any-return]
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         environ["wsgi.input"] = io.BytesIO(body)
         operation = target.removeprefix(_TARGET)
-        params = json.loads(body)
+        params = _without_nulls(json.loads(body))
         self.calls.append(operation)
         invocation = environ.get("HTTP_AMZ_SDK_INVOCATION_ID", "")
         self.requests.append(Call(operation, params, self.clock.now(), invocation))
@@ -236,35 +249,47 @@ class SecretsManager:
         with self._lock:
             if self.rates and not self.rates.allow(operation):
                 return _error("ThrottlingException", "Rate exceeded", 429)
-            corrected = CORRECTED.get(operation)
-            if corrected is None:
-                return Response.from_app(self._moto, environ, buffered=True)
-            store = secretsmanager_backends[DEFAULT_ACCOUNT_ID][_signed_region(environ)]
-            documented = Documented(
-                store,
-                self.clock.now(),
-                is_first_version_current=self.is_first_version_current,
-                access=self.access,
-                view=self._view(operation),
-                scanned_per_page=self.scanned_per_page,
-            )
             try:
-                text = json.dumps(corrected(documented, params))
+                check_request(operation, params)
+                corrected = CORRECTED.get(operation)
+                if corrected is None:
+                    return _as_from_aws(Response.from_app(self._moto, environ, buffered=True))
+                return self._corrected(corrected, operation, params, _signed_region(environ))
             except JsonRESTError as error:
                 return _error(error.error_type, error.message, error.code)
-            if operation not in READS:
-                self._note_change(store, params)
-            return Response(text, content_type=_CONTENT_TYPE)
 
-    def _view(self, operation: str) -> Present:
+    def _corrected(
+        self,
+        corrected: Callable[[Documented, Json], Json],
+        operation: str,
+        params: Json,
+        region: str,
+    ) -> Response:
+        store = secretsmanager_backends[DEFAULT_ACCOUNT_ID][region]
+        documented = Documented(
+            store,
+            self.clock.now(),
+            is_first_version_current=self.is_first_version_current,
+            keeps_labels=self.keeps_labels,
+            access=self.access,
+            view=self._view(operation, region),
+            scanned_per_page=self.scanned_per_page,
+        )
+        text = json.dumps(corrected(documented, params))
+        if operation not in READS:
+            self._note_change(store, params)
+        return Response(text, content_type=_CONTENT_TYPE)
+
+    def _view(self, operation: str, region: str) -> Present:
         """Let a read that lags see an earlier state of all secrets. A write always sees the present one."""
         if operation not in READS:
             return Present()
         if self.stale_reads > 0:
             self.stale_reads -= 1
             return self._history.before_the_last_change()
-        if self.read_lag_seconds:
-            return self._history.as_of(self.clock.now() - self.read_lag_seconds)
+        lags = [self.read_lag_seconds, self.read_lags.get(operation, 0.0), self.read_lags.get(region, 0.0)]
+        if any(lags):
+            return self._history.as_of(self.clock.now() - max(lags))
         return Present()
 
     def _note_change(self, store: SecretsManagerBackend, params: Json) -> None:
@@ -277,8 +302,21 @@ def _stored(version: Json) -> Stored:
 
 
 def _error(code: str, message: str, status: int) -> Response:
-    body = json.dumps({"__type": code, "message": message})
+    body = json.dumps({"__type": code, "Message": message})
     return Response(body, status, content_type=_CONTENT_TYPE)
+
+
+def _as_from_aws(answer: Response) -> Response:
+    """Return moto's answer; if it is a refusal, with the status and the names that AWS's refusals have."""
+    if not HTTPStatus.BAD_REQUEST <= answer.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
+        return answer
+    error = json.loads(answer.get_data())
+    return _error(error["__type"], error["message"], HTTPStatus.BAD_REQUEST)
+
+
+def _without_nulls(params: Json) -> Json:
+    """Leave out members that are null: for AWS they are not there."""
+    return {name: value for name, value in params.items() if value is not None}
 
 
 def _signed_region(environ: Json) -> str:

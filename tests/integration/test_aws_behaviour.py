@@ -65,6 +65,31 @@ def test_questions_work_without_a_current_version(world: World, event: str) -> N
     assert outcome_and_reason(world.invoke(question)) == ("due", "missing")
 
 
+# Labels that a put takes away
+
+
+def test_refresh_works_if_a_put_takes_all_labels_from_the_version_before(world: World) -> None:
+    """AWS does not say that custom labels stay. A publish names its own, so the function does without."""
+    world.secrets.keeps_labels = False
+    assert run(world) == "refreshed"
+    world.clock.advance(INTERVAL)
+    assert run(world) == "refreshed"
+    assert set(labels(world)) >= PUBLISHED_LABELS
+    assert world.consume() == 200
+
+
+@pytest.mark.parametrize(("writes", "outcome"), [(1, "recovered"), (2, "RateLimited")])
+def test_token_that_is_written_over_comes_back_once_if_a_put_takes_all_labels(
+    world: World, writes: int, outcome: str
+) -> None:
+    """After one write it is under AWSPREVIOUS. After two no label leads to it, and the vendor's limit still holds."""
+    acquire_token(world)
+    world.secrets.keeps_labels = False
+    for _ in range(writes):
+        write(world, "oops", CURRENT)
+    assert run(world) == outcome
+
+
 # A batch that fails as a whole
 
 

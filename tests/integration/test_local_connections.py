@@ -14,7 +14,8 @@ from botocore.config import Config
 from local.durations import HOUR, MINUTE
 from local.emulators.clock import Clock
 from local.emulators.lambda_runtime import FUNCTION_NAME
-from local.emulators.secrets_manager import READS, AwsFault
+from local.emulators.read_lag import READS
+from local.emulators.secrets_manager import AwsFault
 from local.emulators.world import World
 from tests.conftest import secrets_in
 

@@ -1,8 +1,13 @@
-"""The emulated Secrets Manager does what AWS documents. A check that plain moto does not pass must fail on it."""
+"""The emulated Secrets Manager does what AWS documents, and what AWS was recorded to do.
+
+A check that plain moto does not pass must fail on it.
+"""
 
 from __future__ import annotations
 
 import functools
+import http.client
+import json
 import os
 import signal
 import socket
@@ -39,11 +44,14 @@ INVALID_PARAMETER = "InvalidParameterException"
 ACCESS_DENIED = "AccessDeniedException"
 INVALID_REQUEST = "InvalidRequestException"
 EXISTS = "ResourceExistsException"
+VALIDATION = "ValidationException"
 SOME_ID = "0" * 32
+SIGNATURE = "AWS4-HMAC-SHA256 Credential=key/20250101/us-east-1/secretsmanager/aws4_request"
 # A client that is quick to start; the server looks at no signature, and the hook reads the process id.
 ONE_PUT = """
 import http.client, json, os, sys
-body = {"SecretId": sys.argv[2], "SecretString": "two", "ProcessId": os.getpid()}
+token = "0123456789abcdef0123456789abcdef"
+body = {"SecretId": sys.argv[2], "SecretString": "two", "ClientRequestToken": token, "ProcessId": os.getpid()}
 connection = http.client.HTTPConnection(sys.argv[1].removeprefix("http://"))
 signature = "AWS4-HMAC-SHA256 Credential=key/20250101/us-east-1/secretsmanager/aws4_request"
 headers = {"X-Amz-Target": "secretsmanager.PutSecretValue", "Authorization": signature}
@@ -73,6 +81,14 @@ class Aws:
 
     def error(self, operation: str, **params: Any) -> str:
         return self.refusal(operation, **params)[0]
+
+    def post(self, operation: str, **params: Any) -> tuple[int, dict[str, Any]]:
+        """Send a call without an SDK, which would add and check members. Return the status and the answer."""
+        with closing(http.client.HTTPConnection(self.server.url.removeprefix("http://"), timeout=10)) as connection:
+            headers = {"X-Amz-Target": f"secretsmanager.{operation}", "Authorization": SIGNATURE}
+            connection.request("POST", "/", json.dumps(params), headers)
+            answer = connection.getresponse()
+            return answer.status, json.loads(answer.read())
 
     def secret(self, *documents: str) -> str:
         """Create a secret with a new name, and put these documents one after another as AWSCURRENT."""
@@ -117,19 +133,19 @@ def connect(server: SecretsManager, region: str = "us-east-1", **retries: Any) -
     return session.client("secretsmanager", endpoint_url=server.url, config=Config(proxies={}, retries=retries))
 
 
-Check = Callable[[Aws], None]
+Check = Callable[..., None]
 
 
 def corrects(check: Check) -> Check:
     """Run the check on both servers. It must fail on plain moto, otherwise there is nothing to correct."""
 
     @functools.wraps(check)
-    def test(aws: Aws) -> None:
+    def test(aws: Aws, **case: Any) -> None:
         if aws.server.plain:
-            with pytest.raises((AssertionError, ClientError)):
-                check(aws)
+            with pytest.raises((AssertionError, ClientError, KeyError, ValueError)):
+                check(aws, **case)
         else:
-            check(aws)
+            check(aws, **case)
 
     return test
 
@@ -145,6 +161,7 @@ def aws(both: SecretsManager) -> Iterator[Aws]:
     yield Aws(both, both.clock)
     both.on_call = both.outage = both.rates = both.scanned_per_page = None
     both.read_lag_seconds = 0
+    both.read_lags = {}
     both.access = Access()
 
 
@@ -340,6 +357,161 @@ def test_unlabelled_versions_are_not_described(aws: Aws) -> None:
     assert [version["VersionId"] for version in listed["Versions"]] == [one, two, three]
 
 
+@corrects
+def test_a_version_without_a_label_has_no_list_of_labels(aws: Aws) -> None:
+    """As recorded of AWS: the member VersionStages is missing, it is not empty."""
+    secret = aws.secret("one", "two", "three")
+    listed = aws.call("list_secret_version_ids", SecretId=secret, IncludeDeprecated=True)["Versions"]
+    assert [version.get("VersionStages") for version in listed] == [None, [PREVIOUS], [CURRENT]]
+    one = listed[0]["VersionId"]
+    assert "VersionStages" not in aws.call("get_secret_value", SecretId=secret, VersionId=one)
+
+
+@corrects
+def test_a_list_of_versions_names_keys_and_the_day_of_the_last_read(aws: Aws) -> None:
+    """As recorded of AWS. A version that nobody has read has no date, and a date has no time."""
+    secret = aws.secret("one")
+    aws.put(secret, "two")
+    aws.read(secret, VersionStage=PREVIOUS)
+    one, two = aws.call("list_secret_version_ids", SecretId=secret)["Versions"]
+    assert one["LastAccessedDate"].timestamp() == aws.clock.now() // DAY * DAY
+    assert "LastAccessedDate" not in two
+    assert [version["KmsKeyIds"] for version in (one, two)] == [["DefaultEncryptionKey"]] * 2
+    key = aws.call("create_secret", Name=f"test/{uuid.uuid4()}", SecretString="one", KmsKeyId="alias/own")["Name"]
+    [version] = aws.call("list_secret_version_ids", SecretId=key)["Versions"]
+    assert version["KmsKeyIds"] == ["alias/own"]
+
+
+@corrects
+def test_a_secret_has_the_day_of_its_last_read(aws: Aws) -> None:
+    """As recorded of AWS: the description has no date before the first read. Reads in a batch count, too."""
+    secret = aws.secret("one")
+    assert "LastAccessedDate" not in aws.call("describe_secret", SecretId=secret)
+    aws.call("batch_get_secret_value", SecretIdList=[secret])
+    [listed] = aws.call("list_secrets", Filters=by_name(secret))["SecretList"]
+    for answer in (aws.call("describe_secret", SecretId=secret), listed):
+        assert answer["LastAccessedDate"].timestamp() == aws.clock.now() // DAY * DAY
+
+
+# Requests that AWS refuses before it looks for a secret
+
+
+@corrects
+@pytest.mark.parametrize("operation", ["CreateSecret", "UpdateSecret", "PutSecretValue", "RotateSecret"])
+def test_a_write_without_a_token_is_refused(aws: Aws, operation: str) -> None:
+    """As recorded of AWS: SDKs add a ClientRequestToken, and whoever does without an SDK must, too."""
+    secret = "Name" if operation == "CreateSecret" else "SecretId"
+    status, answer = aws.post(operation, **{secret: "test/token", "SecretString": "one"})
+    assert status == 400
+    assert answer == {
+        "__type": INVALID_REQUEST,
+        "Message": "You must provide a ClientRequestToken value. We recommend a UUID-type value.",
+    }
+
+
+BAD_PUTS: dict[str, dict[str, Any]] = {
+    "a token of 31 characters": {"ClientRequestToken": "0" * 31},
+    "a token of 65 characters": {"ClientRequestToken": "0" * 65},
+    "21 labels": {"VersionStages": [f"LABEL{number}" for number in range(21)]},
+    "no label": {"VersionStages": []},
+    "an empty label": {"VersionStages": [""]},
+    "an empty value": {"SecretString": ""},
+    "no bytes": {"SecretBinary": ""},
+    "an empty id of a secret": {"SecretId": ""},
+}
+
+
+@corrects
+@pytest.mark.parametrize("params", BAD_PUTS.values(), ids=BAD_PUTS.keys())
+def test_a_put_is_held_to_the_service_model(aws: Aws, params: dict[str, Any]) -> None:
+    """Too long, too short, too many: ValidationException, and nothing is written."""
+    secret = aws.secret("one")
+    put = {"SecretId": secret, "SecretString": "two", "ClientRequestToken": str(uuid.uuid4())}
+    if "SecretBinary" in params:
+        del put["SecretString"]
+    status, answer = aws.post("PutSecretValue", **(put | params))
+    assert (status, answer["__type"]) == (400, VALIDATION)
+    assert [stored.document for stored in aws.server.versions(secret).values()] == ["one"]
+
+
+def test_a_put_at_the_limits_is_taken(aws: Aws) -> None:
+    """Tokens of 32 and 64 characters, 20 labels, and a member that is null, which is as good as not there."""
+    secret = aws.secret("one")
+    labels = [f"LABEL{number}" for number in range(20)]
+    put = {"SecretId": secret, "SecretString": "two", "SecretBinary": None, "VersionStages": labels}
+    for token in ("0" * 32, "0" * 64):
+        status, _ = aws.post("PutSecretValue", **put, ClientRequestToken=token)
+        assert status == 200
+    assert aws.labels(secret) == {"one": [CURRENT], "two": sorted(labels)}
+
+
+@corrects
+def test_a_batch_takes_one_to_twenty_secrets(aws: Aws) -> None:
+    """Without an SDK, which would refuse an empty list by itself."""
+    secret = aws.secret("one")
+    answers = [aws.post("BatchGetSecretValue", SecretIdList=[secret] * count) for count in (0, 1, 20, 21)]
+    assert [status for status, _ in answers] == [400, 200, 200, 400]
+    assert [answers[0][1]["__type"], answers[3][1]["__type"]] == [VALIDATION, VALIDATION]
+
+
+@corrects
+def test_all_faults_of_a_request_are_named_and_no_value(aws: Aws) -> None:
+    """The refusal says where each fault is, and what is allowed. What was sent is never in it."""
+    params = {"SecretString": "canary" * 11_000, "ClientRequestToken": "canary", "VersionStages": ["x", ""]}
+    status, answer = aws.post("PutSecretValue", **params)
+    assert (status, answer["__type"]) == (400, VALIDATION)
+    assert answer["Message"].startswith("4 validation errors detected: ")
+    for place in ("'secretId'", "'secretString'", "'clientRequestToken'", "'versionStages.2.member'"):
+        assert place in answer["Message"]
+    assert "canary" not in answer["Message"]
+
+
+@corrects
+def test_a_value_of_another_type_is_refused(aws: Aws) -> None:
+    """A number is not a text. boto3 would refuse it by itself."""
+    status, answer = aws.post("GetSecretValue", SecretId=5)
+    assert (status, answer["__type"]) == (400, "SerializationException")
+
+
+@corrects
+@pytest.mark.parametrize("name", ["in two words", "stern*", "käse", "a\\b", "x" * 513])
+def test_a_name_has_known_characters_and_a_largest_length(aws: Aws, name: str) -> None:
+    """As recorded of AWS: a name is refused when a secret is created, and when one is looked for, in each operation."""
+    assert aws.error("create_secret", Name=name, SecretString="one") == VALIDATION
+    if len(name) > 512:
+        return  # an ARN is longer than a name, so an id may be
+    message = "Invalid name. Must be a valid name containing alphanumeric characters, or any of the following: -/_+=.@!"
+    tags = [{"Key": "colour", "Value": "blue"}]
+    calls: dict[str, dict[str, Any]] = {
+        "get_secret_value": {},
+        "describe_secret": {},
+        "delete_secret": {"ForceDeleteWithoutRecovery": True},
+        "put_secret_value": {"SecretString": "one"},
+        "tag_resource": {"Tags": tags},
+    }
+    for operation, params in calls.items():
+        assert aws.refusal(operation, SecretId=name, **params) == (VALIDATION, message, 400)
+
+
+def test_a_name_may_have_these_characters(aws: Aws) -> None:
+    """Letters, digits, and some more; 512 in all."""
+    name = f"{uuid.uuid4()}/_+=.@!-".ljust(512, "x")
+    aws.call("create_secret", Name=name, SecretString="one")
+    assert aws.read(name) == "one"
+
+
+@corrects
+def test_an_error_has_a_message_and_status_400(aws: Aws) -> None:
+    """As recorded of AWS: the body's member is `Message`. Also for operations that are moto's own."""
+    for operation in ("GetSecretValue", "RestoreSecret", "GetResourcePolicy"):
+        status, answer = aws.post(operation, SecretId="test/missing")
+        assert status == 400
+        assert answer == {
+            "__type": NOT_FOUND,
+            "Message": "Secrets Manager can't find the specified secret.",
+        }
+
+
 # Lists and filters
 
 
@@ -462,6 +634,93 @@ def test_a_list_that_lags_does_not_show_the_newest_secrets(aws: Aws) -> None:
     assert pages(aws, "list_secrets", prefix) == [[*names, f"{prefix}new"]]
 
 
+@corrects
+def test_reads_of_one_operation_can_lag(aws: Aws) -> None:
+    """A call that lags is next to one that does not, so a run can see new and old in turn."""
+    secret = aws.secret("one")
+    aws.clock.advance(60)
+    aws.put(secret, "two")
+    aws.server.read_lags = {"BatchGetSecretValue": 30}
+    [late] = aws.call("batch_get_secret_value", SecretIdList=[secret])["SecretValues"]
+    assert late["SecretString"] == "one"
+    assert aws.read(secret) == "two"
+    aws.clock.advance(31)
+    [caught_up] = aws.call("batch_get_secret_value", SecretIdList=[secret])["SecretValues"]
+    assert caught_up["SecretString"] == "two"
+
+
+@corrects
+def test_a_replica_can_lag(aws: Aws) -> None:
+    """A secret is read in its own region at once, and in the region of its replica later. A replica takes no write."""
+    secret = aws.secret("one")
+    aws.call("replicate_secret_to_regions", SecretId=secret, AddReplicaRegions=[{"Region": "eu-west-1"}])
+    aws.clock.advance(60)
+    aws.put(secret, "two")
+    aws.server.read_lags = {"eu-west-1": 30}
+    with closing(connect(aws.server, region="eu-west-1")) as client:
+        assert client.get_secret_value(SecretId=secret)["SecretString"] == "one"
+        assert aws.read(secret) == "two"
+        aws.clock.advance(31)
+        assert client.get_secret_value(SecretId=secret)["SecretString"] == "two"
+        with pytest.raises(ClientError, match="replica"):
+            client.put_secret_value(SecretId=secret, SecretString="three")
+
+
+def steer(aws: Aws, document: str | None, origin: str | None = None) -> tuple[int, dict[str, Any]]:
+    """Send this to the emulator's own path; None: ask what is set. Return the status and the answer."""
+    with closing(http.client.HTTPConnection(aws.server.url.removeprefix("http://"), timeout=10)) as connection:
+        headers = {"Origin": origin} if origin else {}
+        connection.request("POST" if document else "GET", "/_emulator", document, headers)
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read())
+
+
+@pytest.mark.parametrize("both", [False], indirect=True, ids=["corrected"])
+def test_the_lag_is_set_over_http(aws: Aws) -> None:
+    """What is set stays until it is set again; the answer shows all of it."""
+    secret = aws.secret("one")
+    aws.clock.advance(60)
+    aws.put(secret, "two")
+    assert steer(aws, '{"read_lag_seconds": 30}') == (200, {"read_lag_seconds": 30, "read_lags": {}})
+    assert aws.read(secret) == "one"
+    lags = {"ListSecrets": 60, "eu-west-1": 1.5}
+    assert steer(aws, json.dumps({"read_lags": lags})) == (200, {"read_lag_seconds": 30, "read_lags": lags})
+    assert steer(aws, '{"read_lag_seconds": 0}') == (200, {"read_lag_seconds": 0, "read_lags": lags})
+    assert steer(aws, None) == (200, {"read_lag_seconds": 0, "read_lags": lags})
+    assert aws.read(secret) == "two"
+
+
+@pytest.mark.parametrize("both", [False], indirect=True, ids=["corrected"])
+@pytest.mark.parametrize(
+    ("document", "named"),
+    [
+        ("no JSON", "Expecting value"),
+        ("[]", "an object"),
+        ('{"lag": 5}', "'lag'"),
+        ('{"read_lag_seconds": -1}', "from 0 to 300"),
+        ('{"read_lag_seconds": true}', "from 0 to 300"),
+        ('{"read_lags": 5}', "read_lags: an object"),
+        ('{"read_lags": {"PutSecretValue": 5}}', "'PutSecretValue'"),
+        ('{"read_lags": {"eu-west-1": 301}}', "eu-west-1"),
+    ],
+)
+def test_a_wrong_lag_is_refused_and_changes_nothing(aws: Aws, document: str, named: str) -> None:
+    """The answer names what is wrong."""
+    aws.server.read_lags = {"ListSecrets": 60}
+    status, answer = steer(aws, document)
+    assert status == 400
+    assert named in answer["error"]
+    assert steer(aws, None) == (200, {"read_lag_seconds": 0, "read_lags": {"ListSecrets": 60}})
+
+
+@pytest.mark.parametrize("both", [False], indirect=True, ids=["corrected"])
+def test_no_web_page_sets_the_lag(aws: Aws) -> None:
+    """A request from a page of another site is refused."""
+    status, _ = steer(aws, '{"read_lag_seconds": 30}', origin="https://example.com")
+    assert status == 403
+    assert aws.server.read_lag_seconds == 0
+
+
 # Puts
 
 
@@ -472,6 +731,30 @@ def test_a_put_moves_each_of_its_labels(aws: Aws) -> None:
     aws.put(secret, "two", CURRENT, "EXTRA", LEDGER)
     aws.put(secret, "three", CURRENT, LEDGER)
     assert aws.labels(secret) == {"two": sorted([PREVIOUS, "EXTRA"]), "three": sorted([CURRENT, LEDGER])}
+
+
+@corrects
+def test_a_put_that_takes_awscurrent_ends_a_rotation(aws: Aws) -> None:
+    """As recorded of AWS: the version that loses AWSCURRENT by a put loses AWSPENDING, too. Other labels stay."""
+    secret = aws.secret("one")
+    one = aws.call("get_secret_value", SecretId=secret)["VersionId"]
+    two = aws.put(secret, "two", "AWSPENDING", "EXTRA")
+    assert aws.move(secret, CURRENT, one, two) == ""
+    assert aws.labels(secret) == {"one": [PREVIOUS], "two": sorted([CURRENT, "AWSPENDING", "EXTRA"])}
+    aws.put(secret, "three")
+    assert aws.labels(secret) == {"two": sorted([PREVIOUS, "EXTRA"]), "three": [CURRENT]}
+
+
+@corrects
+def test_a_put_leaves_a_rotation_on_another_version(aws: Aws) -> None:
+    """Only the version that loses AWSCURRENT loses AWSPENDING; a move of AWSCURRENT takes it from nobody."""
+    secret = aws.secret("one")
+    two = aws.put(secret, "two", "AWSPENDING")
+    three = aws.put(secret, "three")
+    assert aws.labels(secret) == {"one": [PREVIOUS], "two": ["AWSPENDING"], "three": [CURRENT]}
+    assert aws.move(secret, CURRENT, three, two) == ""
+    assert aws.move(secret, CURRENT, two, three) == ""
+    assert aws.labels(secret) == {"two": sorted([PREVIOUS, "AWSPENDING"]), "three": [CURRENT]}
 
 
 def test_a_put_without_labels_is_current(aws: Aws) -> None:
@@ -636,6 +919,47 @@ def test_an_update_is_a_put(aws: Aws) -> None:
     aws.call("update_secret", SecretId=secret, SecretString="three", Description="by hand")
     assert aws.labels(secret) == {"two": sorted([PREVIOUS, LEDGER]), "three": [CURRENT]}
     assert aws.call("describe_secret", SecretId=secret)["Description"] == "by hand"
+
+
+@corrects
+def test_an_update_with_a_used_token_is_held_to_its_value(aws: Aws) -> None:
+    """The same value again is no write; another value is refused, with whatever else was to be changed."""
+    secret = aws.secret("zero")
+    token = aws.put(secret, "one")
+    aws.put(secret, "two")
+    update = {"SecretId": secret, "ClientRequestToken": token}
+    before = aws.changed(secret)
+    aws.clock.advance(60)
+    assert aws.call("update_secret", **update, SecretString="one")["VersionId"] == token
+    assert aws.error("update_secret", **update, SecretString="three", Description="refused") == EXISTS
+    assert aws.labels(secret) == {"one": [PREVIOUS], "two": [CURRENT]}
+    assert "Description" not in aws.call("describe_secret", SecretId=secret)
+    assert aws.changed(secret) == before
+
+
+@corrects
+def test_a_secret_that_is_being_deleted_takes_no_tags(aws: Aws) -> None:
+    """As recorded of AWS. Restored, it has the tags that it had."""
+    secret = aws.secret("one")
+    tag = {"Key": "colour", "Value": "blue"}
+    aws.call("tag_resource", SecretId=secret, Tags=[tag])
+    aws.call("delete_secret", SecretId=secret)
+    assert aws.error("tag_resource", SecretId=secret, Tags=[{"Key": "size", "Value": "s"}]) == INVALID_REQUEST
+    assert aws.error("untag_resource", SecretId=secret, TagKeys=["colour"]) == INVALID_REQUEST
+    aws.call("restore_secret", SecretId=secret)
+    assert aws.call("describe_secret", SecretId=secret)["Tags"] == [tag]
+
+
+def test_tags_are_put_and_taken(aws: Aws) -> None:
+    """A tag of the same key replaces the old one. As recorded of AWS: without its last tag a secret has none."""
+    secret = aws.secret("one")
+    for colour, size in (("blue", "s"), ("green", "m")):
+        tags = [{"Key": "colour", "Value": colour}, {"Key": "size", "Value": size}]
+        aws.call("tag_resource", SecretId=secret, Tags=tags)
+    aws.call("untag_resource", SecretId=secret, TagKeys=["size", "unknown"])
+    assert aws.call("describe_secret", SecretId=secret)["Tags"] == [{"Key": "colour", "Value": "green"}]
+    aws.call("untag_resource", SecretId=secret, TagKeys=["colour"])
+    assert aws.call("describe_secret", SecretId=secret)["Tags"] == []
 
 
 @corrects

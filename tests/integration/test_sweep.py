@@ -548,11 +548,12 @@ def test_names_of_all_characters_that_aws_allows_are_kept(many: World) -> None:
     assert [many.consume(name) for name in names] == [200] * 4
 
 
-def test_name_that_no_event_can_have_is_told(many: World) -> None:
-    """AWS would not allow it, but an emulator may."""
-    many.add_connection("caf\u00e9", "client-violet#keeper-1")
+@pytest.mark.parametrize(("name", "shown"), [("shop!1", "'shop!1'"), ("x" * 251, f"'{'x' * 100}'")])
+def test_name_that_no_event_can_have_is_told(many: World, name: str, shown: str) -> None:
+    """AWS takes an exclamation mark, and longer names than an event has."""
+    many.add_connection(name, "client-violet#keeper-1")
     result = many.invoke()
-    assert list(problems(result)) == [r"'caf\xe9'"]
+    assert list(problems(result)) == [shown]
     assert handed_over(many) == []
 
 

@@ -148,7 +148,7 @@ class DirectClient:
             status, answer = self._world.secrets.call(operation, params)
             if status == 200:
                 return answer
-            details = {"Code": answer["__type"], "Message": answer["message"]}
+            details = {"Code": answer["__type"], "Message": answer["Message"]}
             raise ClientError({"Error": details, "ResponseMetadata": {"HTTPStatusCode": status}}, operation)
 
         return call

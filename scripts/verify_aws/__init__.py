@@ -1,0 +1,1 @@
+"""`python -m scripts.verify_aws`: ask Secrets Manager what this product assumes of it."""
