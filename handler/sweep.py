@@ -150,13 +150,16 @@ def result_of_survey(survey: Survey) -> Result:
 def _summary_of(survey: Survey, *, number_due: int, worst: list[Surveyed]) -> str:
     """Say how many connections there are, which ones have no token, and which token ends next."""
     sentences = [f"Connections: {survey.number_of_connections}, of which {number_due} are due for a refresh."]
-    short = [one for one in survey.found if not one.seconds_remaining and not one.is_new]
-    without = [one.name for one in short if one.is_known]
+    short = [one for one in survey.found if not one.seconds_remaining]
+    without = [one.name for one in short if one.is_known and not one.is_new]
     unknown = [one.name for one in short if not one.is_known]
+    new = [one.name for one in short if one.is_new]
     if without:
         sentences.append(f"CONSUMERS HAVE NO TOKEN OF {names_of(without)}.")
     if unknown:
         sentences.append(f"It is not known what token consumers have of {names_of(unknown)}.")
+    if new:
+        sentences.append(f"Without a token yet: {names_of(new)}.")
     with_token = [one for one in worst if one.seconds_remaining]
     if with_token and not without:
         first = with_token[0]

@@ -315,7 +315,9 @@ def test_summary_of_new_connections_alarms_nobody(many: World) -> None:
     """They have no token for some moments."""
     many.add_store("new")
     assert many.invoke(STATUS)["version"] == __version__
-    assert many.invoke(STATUS)["summary"] == "Connections: 1, of which 1 are due for a refresh."
+    assert many.invoke(STATUS)["summary"] == (
+        "Connections: 1, of which 1 are due for a refresh. Without a token yet: new."
+    )
 
 
 # What can be wrong with one store
