@@ -1,6 +1,6 @@
 """How AWS is called: one session, bounded calls, and AWS's errors as ours.
 
-The clients come from botocore, because boto3's own imports would take a fifth of a cold start.
+The clients come from botocore. Nothing here needs what boto3 adds to it, and a cold start would wait for its imports.
 """
 
 import json
