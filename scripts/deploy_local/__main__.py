@@ -5,12 +5,14 @@ With `--published` it deploys what `make package` has made: the zip, and the tem
 """
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
 from local.emulators.clock import Clock
 from local.emulators.token_endpoint import Vendor
 from local.emulators.world import CLIENTS
+from local.no_proxy import no_proxy_for_loopback
 from local.time_limit import exit_by_exception
 from scripts import PUBLISHED_TEMPLATE, PUBLISHED_ZIP, ROOT
 from scripts.deploy_local.check_list import CheckList
@@ -39,6 +41,7 @@ def main() -> int:
     if not PROGRAM.exists():
         sys.exit("ministack is not installed: run `make deploy-local`, which does that")
     exit_by_exception(MAX_SECONDS)
+    os.environ.update(no_proxy_for_loopback(os.environ))  # nothing here is behind the machine's proxy
     checks = CheckList()
     clock = Clock()
     with Vendor(clock, CLIENTS) as vendor, Vendor(clock, {}) as vendor_of_stores, Aws() as aws:
