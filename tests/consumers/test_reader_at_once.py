@@ -61,7 +61,7 @@ child = os.fork()
 if child == 0:
     signal.alarm(20)
     print(asyncio.run(reader.replace_async(reader.token())), reader.reads, flush=True)
-    os._exit(0)
+    sys.exit()
 print(os.waitpid(child, 0)[1])
 """
 

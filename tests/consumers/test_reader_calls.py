@@ -206,3 +206,36 @@ def test_blanks_around_a_token_are_not_sent(api: Api, post: Post) -> None:
         world.secrets.client().put_secret_value(SecretId=TOKEN_SECRET, SecretString=json.dumps(document))
         reader = TokenReader(TOKEN_SECRET, now=world.clock.now)
         assert post(reader, api.url + "/orders") == 200
+
+
+def test_files_are_sent_again_by_requests_only(api: Api) -> None:
+    """Requests makes a multipart body in memory. httpx makes it a stream, so the call with httpx is not repeated."""
+    api.accepted = {("/orders", "second")}
+    files = {"file": ("orders.csv", BODY)}
+    url = api.url + "/orders"
+    of_requests = for_requests.TangoAuth(FixedToken("first", "second"))
+    assert requests.post(url, files=files, auth=of_requests, timeout=PATIENCE).status_code == 200
+    assert api.tokens() == [("/orders", "first"), ("/orders", "second")]
+    assert api.received[0].body == api.received[1].body
+    of_httpx = for_httpx.TangoAuth(FixedToken("first", "second"))
+    assert httpx.post(url, files=files, auth=of_httpx).status_code == 401
+    assert len(api.received) == 3
+    assert httpx.post(url, files=files, auth=of_httpx).status_code == 200
+
+
+@pytest.mark.parametrize("post", [post_with_requests, post_with_httpx])
+def test_a_proxy_gets_calls_to_this_machine_unless_it_is_told(
+    api: Api, other_api: Api, post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both libraries do so, as the README warns: plain http to this machine may leave it."""
+    monkeypatch.setenv("HTTP_PROXY", other_api.url)
+    monkeypatch.setenv("http_proxy", other_api.url)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    post(FixedToken("first"), api.url + "/orders")
+    assert [sent.token for sent in other_api.received] == ["first"]
+    assert api.received == []
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    post(FixedToken("first"), api.url + "/orders")
+    assert api.tokens() == [("/orders", "first")]
