@@ -175,12 +175,44 @@ def test_no_task_waits_for_a_read_of_another_thread(reader_world: World, reader:
         needs_it = asyncio.create_task(reader.token_async(min_remaining=48 * HOUR))
         await asyncio.sleep(0)
         assert await asyncio.wait_for(reader.token_async(), PATIENCE / 2) == token
+        gives_up = asyncio.create_task(reader.token_async(min_remaining=48 * HOUR))
+        await asyncio.sleep(0)
+        gives_up.cancel()
+        await asyncio.sleep(0)
+        assert await asyncio.wait_for(reader.token_async(), PATIENCE / 2) == token
         assert not needs_it.done()
         needs_it.cancel()
 
     with ThreadPoolExecutor(1) as pool, hanging(reader_world) as has_begun:
         pool.submit(reader.token)
         asyncio.run(read_beside(has_begun))
+
+
+def test_no_task_waits_for_a_read_that_is_about_to_begin(reader_world: World) -> None:
+    """The reader's thread has its first job, but has not looked at the cache yet. The next task passes it by."""
+    may_look = threading.Event()
+    clock = reader_world.clock
+
+    def now() -> float:
+        if threading.current_thread() is not threading.main_thread():
+            assert may_look.wait(PATIENCE)
+        return clock.now()
+
+    reader = TokenReader(TOKEN_SECRET, now=now)
+    token = reader.token()
+    clock.advance(301)
+
+    async def read_together() -> None:
+        reading = asyncio.create_task(reader.token_async())
+        await asyncio.sleep(0)
+        assert await asyncio.wait_for(reader.token_async(), PATIENCE / 2) == token
+        assert not reading.done()
+        may_look.set()
+        assert await reading == token
+
+    asyncio.run(read_together())
+    assert reader.reads == 2
+    assert reader_world.token()["access_token"] == token
 
 
 def run(script: str, world: World) -> str:
