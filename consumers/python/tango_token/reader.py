@@ -177,7 +177,8 @@ class TokenReader:
 
     def _is_being_read(self) -> bool:
         """Return whether a thread reads the secret, or the helper is about to."""
-        # The lock alone would miss a job that has not begun, and the latest job alone one before it, if it was cancelled.
+        # The lock alone would miss a job that has not begun. The latest job alone would miss one before it, if the
+        # latest was cancelled.
         job = self._latest_job
         is_helper_busy = job is not None and not job.done()
         return is_helper_busy or self._lock.locked()
