@@ -38,19 +38,18 @@ export function tokenFetch(source: TokenSource, options: TokenFetchOptions = {})
   return async function fetchWithToken(input: Input, init: Init = {}): Promise<Response> {
     const call = take(input, init);
     requireHttps(call.url);
-    call.signal?.throwIfAborted();
-    const token = await unlessAborted(source.token(), call.signal);
+    const token = await unlessAborted(() => source.token(), call.signal);
     const repeatable = copyOf(call);
     const response = await send(call.input, withToken(call, token));
-    // If it was redirected, the answer is another request's. To another origin, fetch does not send the token.
-    if (!refusedStatuses.has(response.status) || response.redirected) {
+    if (!refusedStatuses.has(response.status) || !isOfSameOrigin(call, response)) {
       return response;
     }
-    const otherToken = await unlessAborted(source.replace(token), call.signal);
-    if (otherToken === null || repeatable === undefined) {
+    const otherToken = await unlessAborted(() => source.replace(token), call.signal);
+    // If it was redirected, its first request may have had its effect.
+    if (otherToken === null || repeatable === undefined || response.redirected) {
       return response;
     }
-    await response.body?.cancel(); // a response that is not read would keep its connection
+    void discard(response);
     return send(repeatable, withToken(call, otherToken));
   };
 }
@@ -145,6 +144,20 @@ function canBeSentAgain(body: Init["body"]): boolean {
     return true;
   }
   return body instanceof URLSearchParams || body instanceof Blob || body instanceof FormData;
+}
+
+/** Return false if the call was redirected to another origin: fetch does not send the token there. */
+function isOfSameOrigin(call: Call, response: Response): boolean {
+  return !response.redirected || new URL(response.url).origin === new URL(call.url).origin;
+}
+
+/** Give up a response that nobody will read, because it would keep its connection. */
+async function discard(response: Response): Promise<void> {
+  try {
+    await response.body?.cancel();
+  } catch {
+    // Somebody else reads it, or it was cut.
+  }
 }
 
 function withToken({ settings, headers }: Call, token: string): Init {
