@@ -77,6 +77,7 @@ class ContractWorld:
 
     def change(self, world: object) -> None:
         """Do what a `world` step of a case says. Raises ValueError for anything else than the FORMS."""
+        _check_texts(world)
         with self._lock:
             try:
                 self._change(world)
@@ -101,8 +102,8 @@ class ContractWorld:
             case _:
                 raise ValueError(f"the world's change must be one of: {'; '.join(FORMS)}")
 
-    def counts(self) -> dict[str, int]:
-        """Return how often the secret was read and the API called since the reset.
+    def counts(self) -> Json:
+        """Return how often the secret was read and the API called since the reset, and what the API received last.
 
         A read that AWS's SDK repeats counts once: the SDK sends the id of the first attempt again.
         """
@@ -114,7 +115,7 @@ class ContractWorld:
             reads += 1
             if call.invocation:
                 invocations.add(call.invocation)
-        return {"reads": reads, "calls": self.api.calls}
+        return {"reads": reads, "calls": self.api.calls, "received": self.api.received}
 
     def _put(self, secret_id: str, **value: object) -> None:
         """Store a new value, and let the secret be read again."""
@@ -139,6 +140,19 @@ class ContractWorld:
         return self._clients[region]
 
 
+def _check_texts(world: object) -> None:
+    """Raise ValueError if a text is not Unicode. JSON can hold half of a surrogate pair, but no secret can."""
+    if not isinstance(world, dict):
+        return
+    for name, text in world.items():
+        if not isinstance(text, str):
+            continue
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"{name} has half of a surrogate pair, which is not a character") from None
+
+
 class Api:
     """An API that accepts some bearer tokens, and refuses all others with one status."""
 
@@ -148,16 +162,18 @@ class Api:
 
     def reset(self) -> None:
         self.calls = 0
+        self.received: dict[str, str] | None = None  # method and body of the latest call
         self.accept([], 401)
 
     def accept(self, tokens: list[str], refusal: int) -> None:
         self._accepted = {f"Bearer {token}" for token in tokens}
         self._refusal = refusal
 
-    def status_of_call(self, authorization: str | None) -> int:
-        """Count a call, and return the status that it is answered with."""
+    def status_of_call(self, method: str, body: str, authorization: str | None) -> int:
+        """Count a call, keep what it was, and return the status that it is answered with."""
         with self._lock:
             self.calls += 1
+            self.received = {"method": method, "body": body}
         if authorization in self._accepted:
             return 200
         return self._refusal
@@ -196,7 +212,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.answer(400, "a Content-Length below 1,000,000 is expected")
             return False
         self.body = self.rfile.read(int(length))
-        if not is_of_this_machine(self.headers.get("Host"), self.headers.get("Origin")):
+        host = self.headers.get("Host")
+        origin = self.headers.get("Origin")
+        fetch_site = self.headers.get("Sec-Fetch-Site")
+        if not is_of_this_machine(host, origin, fetch_site):
             self.answer(403, REFUSAL)
             return False
         return True
@@ -221,7 +240,8 @@ class _ApiHandler(_Handler):
     server: _ApiServer
 
     def _call(self) -> None:
-        status = self.server.api.status_of_call(self.headers.get("Authorization"))
+        body = self.body.decode(errors="replace")
+        status = self.server.api.status_of_call(self.command, body, self.headers.get("Authorization"))
         self.answer(status)
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _call  # noqa: N815 - the library's names

@@ -259,7 +259,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _is_allowed(self) -> bool:
         """Refuse what a web page may have sent. Returns False if that was done."""
-        if is_of_this_machine(self.headers.get("Host"), self.headers.get("Origin")):
+        host = self.headers.get("Host")
+        origin = self.headers.get("Origin")
+        fetch_site = self.headers.get("Sec-Fetch-Site")
+        if is_of_this_machine(host, origin, fetch_site):
             return True
         self._send(_refusal(403, "AccessDeniedException", REFUSAL))
         return False

@@ -201,7 +201,10 @@ class SecretsManager:
             return {version_id: _stored(version) for version_id, version in versions.items()}
 
     def _serve(self, environ: Json, start_response: Any) -> Iterable[bytes]:
-        if not is_of_this_machine(environ.get("HTTP_HOST"), environ.get("HTTP_ORIGIN")):
+        host = environ.get("HTTP_HOST")
+        origin = environ.get("HTTP_ORIGIN")
+        fetch_site = environ.get("HTTP_SEC_FETCH_SITE")
+        if not is_of_this_machine(host, origin, fetch_site):
             return _error("AccessDeniedException", REFUSAL, 403)(environ, start_response)
         if environ.get("PATH_INFO") == CONTROL_PATH:
             return control(self, environ)(environ, start_response)

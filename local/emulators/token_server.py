@@ -83,7 +83,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(length))
         if len(body) < int(length):
             self.close_connection = True
-        elif not is_of_this_machine(self.headers.get("Host"), self.headers.get("Origin")):
+        elif not self._is_of_this_machine():
             self._send(refusal(403, "access_denied", REFUSAL))
         elif not allowed:
             self._send(refusal(404, "not_found", "no such path"))
@@ -96,6 +96,12 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             answer = self._control(body)
             self._send(replace(answer, body=answer.body + b"\n"))  # people read it in a terminal
+
+    def _is_of_this_machine(self) -> bool:
+        host = self.headers.get("Host")
+        origin = self.headers.get("Origin")
+        fetch_site = self.headers.get("Sec-Fetch-Site")
+        return is_of_this_machine(host, origin, fetch_site)
 
     # For a method that is not allowed the path decides: 404 or 405. The library itself would answer 501.
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _route  # noqa: N815 - its names

@@ -44,7 +44,7 @@ KINDS: dict[type[TokenError], str] = {
     WrongEnvironment: "wrong_environment",
     SecretUnreadable: "unreadable",
 }
-COUNTS = {"reads", "calls"}
+COUNTS = {"reads", "calls", "received"}  # what the stand-in says
 PATIENCE = 30  # real seconds; everything here ends much earlier
 
 
@@ -201,7 +201,7 @@ class WithTasks(Player):
         return {"token": await self.reader.token_async(min_remaining)}
 
     async def replace(self, refused: str) -> Json:  # type: ignore[override]
-        return {"token": await asyncio.to_thread(self.reader.replace, refused)}
+        return {"token": await self.reader.replace_async(refused)}
 
     async def call(self, method: str = "GET", body: str | None = None) -> Json:  # type: ignore[override]
         answer = await self.http.request(method, self.urls["api"], content=body)
@@ -263,7 +263,7 @@ def test_each_case_is_of_the_form_that_every_language_reads() -> None:
             assert (options is None) == ("expect" not in step)
             assert options is None or set(step[kind]) <= options
             expected = step.get("expect", {})
-            assert set(expected) <= {"token", "error", "remaining", "status", "reads", "calls"}
+            assert set(expected) <= {"token", "error", "remaining", "status"} | COUNTS
             assert expected.get("error", "no_token") in KINDS.values()
             assert ("remaining" in expected) == (expected.get("error") == "too_short")
 
@@ -291,7 +291,21 @@ def test_a_world_that_is_mistyped_is_refused(urls: dict[str, str], world: object
     assert "must be one of" in answer.text or "does not store" in answer.text
 
 
-@pytest.mark.parametrize("headers", [{"Host": "attacker.example"}, {"Origin": "https://attacker.example"}])
+@pytest.mark.parametrize("name", ["secret", "text", "error"])
+def test_half_a_character_is_refused(urls: dict[str, str], name: str) -> None:
+    """A text with half of a surrogate pair is not Unicode, and the answer says which text that is."""
+    world = {"secret": "token", "text": "a text"}
+    if name == "error":
+        del world["text"]
+    world[name] = "half \ud800"
+    answer = requests.post(urls["control"], json=world, timeout=PATIENCE)
+    assert answer.status_code == 400
+    assert answer.text == f"{name} has half of a surrogate pair, which is not a character"
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Sec-Fetch-Site": "cross-site"}, {"Host": "attacker.example"}, {"Origin": "https://attacker.example"}]
+)
 @pytest.mark.parametrize("server", ["control", "api", "secrets_manager"])
 def test_no_page_of_another_site_reaches_the_servers(
     urls: dict[str, str], server: str, headers: dict[str, str]
@@ -303,6 +317,6 @@ def test_no_page_of_another_site_reaches_the_servers(
 def test_the_servers_end_when_they_are_told_to() -> None:
     """SIGTERM ends them with the exit code 0, as the end of the standard input does for all other tests here."""
     with served(terminate) as urls:
-        assert requests.get(urls["control"], timeout=PATIENCE).json() == {"reads": 0, "calls": 0}
+        assert requests.get(urls["control"], timeout=PATIENCE).json() == {"reads": 0, "calls": 0, "received": None}
     with pytest.raises(requests.ConnectionError):
         requests.get(urls["control"], timeout=PATIENCE)

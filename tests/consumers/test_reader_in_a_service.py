@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import multiprocessing
@@ -19,7 +20,17 @@ import httpx
 import pytest
 import requests
 import tango_token
-from tango_token import NoToken, SecretUnreadable, TokenError, TokenReader, TokenTooShort, for_httpx, for_requests
+from botocore.exceptions import ClientError
+from tango_token import (
+    NoToken,
+    SecretUnreadable,
+    TokenError,
+    TokenReader,
+    TokenTooShort,
+    WrongEnvironment,
+    for_httpx,
+    for_requests,
+)
 from tango_token.testing import FixedToken, TokenSource
 
 from local.emulators.clock import Clock
@@ -33,6 +44,7 @@ ELSEWHERE = "eu-west-1"
 PATIENCE = 60  # real seconds; everything here ends much earlier
 PACKAGE = ROOT / "consumers" / "python"
 LOGGER = "tango_token"
+READS = "GetSecretValue"
 # A service's module, as mypy sees it. The last line is wrong on purpose.
 SAMPLE = """
 import requests
@@ -106,11 +118,90 @@ def test_a_session_and_a_client_are_one_too_many() -> None:
         TokenReader(TOKEN_SECRET, client=object(), session=object())
 
 
-@pytest.mark.parametrize("seconds", [-1, float("nan")])
-def test_a_minimum_of_life_is_a_number_of_seconds(reader: TokenReader, seconds: float) -> None:
+@pytest.mark.parametrize(
+    ("seconds", "error"), [(-1, ValueError), (float("nan"), ValueError), ("60", TypeError), (None, TypeError)]
+)
+@pytest.mark.parametrize("is_double", [False, True], ids=["reader", "double"])
+def test_a_minimum_of_life_is_a_number_of_seconds(
+    reader: TokenReader, seconds: Any, error: type[Exception], *, is_double: bool
+) -> None:
     """A negative one would let an expired token pass."""
-    with pytest.raises(ValueError, match="min_remaining"):
-        reader.token(min_remaining=seconds)
+    reader.token()  # a cached token makes no difference
+    source: TokenSource = FixedToken("made up") if is_double else reader
+    with pytest.raises(error, match="min_remaining"):
+        source.token(min_remaining=seconds)
+    with pytest.raises(error, match="min_remaining"):
+        asyncio.run(source.token_async(min_remaining=seconds))
+
+
+@pytest.mark.parametrize(
+    ("ttl", "error"),
+    [
+        (float("inf"), ValueError),
+        (float("nan"), ValueError),
+        (-1, ValueError),
+        ("300", TypeError),
+        (None, TypeError),
+        (True, TypeError),
+    ],
+)
+def test_a_ttl_is_a_finite_number_of_seconds(ttl: Any, error: type[Exception]) -> None:
+    """The constructor says so, before there is a token that would be cached for ever or not at all."""
+    with pytest.raises(error, match="ttl"):
+        TokenReader(TOKEN_SECRET, ttl=ttl)
+
+
+class PoorClient:
+    """Stands for a client for Secrets Manager that a service has wrapped: it has no `meta`."""
+
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+
+    def get_secret_value(self, **_: object) -> Any:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+MISSING = ClientError({"Error": {"Code": "ResourceNotFoundException"}}, READS)
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "message"),
+    [
+        ({"SecretString": None}, SecretUnreadable, "is not a token document"),
+        ({"SecretString": 1}, SecretUnreadable, "is not a token document"),
+        ({}, SecretUnreadable, "is not a token document"),
+        (None, SecretUnreadable, "can't be read: AttributeError"),
+        (MISSING, NoToken, "is missing in the client's region"),
+    ],
+)
+def test_a_client_that_is_not_boto3s_is_a_clear_error(answer: Any, error: type[TokenError], message: str) -> None:
+    """What it answers in another way than boto3 is reported as each other failed read."""
+    reader = TokenReader(TOKEN_SECRET, client=PoorClient(answer))
+    with pytest.raises(error, match=f"{TOKEN_SECRET} .*{message}"):
+        reader.token()
+
+
+def test_another_environment_forges_no_line_of_the_log(reader_world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """The address in the document is shown with its line breaks escaped; anything else than a text is not shown."""
+    expected = "https://auth.tangocard.com/oauth/token"
+    reader = TokenReader(TOKEN_SECRET, token_url=expected, now=reader_world.clock.now)
+    for url, shown in (
+        ("https://x/\r\nERROR forged \x1b[31m\u2028", r"'https://x/\r\nERROR forged \x1b[31m\u2028'"),
+        ({"access_token": "made up"}, "a dict"),
+        (None, "None"),
+    ):
+        document = made_up("made up") | {"token_url": url}
+        reader_world.secrets.client().put_secret_value(SecretId=TOKEN_SECRET, SecretString=json.dumps(document))
+        reader_world.clock.advance(2)
+        with pytest.raises(WrongEnvironment) as error:
+            reader.token()
+        [(_, text)] = logged(caplog)
+        for line in (str(error.value), text):
+            assert f"its token comes from {shown}, expected is '{expected}'" in line
+            assert "made up" not in line
+            assert line.isprintable()
 
 
 def logged(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
@@ -244,6 +335,7 @@ def test_a_double_fails_as_the_reader_does() -> None:
         FixedToken("a", error=SecretUnreadable("down")).token()
     assert FixedToken("the only one").replace("the only one") is None
     assert FixedToken("another").replace("an old one") == "another"
+    assert asyncio.run(FixedToken("first", "second").replace_async("first")) == "second"
     assert "a secret" not in repr(FixedToken("a secret"))
 
 

@@ -48,6 +48,8 @@ OF_A_PAGE = {
     "a page of another site": {"Origin": "https://attacker.example"},
     "a page of a site like ours": {"Origin": "http://localhost.attacker.example"},
     "a page without a site": {"Origin": "null"},
+    "a link or an image of another site": {"Sec-Fetch-Site": "cross-site"},
+    "an image of another port": {"Sec-Fetch-Site": "same-site"},
 }
 OF_A_PROGRAM = {
     "by address": {},
@@ -55,6 +57,8 @@ OF_A_PROGRAM = {
     "by the address of IPv6": {"Host": "[::1]:8702"},
     "without a port": {"Host": "LOCALHOST"},
     "a page of this machine": {"Origin": "http://localhost:3000"},
+    "a page of the server itself": {"Origin": "http://localhost:8702", "Sec-Fetch-Site": "same-origin"},
+    "somebody who typed the address": {"Sec-Fetch-Site": "none"},
 }
 
 

@@ -3,12 +3,12 @@
 `httpx.AsyncClient` takes the same object.
 """
 
-import asyncio
 from collections.abc import AsyncGenerator, Collection, Generator
 
 import httpx
 
 from .sending import REFUSED_STATUSES, TokenSource, require_https
+from .settings import checked_statuses
 
 
 class TangoAuth(httpx.Auth):
@@ -18,38 +18,42 @@ class TangoAuth(httpx.Auth):
     longer good: 401, and some APIs say 403.
 
     Raises TokenError if there is no token, and ValueError if the URL is plain http, except on a loopback host.
-    A call whose body is a stream is not repeated, but the next call has the other token.
+    A call whose body is a stream or has files (multipart) is not repeated, and neither is one that was redirected. But
+    the next call has the other token.
     """
 
     def __init__(self, reader: TokenSource, *, refused_statuses: Collection[int] = REFUSED_STATUSES) -> None:
         self._reader = reader
-        self._refused_statuses = frozenset(refused_statuses)
+        self._refused_statuses = checked_statuses(refused_statuses)
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         token = self._reader.token()
         response = yield _with_token(request, token)
-        if not self._is_refused(response):
+        if not self._is_refused(response, token):
             return
         other_token = self._reader.replace(token)
-        if other_token and _can_be_sent_again(request):
+        if other_token and _can_be_sent_again(request, response):
             yield _with_token(request, other_token)
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
         token = await self._reader.token_async()
         response = yield _with_token(request, token)
-        if not self._is_refused(response):
+        if not self._is_refused(response, token):
             return
-        other_token = await asyncio.to_thread(self._reader.replace, token)
-        if other_token and _can_be_sent_again(request):
+        other_token = await self._reader.replace_async(token)
+        if other_token and _can_be_sent_again(request, response):
             yield _with_token(request, other_token)
 
-    def _is_refused(self, response: httpx.Response) -> bool:
-        # After a redirect the refusal answers another request, and the first one has already had its effect.
-        return response.status_code in self._refused_statuses and not response.history
+    def _is_refused(self, response: httpx.Response, token: str) -> bool:
+        # After a redirect to another host the request that was refused has no token: httpx removes it.
+        has_token = response.request.headers.get("Authorization") == f"Bearer {token}"
+        return has_token and response.status_code in self._refused_statuses
 
 
-def _can_be_sent_again(request: httpx.Request) -> bool:
-    return isinstance(request.stream, httpx.ByteStream)
+def _can_be_sent_again(request: httpx.Request, response: httpx.Response) -> bool:
+    # After a redirect the refusal answers another request, and the first one has already had its effect.
+    was_redirected = bool(response.history)
+    return isinstance(request.stream, httpx.ByteStream) and not was_redirected
 
 
 def _with_token(request: httpx.Request, token: str) -> httpx.Request:

@@ -1,6 +1,7 @@
 """The token from a cache, for any number of threads, and through an outage of AWS."""
 
 import asyncio
+import contextvars
 import copy
 import dataclasses
 import logging
@@ -9,12 +10,14 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from . import secret
 from .errors import NoToken, TokenError, TokenExpired, TokenTooShort
 from .secret import ARN, Secrets, TokenDocument
+from .settings import check_seconds, check_ttl
 
 TTL_SECONDS = 300.0
 # A read that failed, a short token or a refused one leads to another read, but not more often than this.
@@ -23,6 +26,7 @@ PAUSE_SECONDS = 1.0
 # seconds.
 OUTAGE_SECONDS = 30.0
 log = logging.getLogger("tango_token")
+T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +55,8 @@ class TokenReader:
     A process that forks needs a session: the children would share the client's connections. `now` returns Unix time in
     seconds.
 
-    Raises ValueError if there is no id, if an ARN is not one of a secret, or if both a session and a client are given.
+    Raises ValueError if there is no id, if an ARN is not one of a secret, if `ttl` is negative, infinite or NaN, or if
+    both a session and a client are given; and TypeError if `ttl` is not a number.
 
     A reader can be pickled, for a process that is started by spawn or forkserver: its settings go there, and the
     process reads the secret itself. A reader with a client or session raises TypeError then, since these stay here.
@@ -69,6 +74,7 @@ class TokenReader:
         _check_ids(secret_ids)
         if client is not None and session is not None:
             raise ValueError("give a session or a client, not both")
+        check_ttl(ttl)
         self._secret_ids = secret_ids
         self._token_url = token_url
         self._ttl = ttl
@@ -76,6 +82,7 @@ class TokenReader:
         self._is_given_access = client is not None or session is not None
         self._secrets = Secrets(client=client, session=session)
         self._lock = threading.Lock()  # held while the secret is read
+        self._start_helper()
         self._cached = _CachedToken()
         self._error: TokenError | None = None  # why the latest read failed
         self._reads_paused_until = 0.0
@@ -106,51 +113,82 @@ class TokenReader:
         """Return a token that lasts more than `min_remaining` seconds.
 
         Raises TokenTooShort if the best token does not last that long, and another TokenError if there is no token.
+        Raises ValueError if `min_remaining` is negative or NaN, and TypeError if it is not a number.
         """
         cached = self._cached
         # Every call of a service comes by here, so this is written to be fast.
-        if not min_remaining and cached.fresh_from <= self._now() < cached.fresh_until:
+        if min_remaining == 0.0 and cached.fresh_from <= self._now() < cached.fresh_until:
             return cached.text
         return self._token_with_life(min_remaining)
 
     async def token_async(self, min_remaining: float = 0.0) -> str:
         """Return the same as `token`. If the secret has to be read, a thread does it, and the event loop goes on.
 
-        Before the first token is cached, each waiting task occupies a thread of asyncio's default executor. So await
-        one token at the start of the process, before there are many tasks.
+        It is one thread of the reader's own, for any number of tasks and event loops.
         """
+        check_seconds("min_remaining", min_remaining)
         cached = self._cached
         if self._is_fresh(cached, min_remaining):
             return cached.text
-        return await asyncio.to_thread(self._token_with_life, min_remaining)
+        if self._is_long_enough(cached, min_remaining) and self._is_being_read():
+            return cached.text
+        return await self._in_helper(self._token_with_life, min_remaining)
 
     def replace(self, refused: str) -> str | None:
         """Return another token than the one that the API refused, or None if the secret holds no other.
 
         If many threads are refused at once, the secret is read only once, and then at most once a second.
         """
+        other = self._good_token_other_than(refused)
+        if other:
+            return other
         with self._lock:
             if not self._has_other_than(refused) and self._may_read_for(refused):
                 self._read_for(refused)
-            cached = self._cached
-            if not self._has_other_than(refused):
-                return None
-            if self._now() >= cached.ends_at:
-                return None
-            return cached.text
+        return self._good_token_other_than(refused)
+
+    async def replace_async(self, refused: str) -> str | None:
+        """Return the same as `replace`. If the secret has to be read, a thread does it, and the event loop goes on."""
+        other = self._good_token_other_than(refused)
+        if other:
+            return other
+        return await self._in_helper(self.replace, refused)
 
     def reset_after_fork(self) -> None:
-        """Drop what a forked child must not share: sockets, and a lock that a thread of its parent may hold."""
+        """Drop what a forked child must not share: sockets, threads, and a lock that may be held in its parent."""
         self._lock = threading.Lock()
+        self._start_helper()
         self._secrets.drop_clients()
 
+    def _start_helper(self) -> None:
+        """Make the executor that waits for tasks. One thread is enough, since all of them wait for the same lock.
+
+        asyncio's default executor must stay free: the process resolves names with it. The thread starts with the
+        first job.
+        """
+        self._helper = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tango_token")
+        self._latest_job: Future[Any] | None = None
+
+    async def _in_helper(self, act: Callable[[Any], T], argument: object) -> T:
+        context = contextvars.copy_context()  # for the log, as asyncio.to_thread does
+        job = self._helper.submit(context.run, act, argument)
+        self._latest_job = job
+        return await asyncio.wrap_future(job)
+
+    def _is_being_read(self) -> bool:
+        """Return whether a thread reads the secret, or the helper is about to."""
+        # The lock alone would miss a job that has not begun. The latest job alone would miss one before it, if the
+        # latest was cancelled.
+        job = self._latest_job
+        is_helper_busy = job is not None and not job.done()
+        return is_helper_busy or self._lock.locked()
+
     def _token_with_life(self, min_remaining: float) -> str:
-        if not min_remaining >= 0:
-            raise ValueError("min_remaining: seconds, 0 or more")
+        check_seconds("min_remaining", min_remaining)
         cached = self._cached
         if self._is_fresh(cached, min_remaining):
             return cached.text
-        is_long_enough = self._now() + min_remaining < cached.ends_at
+        is_long_enough = self._is_long_enough(cached, min_remaining)
         # Only one thread reads at a time. The others wait for it only if the cached token is of no use to them.
         if self._lock.acquire(blocking=not is_long_enough):
             try:
@@ -163,9 +201,11 @@ class TokenReader:
 
     def _is_fresh(self, cached: _CachedToken, min_remaining: float) -> bool:
         """Return whether this token is used without another read."""
-        now = self._now()
-        is_long_enough = now + min_remaining < cached.ends_at
-        return is_long_enough and cached.fresh_from <= now < cached.fresh_until
+        is_in_window = cached.fresh_from <= self._now() < cached.fresh_until
+        return is_in_window and self._is_long_enough(cached, min_remaining)
+
+    def _is_long_enough(self, cached: _CachedToken, min_remaining: float) -> bool:
+        return self._now() + min_remaining < cached.ends_at
 
     def _best_token(self, min_remaining: float) -> str:
         """Return the cached token, or raise the error that explains why it will not do."""
@@ -194,6 +234,13 @@ class TokenReader:
 
     def _has_other_than(self, refused: str) -> bool:
         return self._cached.text not in {refused, ""}
+
+    def _good_token_other_than(self, refused: str) -> str | None:
+        """Return the cached token if it is another one that has not ended. This needs no lock."""
+        cached = self._cached
+        if cached.text in {refused, ""} or self._now() >= cached.ends_at:
+            return None
+        return cached.text
 
     def _may_read_for(self, refused: str) -> bool:
         return refused != self._refused_token or self._is_over(self._refusals_paused_until)

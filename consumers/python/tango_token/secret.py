@@ -1,6 +1,11 @@
-"""Read the token document from AWS Secrets Manager. boto3 is imported at the first read, since that takes long."""
+"""Read the token document from AWS Secrets Manager.
+
+boto3 is imported when a reader is made, not with this module, since that takes long. It must not be imported later: a
+process that forks while another thread imports would leave a child that waits for ever.
+"""
 
 import dataclasses
+import encodings.idna  # noqa: F401 - Python would import it for the first connection, which is too late
 import json
 import logging
 import re
@@ -56,6 +61,8 @@ class Secrets:
     """
 
     def __init__(self, *, client: Any = None, session: Any = None) -> None:
+        if client is None and session is None:
+            import boto3  # noqa: F401 - so that `_connect` need not
         self._given_client = client
         self._session = session
         self._clients: dict[str | None, Any] = {}  # by region; None is the process's own
@@ -70,23 +77,24 @@ class Secrets:
         self._clients = {}
 
     def _fetch(self, secret_id: str) -> str:
-        """Return the secret's text, which is empty if the secret is binary."""
+        """Return the secret's text, which is empty if the secret is binary or the answer holds something else."""
         from botocore.exceptions import ClientError
 
         try:
             client = self._client_for(secret_id)
             response = client.get_secret_value(SecretId=secret_id, VersionStage="AWSCURRENT")
+            text = response.get("SecretString")
         except ClientError as error:
             code = str(error.response.get("Error", {}).get("Code"))
             if code == "ResourceNotFoundException":
-                region = client.meta.region_name
-                problem = f"{secret_id} is missing in {region}, or has no value yet"
+                problem = f"{secret_id} is missing in {_region_of(client)}, or has no value yet"
                 advice = "check the id, the region and the account; or the keeper has not run yet"
                 raise NoToken(f"{problem}: {advice}") from None
             raise _unreadable(secret_id, code) from None
         except Exception as error:  # noqa: BLE001 - botocore has many, for the network and for credentials
             raise _unreadable(secret_id, type(error).__name__) from None
-        text: str = response.get("SecretString", "")
+        if not isinstance(text, str):
+            return ""
         return text
 
     def _client_for(self, secret_id: str) -> Any:
@@ -116,7 +124,10 @@ def reset_after_fork() -> None:
 
 
 def parse(secret_id: str, text: str, token_url: str | None) -> TokenDocument:
-    """Return the document in a secret's text. Raises TokenError if it has no token, or one of another `token_url`."""
+    """Return the document in a secret's text. Raises TokenError if it has no token, or one of another `token_url`.
+
+    Blanks around the token are removed. In a header they do not count, and httpx quotes a header that has them.
+    """
     document: Any = None
     with suppress(ValueError, RecursionError):
         document = json.loads(text, parse_constant=_refuse_constant)
@@ -131,9 +142,9 @@ def parse(secret_id: str, text: str, token_url: str | None) -> TokenDocument:
         raise _not_a_token_document(secret_id)
     actual_url = document.get("token_url")
     if token_url and actual_url != token_url:
-        problem = f"{secret_id}: its token comes from {actual_url}"
-        raise WrongEnvironment(f"{problem}, expected is {token_url}")
-    return TokenDocument(token=token, ends_at=ends_at)
+        problem = f"{secret_id}: its token comes from {_shown(actual_url)}"
+        raise WrongEnvironment(f"{problem}, expected is {token_url!r}")
+    return TokenDocument(token=token.strip(" "), ends_at=ends_at)
 
 
 def _refuse_constant(name: str) -> None:
@@ -153,6 +164,19 @@ def _is_sendable(token: object) -> TypeGuard[str]:
     if not isinstance(token, str):
         return False
     return token.isascii() and token.isprintable() and bool(token.strip())
+
+
+def _shown(url: object) -> str:
+    """Return a text without line breaks and the like, which could forge a line of a log."""
+    if url is None or isinstance(url, str):
+        return repr(url)
+    return f"a {type(url).__name__}"
+
+
+def _region_of(client: Any) -> str:
+    meta = getattr(client, "meta", None)
+    region: str = getattr(meta, "region_name", "the client's region")
+    return region
 
 
 def _unreadable(secret_id: str, code: str) -> SecretUnreadable:

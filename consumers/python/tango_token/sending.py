@@ -17,6 +17,9 @@ class TokenSource(Protocol):
     def replace(self, refused: str) -> str | None:
         """Return another token than the one that the API refused, or None if there is no other."""
 
+    async def replace_async(self, refused: str) -> str | None:
+        """Return the same as `replace`, without blocking the event loop."""
+
 
 def require_https(scheme: str, host: str | None) -> None:
     """Raise ValueError if the token would leave this machine unencrypted."""

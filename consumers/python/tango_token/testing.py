@@ -2,6 +2,7 @@
 
 from .errors import NoToken, TokenError, TokenTooShort
 from .sending import TokenSource
+from .settings import check_seconds
 
 __all__ = ["FixedToken", "TokenSource"]
 
@@ -25,6 +26,7 @@ class FixedToken:
         return f"FixedToken({len(self._tokens)} tokens)"
 
     def token(self, min_remaining: float = 0.0) -> str:
+        check_seconds("min_remaining", min_remaining)
         if self.error:
             raise self.error
         if not self._tokens:
@@ -45,3 +47,6 @@ class FixedToken:
         if not self._tokens or self._tokens[0] == refused:
             return None
         return self._tokens[0]
+
+    async def replace_async(self, refused: str) -> str | None:
+        return self.replace(refused)
