@@ -20,7 +20,7 @@ const LOOPBACK = new Set(["127.0.0.1", "[::1]", "localhost"]);
 
 export interface TokenFetchOptions {
   /** The statuses by which the API refuses a token. The default is 401 alone; some APIs say 403 to a dead token. */
-  readonly refusedStatuses?: readonly number[];
+  readonly refusedStatuses?: readonly number[] | ReadonlySet<number>;
   /** What sends the calls. The default is the global `fetch` at the time of each call. */
   readonly fetch?: Fetch;
 }
@@ -28,11 +28,13 @@ export interface TokenFetchOptions {
 /**
  * Return a function like `fetch` that sends the token, and sends a call again, once, if its token was replaced.
  *
- * It rejects with TokenError if there is no token, and with TypeError if the URL is plain http, except on a loopback
+ * Throws TypeError if `refusedStatuses` is not an array or a Set of integers.
+ *
+ * The function rejects with TokenError if there is no token, and with TypeError if the URL is plain http, except on a loopback
  * host. A call whose body is a stream is not repeated, and neither is one that was redirected.
  */
 export function tokenFetch(source: TokenSource, options: TokenFetchOptions = {}): Fetch {
-  const refusedStatuses = new Set(options.refusedStatuses ?? [401]);
+  const refusedStatuses = checkedStatuses(options.refusedStatuses ?? [401]);
   const send: Fetch = options.fetch ?? ((input, init) => globalThis.fetch(input, init));
 
   return async function fetchWithToken(input: Input, init: Init = {}): Promise<Response> {
@@ -52,6 +54,15 @@ export function tokenFetch(source: TokenSource, options: TokenFetchOptions = {})
     void discard(response);
     return send(repeatable, withToken(call, otherToken));
   };
+}
+
+function checkedStatuses(statuses: unknown): ReadonlySet<unknown> {
+  const isCollection = Array.isArray(statuses) || statuses instanceof Set;
+  const checked = new Set<unknown>(isCollection ? statuses : []);
+  if (!isCollection || ![...checked].every(Number.isInteger)) {
+    throw new TypeError("refusedStatuses must be an array or a Set of integers, such as [401, 403]");
+  }
+  return checked;
 }
 
 /** Take all that is to be sent. Later changes of the URL, the headers or the body have no effect, as with `fetch`. */

@@ -42,6 +42,23 @@ function form() {
   return fields;
 }
 
+describe("the refused statuses", () => {
+  it("must be an array or a Set of integers", () => {
+    for (const refusedStatuses of [401, "401", ["401"], [401.5], { 401: true }, new Set(["401"])]) {
+      const expected = { name: "TypeError", message: /^refusedStatuses must be / };
+      assert.throws(() => tokenFetch(new TokenReader("token"), { refusedStatuses }), expected);
+    }
+  });
+
+  it("may be a Set", async (t) => {
+    const api = await listen(t, (request, response) => {
+      response.writeHead(request.headers.authorization === "Bearer second-token" ? 200 : 403).end();
+    });
+    const call = tokenFetch(await readerOfAnOldToken(), { refusedStatuses: new Set([403]) });
+    assert.equal((await call(api.url)).status, 200);
+  });
+});
+
 describe("a call that was refused", () => {
   const bodies = {
     "no body": undefined,
@@ -346,7 +363,7 @@ describe("a signal", () => {
     await assert.rejects(tokenFetch(source)(api.url, { signal: stop.signal }), reason);
   });
 
-  it("that is aborted while the API refuses the token leads to no read", async (t) => {
+  it("that is aborted while the API refuses the token leads to no read", async () => {
     const stop = new AbortController();
     const reason = new Error("too late");
     const reader = await readerOfAnOldToken();
