@@ -30,8 +30,8 @@ export interface TokenFetchOptions {
  *
  * Throws TypeError if `refusedStatuses` is not an array or a Set of integers.
  *
- * The function rejects with TokenError if there is no token, and with TypeError if the URL is plain http, except on a loopback
- * host. A call whose body is a stream is not repeated, and neither is one that was redirected.
+ * The function rejects with TokenError if there is no token, and with TypeError if the URL is plain http, except on a
+ * loopback host. A call whose body is a stream is not repeated, and neither is one that was redirected.
  */
 export function tokenFetch(source: TokenSource, options: TokenFetchOptions = {}): Fetch {
   const refusedStatuses = checkedStatuses(options.refusedStatuses ?? [401]);

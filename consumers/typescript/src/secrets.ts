@@ -62,8 +62,8 @@ export class Secrets {
   /**
    * Return the secret's text, which is empty if the secret is binary.
    *
-   * Throws NoToken if the secret is missing or has no value, and SecretUnreadable for any other reason, also if it takes
-   * longer than `limitMs`.
+   * Throws NoToken if the secret is missing or has no value, and SecretUnreadable for any other reason, also if it
+   * takes longer than `limitMs`.
    */
   async text(secretId: string, limitMs: number): Promise<string> {
     const command = new GetSecretValueCommand({ SecretId: secretId, VersionStage: "AWSCURRENT" });
