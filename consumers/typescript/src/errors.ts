@@ -42,3 +42,9 @@ export function combined(errors: readonly TokenError[]): TokenError | undefined 
   const messages = errors.map((error) => error.message);
   return new ErrorClass(messages.join("; "));
 }
+
+/** Return a new error that says the same: each caller may add to its own, and its stack shows where it was called. */
+export function renewed(error: TokenError): TokenError {
+  const ErrorClass = error.constructor as new (problem: string) => TokenError;
+  return Object.assign(new ErrorClass(error.message), { advice: error.advice });
+}

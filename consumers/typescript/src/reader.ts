@@ -3,7 +3,7 @@ import { inspect } from "node:util";
 import type { SecretsManagerClient } from "@aws-sdk/client-secrets-manager";
 
 import { type IssuedToken, parseDocument } from "./document.js";
-import { combined, NoToken, TokenError, TokenExpired, TokenTooShort } from "./errors.js";
+import { combined, NoToken, renewed, TokenError, TokenExpired, TokenTooShort } from "./errors.js";
 import { checkSecretId, Secrets } from "./secrets.js";
 
 const TTL_SECONDS = 300;
@@ -12,6 +12,8 @@ const PAUSE_SECONDS = 1;
 // After a failed read, a token that is still alive is used for this long without another read: each can take many
 // seconds.
 const OUTAGE_SECONDS = 30;
+// A read ends then, of however many secrets, and whatever the client does.
+const READ_TIMEOUT_MS = 12_000;
 
 export interface TokenReaderOptions {
   /** The token must have come from here. This refuses a sandbox's token. */
@@ -51,7 +53,7 @@ const NOTHING: CachedToken = { text: "", endsAt: 0, freshUntil: 0 };
  * region, are tried in turn if the ones before can't be read. The role needs `secretsmanager:GetSecretValue` by the
  * stage AWSCURRENT.
  *
- * Throws TypeError if there is no id, if an ARN is not one of a secret, or if `ttl` is not a number of seconds.
+ * Throws TypeError if there is no id, if an ARN is not one of a secret, or if `ttl` is not a finite number of seconds.
  */
 export class TokenReader implements TokenSource {
   readonly #secretIds: readonly string[];
@@ -74,8 +76,9 @@ export class TokenReader implements TokenSource {
     this.#secretIds.forEach(checkSecretId);
     this.#tokenUrl = options.tokenUrl;
     this.#ttl = options.ttl ?? TTL_SECONDS;
-    if (!(this.#ttl >= 0)) {
-      throw new TypeError("ttl must be a number of seconds");
+    checkSeconds("ttl", this.#ttl);
+    if (this.#ttl === Infinity) {
+      throw new TypeError("ttl must be finite: otherwise a new token would never be read");
     }
     this.#logger = options.logger;
     this.#now = options.now ?? (() => Date.now() / 1000);
@@ -100,9 +103,7 @@ export class TokenReader implements TokenSource {
    * and with TypeError if `minRemaining` is not a number of seconds.
    */
   async token({ minRemaining = 0 }: { readonly minRemaining?: number } = {}): Promise<string> {
-    if (!(minRemaining >= 0)) {
-      throw new TypeError("minRemaining must be a number of seconds");
-    }
+    checkSeconds("minRemaining", minRemaining);
     if (this.#isFresh() && this.#isLongEnough(minRemaining)) {
       return this.#cached.text;
     }
@@ -121,16 +122,13 @@ export class TokenReader implements TokenSource {
    * If many calls are refused at once, the secret is read only once, and then at most once a second.
    */
   async replace(refused: string): Promise<string | null> {
-    while (this.#reading) {
+    while (this.#reading && !this.#hasGoodOtherThan(refused)) {
       await this.#reading;
     }
     if (!this.#hasOtherThan(refused) && this.#mayReadFor(refused)) {
       await this.#startRead(this.#readFor(refused));
     }
-    if (!this.#hasOtherThan(refused) || !this.#isLongEnough(0)) {
-      return null;
-    }
-    return this.#cached.text;
+    return this.#hasGoodOtherThan(refused) ? this.#cached.text : null;
   }
 
   #isFresh(): boolean {
@@ -148,6 +146,10 @@ export class TokenReader implements TokenSource {
     return this.#cached.text !== "" && this.#cached.text !== refused;
   }
 
+  #hasGoodOtherThan(refused: string): boolean {
+    return this.#hasOtherThan(refused) && this.#isLongEnough(0);
+  }
+
   #isOver(pausedUntil: number): boolean {
     const remaining = pausedUntil - this.#now();
     const wasSetBack = remaining > PAUSE_SECONDS; // the clock: no pause is that long
@@ -161,8 +163,11 @@ export class TokenReader implements TokenSource {
   /** Return the cached token, or throw the error that explains why it will not do. */
   #bestToken(minRemaining: number): string {
     const { text, endsAt } = this.#cached;
+    if (text === "" && this.#error) {
+      throw renewed(this.#error);
+    }
     if (text === "") {
-      throw this.#error ?? new NoToken("no token has been read yet");
+      throw new NoToken("no token has been read yet");
     }
     const remaining = endsAt - this.#now();
     if (remaining > minRemaining) {
@@ -194,9 +199,9 @@ export class TokenReader implements TokenSource {
     await this.#read();
     this.#refusalsPausedUntil = this.#now() + PAUSE_SECONDS;
     if (this.#hasOtherThan(refused)) {
-      this.#logger?.info("the API refused the token; the secret has another, which is used from now on");
+      this.#log("info", "the API refused the token; the secret has another, which is used from now on");
     } else if (!this.#error) {
-      this.#logger?.warn("the API refused the token, and the secret has no other; ask the keeper's operators");
+      this.#log("warn", "the API refused the token, and the secret has no other; ask the keeper's operators");
     }
   }
 
@@ -214,27 +219,39 @@ export class TokenReader implements TokenSource {
     this.#logOutcome(isAlive);
   }
 
+  #log(level: keyof Logger, message: string): void {
+    try {
+      this.#logger?.[level](message);
+    } catch {
+      // A log that can't be written must not cost the call its token.
+    }
+  }
+
   #logOutcome(isAlive: boolean): void {
     const { text, endsAt } = this.#cached;
     if (text === "") {
-      this.#logger?.error(`there is no token: ${this.#error?.message ?? ""}`);
+      this.#log("error", `there is no token: ${this.#error?.message ?? ""}`);
     } else if (!isAlive) {
-      this.#logger?.error(this.#expired().message);
+      this.#log("error", this.#expired().message);
     } else if (this.#error) {
-      this.#logger?.warn(`the cached token is used on, until ${utc(endsAt)} at the latest: ${this.#error.message}`);
+      this.#log("warn", `the cached token is used on, until ${utc(endsAt)} at the latest: ${this.#error.message}`);
     }
   }
 
   /** Cache the token of the first secret that can be read. Return one error per secret if none can be read. */
   async #tryEachSecret(): Promise<TokenError[]> {
     const errors: TokenError[] = [];
+    const deadline = performance.now() + READ_TIMEOUT_MS;
     for (const secretId of this.#secretIds) {
+      // One that hangs must leave the replicas their part of the time.
+      const untried = this.#secretIds.length - errors.length;
+      const limitMs = Math.trunc((deadline - performance.now()) / untried);
       try {
-        const text = await this.#secrets.text(secretId);
+        const text = await this.#secrets.text(secretId, Math.max(limitMs, 0));
         const issued = parseDocument(secretId, text, this.#tokenUrl);
         const reason = combined(errors);
         if (reason) {
-          this.#logger?.warn(`${secretId} is read instead: ${reason.message}`);
+          this.#log("warn", `${secretId} is read instead: ${reason.message}`);
         }
         this.#keep(issued, reason !== undefined);
         return [];
@@ -255,6 +272,12 @@ export class TokenReader implements TokenSource {
     // A replica that lags behind must not bring back an older token, unless the API refused the newer one.
     const kept = isReplica && isOlder && !wasRefused ? cached : issued;
     this.#cached = { text: kept.text, endsAt: kept.endsAt, freshUntil: this.#now() + this.#ttl };
+  }
+}
+
+function checkSeconds(name: string, value: unknown): void {
+  if (typeof value !== "number" || !(value >= 0)) {
+    throw new TypeError(`${name} must be a number of seconds, 0 or more`);
   }
 }
 

@@ -1,9 +1,9 @@
 import { GetSecretValueCommand, SecretsManagerClient } from "@aws-sdk/client-secrets-manager";
 
 import { NoToken, SecretUnreadable, type TokenError } from "./errors.js";
+import { unlessAborted } from "./waiting.js";
 
-// A read ends within about 12 s, and usually within one.
-const READ_TIMEOUT_MS = 12_000;
+// A read usually ends within one second.
 const CLIENT_CONFIG = {
   maxAttempts: 2,
   requestHandler: {
@@ -62,13 +62,16 @@ export class Secrets {
   /**
    * Return the secret's text, which is empty if the secret is binary.
    *
-   * Throws NoToken if the secret is missing or has no value, and SecretUnreadable for any other reason.
+   * Throws NoToken if the secret is missing or has no value, and SecretUnreadable for any other reason, also if it
+   * takes longer than `limitMs`.
    */
-  async text(secretId: string): Promise<string> {
+  async text(secretId: string, limitMs: number): Promise<string> {
     const command = new GetSecretValueCommand({ SecretId: secretId, VersionStage: "AWSCURRENT" });
     try {
       const client = this.#clientFor(secretId);
-      const response = await client.send(command, { abortSignal: AbortSignal.timeout(READ_TIMEOUT_MS) });
+      const abortSignal = AbortSignal.timeout(limitMs);
+      // The SDK heeds the signal while it sends, but not while it waits for credentials.
+      const response = await unlessAborted(() => client.send(command, { abortSignal }), abortSignal);
       return response.SecretString ?? "";
     } catch (error) {
       throw explained(secretId, codeOf(error));
@@ -96,7 +99,7 @@ function regionOf(secretId: string): string | undefined {
   if (arn) {
     return arn[1];
   }
-  // The SDK reads only AWS_REGION; the AWS CLI and boto3 also read AWS_DEFAULT_REGION.
+  // The SDK reads only AWS_REGION, and boto3 only AWS_DEFAULT_REGION. A service may have one or the other.
   return process.env.AWS_REGION ?? process.env.AWS_DEFAULT_REGION;
 }
 

@@ -1,5 +1,6 @@
 // What a call with tokenFetch does that depends on `fetch`: bodies, redirects, headers, signals.
 import assert from "node:assert/strict";
+import { getEventListeners } from "node:events";
 import { after, before, beforeEach, describe, it } from "node:test";
 
 import { SecretsManagerClient } from "@aws-sdk/client-secrets-manager";
@@ -40,6 +41,23 @@ function form() {
   fields.set("amount", "5");
   return fields;
 }
+
+describe("the refused statuses", () => {
+  it("must be an array or a Set of integers", () => {
+    for (const refusedStatuses of [401, "401", ["401"], [401.5], { 401: true }, new Set(["401"])]) {
+      const expected = { name: "TypeError", message: /^refusedStatuses must be / };
+      assert.throws(() => tokenFetch(new TokenReader("token"), { refusedStatuses }), expected);
+    }
+  });
+
+  it("may be a Set", async (t) => {
+    const api = await listen(t, (request, response) => {
+      response.writeHead(request.headers.authorization === "Bearer second-token" ? 200 : 403).end();
+    });
+    const call = tokenFetch(await readerOfAnOldToken(), { refusedStatuses: new Set([403]) });
+    assert.equal((await call(api.url)).status, 200);
+  });
+});
 
 describe("a call that was refused", () => {
   const bodies = {
@@ -91,12 +109,138 @@ describe("a call that was refused", () => {
     assert.equal(api.requests.length, 2);
   });
 
+  const spoiled = {
+    locked: (response) => response.body.getReader(),
+    cut: (response) => response.text().catch(() => undefined),
+  };
+
+  for (const [how, spoil] of Object.entries(spoiled)) {
+    it(`is repeated if the body of the refusal is ${how}`, async (t) => {
+      const api = await listen(t, (request, response) => {
+        const isAccepted = request.headers.authorization === "Bearer second-token";
+        response.writeHead(isAccepted ? 200 : 401, { "content-length": "5" });
+        response.write("part", () => response.destroy());
+      });
+      const call = tokenFetch(await readerOfAnOldToken(), {
+        fetch: async (input, init) => {
+          const response = await fetch(input, init);
+          await spoil(response);
+          return response;
+        },
+      });
+      assert.equal((await call(api.url)).status, 200);
+    });
+  }
+
   it("returns the answer with its body if the secret holds no other token", async (t) => {
     const api = await listen(t, (_request, response) => response.writeHead(401).end("who are you?"));
     await issue("first-token");
     const response = await tokenFetch(new TokenReader("token"))(api.url);
     assert.equal(response.status, 401);
     assert.equal(await response.text(), "who are you?");
+  });
+});
+
+describe("a call sends what it was given", () => {
+  /** Return an API, and a function that calls it with a token that has yet to be read. */
+  async function apiOfAFirstCall(t) {
+    const api = await listen(t, accepting("first-token"));
+    await issue("first-token");
+    return { api, call: tokenFetch(new TokenReader("token")) };
+  }
+
+  it("if its URL object is used again for the next call", async (t) => {
+    const { api, call } = await apiOfAFirstCall(t);
+    const url = new URL(api.url);
+    const calls = ["1", "2", "3"].map((page) => {
+      url.searchParams.set("page", page);
+      return call(url);
+    });
+    await Promise.all(calls);
+    const urls = api.requests.map((request) => request.url);
+    assert.deepEqual(urls.sort(), ["/?page=1", "/?page=2", "/?page=3"]);
+  });
+
+  it("if its URL object leads to plain http right afterwards", async (t) => {
+    const { api, call } = await apiOfAFirstCall(t);
+    const url = new URL(api.url);
+    const calling = call(url);
+    url.href = "http://api.example/";
+    assert.equal((await calling).status, 200);
+  });
+
+  const bytes = new TextEncoder().encode("amount=5");
+  const changes = {
+    URLSearchParams: [new URLSearchParams({ amount: "5" }), (body) => body.set("amount", "6")],
+    FormData: [form(), (body) => body.set("amount", "6")],
+    "a Uint8Array": [bytes.slice(), (body) => body.fill(0x36)],
+    "an ArrayBuffer": [bytes.slice().buffer, (body) => new Uint8Array(body).fill(0x36)],
+    "a view of a part of a buffer": [new DataView(bytes.slice().buffer, 7), (body) => body.setUint8(0, 0x36)],
+  };
+
+  for (const [name, [body, change]] of Object.entries(changes)) {
+    it(`if its body is changed right afterwards: ${name}`, async (t) => {
+      const { api, call } = await apiOfAFirstCall(t);
+      const calling = call(api.url, { method: "POST", body });
+      change(body);
+      await calling;
+      const sent = withoutBoundary(api.requests[0]);
+      assert.match(sent, /5/);
+      assert.doesNotMatch(sent, /6/);
+    });
+  }
+
+  it("if its body is changed before it is repeated", async (t) => {
+    const api = await listen(t, accepting("second-token"));
+    const body = new URLSearchParams({ amount: "5" });
+    const calling = tokenFetch(await readerOfAnOldToken())(api.url, { method: "POST", body });
+    body.set("amount", "6");
+    await calling;
+    const bodies = api.requests.map((request) => request.body);
+    assert.deepEqual(bodies, ["amount=5", "amount=5"]);
+  });
+
+  it("if its headers or its settings are changed right afterwards", async (t) => {
+    const { api, call } = await apiOfAFirstCall(t);
+    const init = { method: "PUT", headers: new Headers({ "X-Own": "kept" }) };
+    const calling = call(api.url, init);
+    init.headers.set("X-Own", "changed");
+    init.method = "DELETE";
+    await calling;
+    assert.equal(api.requests[0].headers["x-own"], "kept");
+    assert.equal(api.requests[0].method, "PUT");
+  });
+
+  it("if it is a Request, whose body is taken at once, as by fetch", async (t) => {
+    const { api, call } = await apiOfAFirstCall(t);
+    const headers = { "X-Own": "kept" };
+    const request = new Request(api.url, { method: "POST", body: "amount=5", headers });
+    const calling = call(request);
+    assert.equal(request.bodyUsed, true);
+    request.headers.set("X-Own", "changed");
+    assert.equal((await calling).status, 200);
+    assert.equal(api.requests[0].headers["x-own"], "kept");
+    assert.equal(api.requests[0].body, "amount=5");
+    await assert.rejects(call(request), TypeError);
+  });
+
+  it("if it is a Request with other settings beside it", async (t) => {
+    const { api, call } = await apiOfAFirstCall(t);
+    const request = new Request(api.url, { method: "POST", body: "amount=5" });
+    await call(request, { method: "PUT", body: new URLSearchParams({ amount: "6" }) });
+    assert.equal(api.requests[0].method, "PUT");
+    assert.equal(api.requests[0].body, "amount=6");
+    assert.equal(request.bodyUsed, false);
+  });
+
+  it("if its settings are a Request", async (t) => {
+    const { api, call } = await apiOfAFirstCall(t);
+    const headers = { "X-Own": "kept" };
+    const settings = new Request("https://api.example/", { method: "POST", body: "amount=5", headers });
+    await call(api.url, settings);
+    assert.equal(api.requests[0].method, "POST");
+    assert.equal(api.requests[0].headers["x-own"], "kept");
+    assert.equal(api.requests[0].body, "amount=5");
   });
 });
 
@@ -116,17 +260,19 @@ describe("a call that is redirected", () => {
     assert.equal(reader.reads, 1);
   });
 
-  it("is not repeated on its own origin either: its first request may have had its effect", async (t) => {
+  it("is not repeated on its own origin, since it may have had its effect; but the next has the token", async (t) => {
     const api = await listen(t, (request, response) => {
       const answer = request.url === "/moved" ? accepting("second-token") : redirectTo("/moved");
       answer(request, response);
     });
-    const response = await tokenFetch(await readerOfAnOldToken())(api.url, { method: "POST", body: "amount=5" });
+    const call = tokenFetch(await readerOfAnOldToken());
+    const response = await call(api.url, { method: "POST", body: "amount=5" });
     assert.equal(response.status, 401);
     assert.deepEqual(
       api.requests.map((request) => request.url),
       ["/", "/moved"],
     );
+    assert.equal((await call(api.url, { method: "POST", body: "amount=5" })).status, 200);
   });
 
   it("is returned as it is with redirect: manual", async (t) => {
@@ -201,5 +347,47 @@ describe("a signal", () => {
     t.after(() => client.destroy());
     const call = tokenFetch(new TokenReader("token", { client }));
     await assert.rejects(call("https://api.example/", { signal: stop.signal }), reason);
+  });
+
+  it("stops the call at once while the secret is read after a refusal", async (t) => {
+    const stop = new AbortController();
+    const reason = new Error("too late");
+    const api = await listen(t, (_request, response) => response.writeHead(401).end());
+    const source = {
+      token: async () => "first-token",
+      replace: () => {
+        stop.abort(reason);
+        return new Promise(() => undefined);
+      },
+    };
+    await assert.rejects(tokenFetch(source)(api.url, { signal: stop.signal }), reason);
+  });
+
+  it("that is aborted while the API refuses the token leads to no read", async () => {
+    const stop = new AbortController();
+    const reason = new Error("too late");
+    const reader = await readerOfAnOldToken();
+    const call = tokenFetch(reader, {
+      fetch: async () => {
+        stop.abort(reason);
+        return new Response(null, { status: 401 });
+      },
+    });
+    await assert.rejects(call("https://api.example/", { signal: stop.signal }), reason);
+    assert.equal(reader.reads, 1);
+  });
+
+  it("may be shared by hundreds of calls without a warning of Node", async (t) => {
+    const warnings = [];
+    const warn = (warning) => warnings.push(warning.name);
+    process.on("warning", warn);
+    t.after(() => process.off("warning", warn));
+    await issue("first-token");
+    const { signal } = new AbortController();
+    const call = tokenFetch(new TokenReader("token"), { fetch: async () => new Response() });
+    await Promise.all(Array.from({ length: 400 }, () => call("https://api.example/", { signal })));
+    await new Promise(setImmediate); // a warning comes in the next turn
+    assert.deepEqual(warnings, []);
+    assert.deepEqual(getEventListeners(signal, "abort"), []);
   });
 });

@@ -4,7 +4,7 @@ import { after, before, beforeEach, describe, it } from "node:test";
 import { format, inspect } from "node:util";
 
 import { SecretsManagerClient } from "@aws-sdk/client-secrets-manager";
-import { NoToken, SecretUnreadable, TokenReader } from "tango-token";
+import { NoToken, SecretUnreadable, TokenReader, WrongEnvironment } from "tango-token";
 
 import { Clock } from "./tools/clock.js";
 import { listen } from "./tools/http.js";
@@ -55,14 +55,15 @@ describe("a reader's settings", () => {
   });
 
   it("must have a ttl in seconds", () => {
-    for (const ttl of [-1, NaN, "soon"]) {
-      assert.throws(() => new TokenReader("token", { ttl }), TypeError);
+    for (const ttl of [-1, NaN, Infinity, "300", "soon"]) {
+      assert.throws(() => new TokenReader("token", { ttl }), { name: "TypeError", message: /^ttl must be / });
     }
   });
 
   it("must have seconds that a token is to last", async () => {
-    for (const minRemaining of [-1, NaN, "long"]) {
-      await assert.rejects(new TokenReader("token").token({ minRemaining }), TypeError);
+    for (const minRemaining of [-1, NaN, "600", "long", null]) {
+      const expected = { name: "TypeError", message: /^minRemaining must be a number of seconds/ };
+      await assert.rejects(new TokenReader("token").token({ minRemaining }), expected);
     }
   });
 
@@ -222,4 +223,121 @@ describe("while Secrets Manager hangs", () => {
       assert.equal(reader.reads, 2);
     });
   }
+});
+
+describe("a read that fails", () => {
+  it("rejects for each call with an error of its own", async () => {
+    const reader = new TokenReader("token");
+    const errors = await Promise.all([1, 2, 3].map(() => reader.token().catch((reason) => reason)));
+    assert.equal(new Set(errors).size, 3);
+    assert.equal(new Set(errors.map((error) => `${error.name} ${error.message} ${error.advice}`)).size, 1);
+    assert.match(errors[0].advice, /^check the id/);
+    assert.equal(reader.reads, 1);
+  });
+
+  it("costs no call its token because the log fails too", async () => {
+    const fail = () => {
+      throw new Error("the disk is full");
+    };
+    const clock = new Clock();
+    const logger = { info: fail, warn: fail, error: fail };
+    const reader = new TokenReader(["token", "replica"], { now: clock.now, logger });
+    await assert.rejects(reader.token(), NoToken);
+    clock.advance(1);
+    await issue("first-token", "replica");
+    assert.equal(await reader.token(), "first-token");
+    await issue("second-token", "replica");
+    assert.equal(await reader.replace("first-token"), "second-token");
+    await servers.change({ secret: "replica", unreachable: true });
+    clock.advance(301);
+    assert.equal(await reader.token(), "second-token");
+  });
+});
+
+describe("a document", () => {
+  it("without a value of its own does not take one that was added to all objects", async (t) => {
+    t.after(() => {
+      delete Object.prototype.expires_at;
+      delete Object.prototype.token_url;
+    });
+    const tokenUrl = "https://auth.example/token";
+    const { now } = new Clock();
+    await servers.change({ secret: "token", document: { access_token: "first-token" } });
+    await issue("first-token", "other");
+    Object.defineProperty(Object.prototype, "expires_at", { value: TOMORROW, configurable: true });
+    Object.defineProperty(Object.prototype, "token_url", { value: tokenUrl, configurable: true });
+    await assert.rejects(new TokenReader("token", { now }).token(), SecretUnreadable);
+    await assert.rejects(new TokenReader("other", { now, tokenUrl }).token(), WrongEnvironment);
+  });
+
+  it("with a very long text that is not a token is refused at once", async (t) => {
+    const document = { access_token: `${"a".repeat(64_000)}\n`, expires_at: TOMORROW };
+    const answer = JSON.stringify({ SecretString: JSON.stringify(document) });
+    const secrets = await listen(t, (_request, response) => response.end(answer));
+    setEnvironment(t, { AWS_ENDPOINT_URL_SECRETS_MANAGER: secrets.url });
+    const begin = performance.now();
+    await assert.rejects(new TokenReader("token").token(), SecretUnreadable);
+    assert.ok(performance.now() - begin < 1_500);
+  });
+});
+
+describe("a client that never settles", { concurrency: true }, () => {
+  const endless = () => new Promise(() => undefined);
+
+  /** Return a client that never answers for the secret "hanging". */
+  function clientThatHangs(t) {
+    const client = new SecretsManagerClient({ region: "us-east-1" });
+    t.after(() => client.destroy());
+    const hang = (next) => (call) => (call.input.SecretId === "hanging" ? endless() : next(call));
+    client.middlewareStack.add(hang, { step: "initialize" });
+    return client;
+  }
+
+  /** Assert that this promise settles as a read that hung, within the seconds of one read. */
+  async function assertHung(reading, begin) {
+    await assert.rejects(reading, { name: "SecretUnreadable", message: /Secrets Manager does not answer/ });
+    assert.ok(performance.now() - begin < 13_000);
+  }
+
+  it("because its credentials never come holds a call for at most 13 s", { timeout: 20_000 }, async (t) => {
+    const client = new SecretsManagerClient({ region: "us-east-1", credentials: endless });
+    t.after(() => client.destroy());
+    const begin = performance.now();
+    const reader = new TokenReader("hanging", { client });
+    const replacing = reader.replace("first-token");
+    await assertHung(reader.token(), begin);
+    assert.equal(await replacing, null);
+  });
+
+  it("holds a call for two secrets for at most 13 s too", { timeout: 20_000 }, async (t) => {
+    const begin = performance.now();
+    const reader = new TokenReader(["hanging", "hanging"], { client: clientThatHangs(t) });
+    await assertHung(reader.token(), begin);
+  });
+
+  it("leaves a replica its time", { timeout: 20_000 }, async (t) => {
+    await issue("first-token", "replica");
+    const begin = performance.now();
+    const reader = new TokenReader(["hanging", "replica"], { client: clientThatHangs(t), now: new Clock().now });
+    assert.equal(await reader.token(), "first-token");
+    assert.ok(performance.now() - begin < 13_000);
+  });
+
+  it("delays no call that was refused an older token", { timeout: 20_000 }, async (t) => {
+    let isHanging = false;
+    const client = new SecretsManagerClient({ region: "us-east-1" });
+    t.after(() => client.destroy());
+    client.middlewareStack.add((next) => (call) => (isHanging ? endless() : next(call)), { step: "initialize" });
+    await issue("second-token", "other");
+    const clock = new Clock();
+    const reader = new TokenReader("other", { client, now: clock.now });
+    await reader.token();
+    isHanging = true;
+    clock.advance(301);
+    const reading = reader.token();
+    const begin = performance.now();
+    assert.equal(await reader.replace("first-token"), "second-token");
+    assert.ok(performance.now() - begin < 1_000);
+    assert.equal(await reading, "second-token");
+  });
 });
