@@ -226,16 +226,12 @@ def served(
 def test_served_world_takes_the_function_from_a_shell() -> None:
     """With the exported variables `python -m handler` refreshes, then keeps, also in a shell with a proxy.
 
-    After Ctrl-C the servers are gone.
+    After Ctrl-C the process ends, and with it all servers: `served` looks at its exit code.
     """
-    ports = free_ports()
-    with served(*ports) as environment:
+    with served(*free_ports()) as environment:
         variables = PROXY | environment
         results = [json.loads(run("handler", "events/scheduled.json", env=variables).stdout) for _ in range(2)]
         assert [result["outcome"] for result in results] == ["refreshed", "kept"]
-    for port in ports:
-        with pytest.raises(ConnectionRefusedError):
-            socket.create_connection(("127.0.0.1", int(port)), timeout=5)
 
 
 def test_served_service_account_takes_the_function_from_a_shell() -> None:
