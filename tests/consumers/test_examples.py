@@ -23,7 +23,7 @@ from local.emulators.clock import Clock
 from local.emulators.loopback import Loopback, LoopbackServer
 from local.emulators.world import World
 from tests.conftest import secrets_in
-from tests.integration.test_local_commands import free_ports, served
+from tests.integration.test_local_commands import served
 
 CONSUMERS = Path(__file__).parents[2] / "consumers"
 EXAMPLES = CONSUMERS / "examples"
@@ -123,7 +123,7 @@ def test_an_oauth_session_sends_neither_an_expired_token_nor_the_seed(shared_wor
 def test_an_example_runs_with_what_make_serve_exports() -> None:
     """An example needs only the export lines and one run of the handler, as the README says."""
     handler = [sys.executable, "-m", "handler", "events/scheduled.json"]
-    with served(*free_ports()) as exported:
+    with served() as exported:
         environment = os.environ | exported
         subprocess.check_output(handler, env=environment, text=True, timeout=60)
         printed = subprocess.check_output(python("powertools"), env=environment, text=True, timeout=60)

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -189,24 +189,11 @@ def test_a_standby_of_another_client_is_written_whole() -> None:
         }
 
 
-def free_ports() -> tuple[str, str, str]:
-    """Return a port for the vendor, for Secrets Manager and for Lambda."""
-    with ExitStack() as stack:
-        vendor, secrets, functions = (stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(3))
-        return port_of(vendor), port_of(secrets), port_of(functions)
-
-
-def port_of(server: socket.socket) -> str:
-    return str(server.getsockname()[1])
-
-
 @contextmanager
-def served(
-    vendor_port: str, secrets_port: str, functions_port: str, accounts: Accounts = "none", connections: int = 0
-) -> Iterator[dict[str, str]]:
+def served(accounts: Accounts = "none", connections: int = 0) -> Iterator[dict[str, str]]:
     """Run `python -m local serve` and yield its exported variables; it must stop cleanly on Ctrl-C."""
     command = [sys.executable, "-m", "local", "--accounts", accounts, "serve", "--connections", str(connections)]
-    command += ["--vendor-port", vendor_port, "--secrets-port", secrets_port, "--functions-port", functions_port]
+    command += ["--vendor-port", "0", "--secrets-port", "0", "--functions-port", "0"]  # any ports that are free
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout
         exported: dict[str, str] = {}
@@ -228,7 +215,7 @@ def test_served_world_takes_the_function_from_a_shell() -> None:
 
     After Ctrl-C the process ends, and with it all servers: `served` looks at its exit code.
     """
-    with served(*free_ports()) as environment:
+    with served() as environment:
         variables = PROXY | environment
         results = [json.loads(run("handler", "events/scheduled.json", env=variables).stdout) for _ in range(2)]
         assert [result["outcome"] for result in results] == ["refreshed", "kept"]
@@ -236,7 +223,7 @@ def test_served_world_takes_the_function_from_a_shell() -> None:
 
 def test_served_service_account_takes_the_function_from_a_shell() -> None:
     """With ACCOUNTS=service the credentials secret has a service account from the start."""
-    with served(*free_ports(), accounts="service") as variables:
+    with served(accounts="service") as variables:
         result = json.loads(run("handler", "events/scheduled.json", env=variables).stdout)
     assert result["outcome"] == "refreshed"
     assert result["username"] == "keeper-1"
@@ -244,7 +231,7 @@ def test_served_service_account_takes_the_function_from_a_shell() -> None:
 
 def test_served_stores_get_their_tokens_through_the_emulated_lambda() -> None:
     """With CONNECTIONS=2 a sweep from a shell hands both stores over, and Lambda's queue refreshes them by itself."""
-    with served(*free_ports(), connections=2) as variables:
+    with served(connections=2) as variables:
         assert "CREDENTIALS_SECRET_ID" not in variables
         swept = json.loads(run("handler", "events/scheduled.json", env=variables).stdout)
         assert swept["handed_over"] == 2
@@ -281,7 +268,7 @@ def test_the_documented_service_account_brings_a_token(world: World, document: s
 def test_a_taken_port_is_one_clear_line() -> None:
     """If a port is taken, `serve` names it and its option in one line, and exits with 1."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = port_of(taken)
+        port = str(taken.getsockname()[1])
         done = run("local", "serve", "--vendor-port", "0", "--secrets-port", "0", "--functions-port", port)
     assert done.returncode == 1
     assert port in done.stderr
