@@ -65,15 +65,16 @@ def _tortured(setup: Setup, seed: int, **changes: object) -> tuple[int, Setup]:
 
 
 SEARCHES = _searches()
-# Each with its seed.
+# Each with its seed. In these most rules matter, the rare ones too.
 TORTURE_DAYS = [
     _tortured(TORTURED, 0),
     _tortured(TORTURED, 1, standby=False),
-    _tortured(_BUSY, 2),
-    _tortured(_BUSY, 3, probe=True),
-    _tortured(_BUSY, 4, standby=False),
-    _tortured(_BUSY, 5, accounts="service"),
-    _tortured(_BUSY, 6, accounts="service", settings=_SHORT_LIVED, period=20 * MINUTE),
+    _tortured(_BUSY, 11, probe=True),
+    _tortured(_BUSY, 12, probe=True),
+    _tortured(_BUSY, 11, probe=True, standby=False),
+    _tortured(_BUSY, 10, accounts="service"),
+    _tortured(_BUSY, 14, accounts="service"),
+    _tortured(_BUSY, 12, accounts="service", settings=_SHORT_LIVED, period=20 * MINUTE),
 ]
 HARSH_DAYS = [
     (0, replace(COMPARED, days=_HARSH_DAYS)),
