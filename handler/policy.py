@@ -294,7 +294,7 @@ def decide(state: State, request: Request, tried: AbstractSet[str] = frozenset()
     if reason is None:
         return Keep()
     decision = _ask(state, request, tried, reason)
-    if isinstance(decision, Wait) and reason != FORCED:
+    if isinstance(decision, Wait):
         # What may not be forced may still be done as at any other run.
         ordinary = _ask(state, Request(), tried, reason)
         if isinstance(ordinary, Acquire):
