@@ -235,7 +235,7 @@ class Ledger:
     def _is_locked(self, now: float, own_runs: Collection[str]) -> bool:
         if self.lock is None or self.lock.run_id in own_runs:
             return False
-        return now < self.lock.until <= now + MAX_LOCK_SECONDS
+        return self.lock.until <= now + MAX_LOCK_SECONDS
 
     def with_claim(
         self,
