@@ -467,14 +467,6 @@ RULES_OF_POLICY = [
         stays="",
     ),
     Rule(
-        name="ordinary after forced: if due anyway",
-        words="A refresh that is due as `forced` alone is not tried as an ordinary one.",
-        where="policy.decide",
-        code=" and reason != FORCED",
-        instead="",
-        stays="",
-    ),
-    Rule(
         name="pace: to recover",
         words="A recovery needs a level of -1.",
         where="policy.decide",
