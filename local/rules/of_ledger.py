@@ -11,7 +11,7 @@ RULES_OF_LEDGER = [
         words="After failures in a row a principal pauses.",
         where="ledger.Terms.back_off_seconds",
         ablation="no backing off",
-        stays="",
+        stays="A vendor in trouble is not asked at each run, and the standby gets its turn.",
     ),
     Rule(
         name="backing off: from the third failure",
@@ -19,7 +19,7 @@ RULES_OF_LEDGER = [
         where="ledger.Terms.back_off_seconds",
         code="return 0",
         instead="doublings = 0",
-        stays="",
+        stays="Contract. A single lost answer must not cost three quarters of an hour.",
     ),
     Rule(
         name="backing off: a part of a life",
@@ -27,7 +27,7 @@ RULES_OF_LEDGER = [
         where="ledger.Terms.back_off_seconds",
         code="max(MIN_BACK_OFF_SECONDS, self.token_life_seconds // BACK_OFF_PART_OF_LIFE)",
         instead="MAX_BACK_OFF_SECONDS",
-        stays="",
+        stays="Contract. A token of two hours would end within a pause or two.",
     ),
     Rule(
         name="backing off: 5 minutes at least",
@@ -35,7 +35,7 @@ RULES_OF_LEDGER = [
         where="ledger.Terms.back_off_seconds",
         code="max(MIN_BACK_OFF_SECONDS, self.token_life_seconds // BACK_OFF_PART_OF_LIFE)",
         instead="self.token_life_seconds // BACK_OFF_PART_OF_LIFE",
-        stays="",
+        stays=("Contract. It counts for tokens of less than 40 minutes alone, which are published with a warning."),
     ),
     Rule(
         name="backing off: doubled",
@@ -43,7 +43,7 @@ RULES_OF_LEDGER = [
         where="ledger.Terms.back_off_seconds",
         code="for _ in range(doublings):",
         instead="for _ in range(0):",
-        stays="",
+        stays="Contract. With short-lived tokens an outage would be asked about all day.",
     ),
     Rule(
         name="backing off: 45 minutes at most",
@@ -51,7 +51,7 @@ RULES_OF_LEDGER = [
         where="ledger.Terms.back_off_seconds",
         code="pause = min(first, MAX_BACK_OFF_SECONDS)",
         instead="pause = first",
-        stays="",
+        stays="Each hourly run can ask. An eighth of a day is three hours.",
     ),
     Rule(
         name="backing off: the standby twice as long",
@@ -59,7 +59,7 @@ RULES_OF_LEDGER = [
         where="ledger.Terms.back_off_seconds",
         code="return 2 * pause",
         instead="return pause",
-        stays="",
+        stays="Contract. It is kept for when it helps.",
     ),
     # A slot, as it counts now.
     Rule(
@@ -67,7 +67,7 @@ RULES_OF_LEDGER = [
         words="A token closes its principal's slot for the interval and a margin.",
         where="ledger.Slot.spent_by",
         ablation="no own slot",
-        stays="",
+        stays="The vendor's limit.",
     ),
     Rule(
         name="slot: asked ahead of now",
@@ -75,7 +75,7 @@ RULES_OF_LEDGER = [
         where="ledger.Slot.as_of",
         code="min(self.asked_at, int(now))",
         instead="self.asked_at",
-        stays="",
+        stays="A clock that was ahead must not keep `force` from working.",
     ),
     Rule(
         name="slot: believed limits",
@@ -83,14 +83,17 @@ RULES_OF_LEDGER = [
         where="ledger.Slot.as_of",
         code="if slot.not_before > now + terms.settings.max_believed_closed_seconds:",
         instead="if False:",
-        stays="",
+        stays=(
+            "Contract. A time that was written by hand closes no slot for years. "
+            "`test_damaged_ledger_keeps_no_token_out`"
+        ),
     ),
     Rule(
         name="asked_with",
         words="If the request is made with something else, our own pauses are over.",
         where="ledger.Slot.as_of",
         ablation="no asked_with",
-        stays="",
+        stays="Whoever corrects the credentials does not wait for the end of a pause.",
     ),
     Rule(
         name="asked_with: null differs from nothing",
@@ -98,7 +101,7 @@ RULES_OF_LEDGER = [
         where="ledger.Slot.as_of",
         code="slot.asked_with not in {None, terms.asked_with}",
         instead="slot.asked_with != terms.asked_with",
-        stays="",
+        stays="Contract. A ledger without it keeps its pauses.",
     ),
     Rule(
         name="asked_with: not the limit",
@@ -106,7 +109,7 @@ RULES_OF_LEDGER = [
         where="ledger.Slot.as_of",
         code="is_other_request and slot.reason in _REASONS_OF_THE_REQUEST",
         instead="is_other_request",
-        stays="",
+        stays="New credentials of the same client have the same slot.",
     ),
     Rule(
         name="asked_with: failures begin again",
@@ -114,7 +117,7 @@ RULES_OF_LEDGER = [
         where="ledger.Slot.as_of",
         code="reason=None, failures=0)",
         instead="reason=None)",
-        stays="",
+        stays="Contract. The first failure of the corrected request leads to no pause.",
     ),
     Rule(
         name="slot: never earlier",
@@ -122,7 +125,7 @@ RULES_OF_LEDGER = [
         where="ledger.Slot.closed_until",
         code="if not_before < self.not_before:",
         instead="if False:",
-        stays="",
+        stays="Contract. A pause would open a slot that the vendor still counts as spent.",
     ),
     Rule(
         name="slot: a limit stays the reason",
@@ -130,7 +133,10 @@ RULES_OF_LEDGER = [
         where="ledger.Slot.closed_until",
         code="if self.reason in LIMITS and reason not in LIMITS and self.not_before > now:",
         instead="if False:",
-        stays="",
+        stays=(
+            "Contract: `force` passes over our pauses, so a pause must not hide the limit. It needs an "
+            "override that fails three times."
+        ),
     ),
     Rule(
         name="slot: a limit that is over",
@@ -138,7 +144,7 @@ RULES_OF_LEDGER = [
         where="ledger.Slot.closed_until",
         code=" and self.not_before > now",
         instead="",
-        stays="",
+        stays="Otherwise `force` would not pass over a pause, and an alarm would name the limit.",
     ),
     # The pace.
     Rule(
@@ -146,7 +152,7 @@ RULES_OF_LEDGER = [
         words="Only so many claims are made in a day.",
         where="ledger.Pace.level_at",
         ablation="no pace",
-        stays="",
+        stays="AWS keeps about 100 versions of a day, and refuses the next one: a token is lost with it.",
     ),
     Rule(
         name="pace: 8 at most",
@@ -154,7 +160,7 @@ RULES_OF_LEDGER = [
         where="ledger.Pace.level_at",
         code="return min(PACE_MAX_LEVEL, self.level + elapsed / PACE_SECONDS_PER_CLAIM)",
         instead="return self.level + elapsed / PACE_SECONDS_PER_CLAIM",
-        stays="",
+        stays="Contract. A quiet week would allow hundreds of claims at once.",
     ),
     Rule(
         name="pace: regained",
@@ -162,7 +168,7 @@ RULES_OF_LEDGER = [
         where="ledger.Pace.level_at",
         code="self.level + elapsed / PACE_SECONDS_PER_CLAIM",
         instead="self.level",
-        stays="",
+        stays="After eight claims nobody would claim ever again.",
     ),
     Rule(
         name="pace: -2 at least",
@@ -170,7 +176,7 @@ RULES_OF_LEDGER = [
         where="ledger.Pace.after_claim",
         code="max(PACE_MIN_LEVEL, self.level_at(now) - 1)",
         instead="self.level_at(now) - 1",
-        stays="",
+        stays="Contract. It counts if a clock is set back between a decision and its claim.",
     ),
     Rule(
         name="pace: far ahead",
@@ -178,7 +184,10 @@ RULES_OF_LEDGER = [
         where="ledger.Pace.as_of",
         code="if self.at > now + clock_margin_seconds:",
         instead="if False:",
-        stays="",
+        stays=(
+            "Nobody would claim for as long as a clock was ahead, or for years. "
+            "`test_damaged_ledger_keeps_no_token_out`"
+        ),
     ),
     Rule(
         name="pace: ahead counts as now",
@@ -186,7 +195,7 @@ RULES_OF_LEDGER = [
         where="ledger.Pace.level_at",
         code="max(0.0, now - self.at)",
         instead="now - self.at",
-        stays="",
+        stays="Contract. Clocks differ by seconds.",
     ),
     # The ledger, as it counts now.
     Rule(
@@ -194,7 +203,7 @@ RULES_OF_LEDGER = [
         words="A lock lapses at its `until`.",
         where="ledger.Ledger.as_of",
         ablation="locks do not lapse",
-        stays="",
+        stays="A run that died would lock out all others for ever.",
     ),
     Rule(
         name="lock: of an own run",
@@ -202,7 +211,7 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger._is_locked",
         code=" or self.lock.run_id in own_runs",
         instead="",
-        stays="",
+        stays="Whoever holds the unsaved token waits for the end of its own lock.",
     ),
     Rule(
         name="lock: believed limits",
@@ -210,7 +219,10 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger._is_locked",
         code="return self.lock.until <= now + MAX_LOCK_SECONDS",
         instead="return True",
-        stays="",
+        stays=(
+            "Contract. A lock that was written by hand keeps nobody out for years. "
+            "`test_damaged_ledger_keeps_no_token_out`"
+        ),
     ),
     Rule(
         name="lapsed lock: counts",
@@ -218,7 +230,7 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger.after_lapsed_lock",
         code="if lock.principal is None:",
         instead="if True:",
-        stays="",
+        stays="A token may have been issued unheard. The next refusal then means a spent slot.",
     ),
     Rule(
         name="lapsed lock: of a recovery",
@@ -226,7 +238,7 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger.after_lapsed_lock",
         code="if lock.principal is None:\n        return replace(self, lock=None)",
         instead="lock = replace(lock, principal=lock.principal or next(iter(terms.credentials.principals)))",
-        stays="",
+        stays="Contract. It would close a slot that nobody has used.",
     ),
     Rule(
         name="lapsed lock: from its claim on",
@@ -234,7 +246,7 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger.after_lapsed_lock",
         code="min(lock.claimed_at, now)",
         instead="now",
-        stays="",
+        stays="Contract. The pause would begin when somebody looks.",
     ),
     Rule(
         name="lapsed lock: claimed ahead of now",
@@ -242,7 +254,10 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger.after_lapsed_lock",
         code="min(lock.claimed_at, now)",
         instead="lock.claimed_at",
-        stays="",
+        stays=(
+            "Contract: what is stored is believed only as far as it can be true. A lock by hand could close "
+            "a slot for a day."
+        ),
     ),
     Rule(
         name="lapsed lock: refusal kept",
@@ -250,7 +265,7 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger.after_lapsed_lock",
         code="failed = failed.with_refusal_kept(lock.principal, self.slot(lock.principal), died_at)",
         instead="",
-        stays="",
+        stays="Ten wrong passwords block an account.",
     ),
     Rule(
         name="former slots: while closed",
@@ -258,7 +273,7 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger._slots_as_of",
         code="kept = configured | set(latest)",
         instead="kept = configured",
-        stays="",
+        stays="A rotation that is rolled back meets the slot that is still spent.",
     ),
     Rule(
         name="former slots: not when open",
@@ -266,7 +281,7 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger._slots_as_of",
         code=" and slot.not_before > now",
         instead="",
-        stays="",
+        stays="Contract. The ledger would keep every client that there ever was.",
     ),
     Rule(
         name="former slots: four",
@@ -274,7 +289,7 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger._slots_as_of",
         code="[-MAX_FORMER_SLOTS:]",
         instead="",
-        stays="",
+        stays="Contract. `test_long_ledger_loses_no_token`",
     ),
     Rule(
         name="former slots: short names",
@@ -282,7 +297,7 @@ RULES_OF_LEDGER = [
         where="ledger._is_former",
         code=" and len(principal) <= MAX_FORMER_PRINCIPAL_CHARACTERS",
         instead="",
-        stays="",
+        stays="Four long names by hand would leave no room for a token in the secret.",
     ),
     # The claim and the publish.
     Rule(
@@ -291,7 +306,7 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger.with_claim",
         code="return claimed.with_slot(principal, asked)",
         instead="return claimed",
-        stays="",
+        stays="All that goes by the last claim: `force`, the doubled pauses, a corrected request.",
     ),
     Rule(
         name="claim of a recovery: spent slot",
@@ -299,7 +314,7 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger.with_spent_slot",
         code="return self.with_slot(token.principal, slot)",
         instead="return self",
-        stays="",
+        stays="If the run dies, the slot of the recovered token is still known.",
     ),
     Rule(
         name="publish: all is forgotten",
@@ -307,7 +322,7 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger.after_publish",
         code="if token.acquired_at < slot.asked_at:",
         instead="if True:",
-        stays="",
+        stays="A token is the best proof that a pause is over.",
     ),
     Rule(
         name="publish: only by the last request",
@@ -315,7 +330,7 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger.after_publish",
         code="if token.acquired_at < slot.asked_at:",
         instead="if False:",
-        stays="",
+        stays="A refusal is newer than a token that comes back.",
     ),
     # After an answer without a token.
     Rule(
@@ -324,7 +339,7 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger.after_error",
         code="(is_limit or isinstance(error, CredentialsRefused))",
         instead="isinstance(error, CredentialsRefused)",
-        stays="",
+        stays="Contract. The override has told nothing new.",
     ),
     Rule(
         name="error: an override with wrong credentials",
@@ -332,14 +347,14 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger.after_error",
         code="(is_limit or isinstance(error, CredentialsRefused))",
         instead="is_limit",
-        stays="",
+        stays="Contract. `test_override_refused_for_its_credentials_forgets_no_limit`",
     ),
     Rule(
         name="error: refused credentials",
         words="After refused credentials the principal pauses.",
         where="ledger.Ledger.after_refused_credentials",
         ablation="no pause after refused credentials",
-        stays="",
+        stays="Ten wrong passwords block an account.",
     ),
     Rule(
         name="refused credentials: doubled",
@@ -347,7 +362,7 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger.after_refused_credentials",
         code="if slot_before.reason == CREDENTIALS_REFUSED:",
         instead="if False:",
-        stays="",
+        stays="Ten wrong passwords block an account.",
     ),
     Rule(
         name="refused credentials: a day at most",
@@ -355,7 +370,7 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger.after_refused_credentials",
         code="min(2 * slot_before.refused_seconds, MAX_CREDENTIALS_REFUSED_SECONDS)",
         instead="2 * slot_before.refused_seconds",
-        stays="",
+        stays="Contract. `test_same_credentials_refused_again_are_left_alone_for_longer`",
     ),
     Rule(
         name="refused credentials: whole hours",
@@ -363,7 +378,7 @@ RULES_OF_LEDGER = [
         where="ledger.Slot.refused_seconds",
         code="return max(1, hours) * CREDENTIALS_REFUSED_SECONDS",
         instead="return self.not_before - self.asked_at",
-        stays="",
+        stays="Otherwise the pauses would shrink by seconds, and a pause of 0 would stay 0.",
     ),
     Rule(
         name="error: refusal kept",
@@ -371,7 +386,7 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger.after_error",
         code="failed = failed.with_refusal_kept(principal, slot_before, now)",
         instead="",
-        stays="",
+        stays="Ten wrong passwords block an account.",
     ),
     Rule(
         name="error: rate limit",
@@ -379,7 +394,7 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger.after_error",
         code="if isinstance(error, RateLimited):",
         instead="if False:",
-        stays="",
+        stays="The vendor's limit.",
     ),
     Rule(
         name="rate limit: Retry-After",
@@ -387,7 +402,7 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger.after_rate_limit",
         code="pause = min(error.retry_after, MAX_RATE_LIMITED_SECONDS)",
         instead="pause = 0",
-        stays="",
+        stays="The vendor says when it is well again.",
     ),
     Rule(
         name="rate limit: a day at most",
@@ -395,7 +410,7 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger.after_rate_limit",
         code="min(error.retry_after, MAX_RATE_LIMITED_SECONDS)",
         instead="error.retry_after",
-        stays="",
+        stays="Contract. `test_too_many_requests_waits_as_long_as_the_vendor_says`",
     ),
     Rule(
         name="rate limit: with a suspicion",
@@ -403,7 +418,7 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger.after_rate_limit",
         code="elif slot.suspicions:",
         instead="elif False:",
-        stays="",
+        stays="The slot is spent, and each further request may start the interval again.",
     ),
     Rule(
         name="rate limit: without a suspicion",
@@ -411,7 +426,7 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger.after_rate_limit",
         code="elif slot.suspicions:",
         instead="elif True:",
-        stays="",
+        stays="Clocks that differ by minutes would cost a whole interval.",
     ),
     Rule(
         name="rate limit: 15 minutes at least",
@@ -419,7 +434,7 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger.after_rate_limit",
         code="max(UNEXPLAINED_REFUSAL_SECONDS, terms.settings.slot_seconds(principal))",
         instead="terms.settings.slot_seconds(principal)",
-        stays="",
+        stays="Contract. It counts for service accounts, if a vendor limits them after all.",
     ),
     Rule(
         name="rate limit: or the pause of its failures",
@@ -427,7 +442,7 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger.after_rate_limit",
         code="pause = max(pause, terms.back_off_seconds(principal, slot.failures))",
         instead="",
-        stays="",
+        stays="A proxy that answers 429 with a short wait is asked no more often than one that fails.",
     ),
     Rule(
         name="rate limit: is a suspicion",
@@ -435,7 +450,7 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger.after_rate_limit",
         code="return closed.with_suspicion(principal)",
         instead="return closed",
-        stays="",
+        stays="The second refusal in a row means a spent slot.",
     ),
     Rule(
         name="rate limit: a 429 is no suspicion",
@@ -443,14 +458,14 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger.after_rate_limit",
         code="if error.retry_after is None:\n",
         instead="if True:\n",
-        stays="",
+        stays="A limiter in front of the vendor says nothing about the slot.",
     ),
     Rule(
         name="suspicions",
         words="What speaks for a spent slot is counted.",
         where="ledger.Ledger.with_suspicion",
         ablation="no suspicions",
-        stays="",
+        stays="The next refusal would be asked again after 15 minutes, for a whole interval.",
     ),
     Rule(
         name="error: possibly granted",
@@ -458,7 +473,7 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger.after_error",
         code="if error.possibly_granted:",
         instead="if False:",
-        stays="",
+        stays="An answer that was lost may have spent the slot.",
     ),
     Rule(
         name="error: never sent",
@@ -466,7 +481,7 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger.after_error",
         code="if error.possibly_granted:",
         instead="if True:",
-        stays="",
+        stays="What never reached the vendor has spent nothing.",
     ),
     Rule(
         name="error: Retry-After",
@@ -474,7 +489,7 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger.after_error",
         code="failed = failed.with_closed_slot(principal, int(now) + pause, BACKING_OFF, now)",
         instead="pass",
-        stays="",
+        stays="Contract. `test_server_error_may_say_when_to_come_back`",
     ),
     Rule(
         name="error: an hour at most",
@@ -482,7 +497,7 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger.after_error",
         code="min(error.retry_after, MAX_VENDOR_DOWN_SECONDS)",
         instead="error.retry_after",
-        stays="",
+        stays="Contract. `test_server_error_may_say_when_to_come_back`",
     ),
     Rule(
         name="same token: half of its life",
@@ -490,7 +505,7 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger.after_same_token",
         code="max(MIN_SAME_TOKEN_SECONDS, seconds_remaining // 2)",
         instead="MIN_SAME_TOKEN_SECONDS",
-        stays="",
+        stays="Contract. `test_same_token_is_waited_out`",
     ),
     Rule(
         name="same token: 5 minutes at least",
@@ -498,7 +513,7 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger.after_same_token",
         code="max(MIN_SAME_TOKEN_SECONDS, seconds_remaining // 2)",
         instead="seconds_remaining // 2",
-        stays="",
+        stays="Contract. `test_same_token_is_waited_out`",
     ),
     # What a document may say.
     Rule(
@@ -507,7 +522,7 @@ RULES_OF_LEDGER = [
         where="ledger._parse_lock",
         code=' or not _is_id(found["run_id"]) or not _is_principal(found["principal"])',
         instead="",
-        stays="",
+        stays="Contract. `test_damaged_ledger_keeps_no_token_out`",
     ),
     Rule(
         name="parse: a slot's principal",
@@ -515,7 +530,7 @@ RULES_OF_LEDGER = [
         where="ledger._parse_slots",
         code="_is_principal(principal) and ",
         instead="",
-        stays="",
+        stays="Contract. `test_damaged_ledger_keeps_no_token_out`",
     ),
     Rule(
         name="parse: reason and error",
@@ -523,7 +538,7 @@ RULES_OF_LEDGER = [
         where="ledger._makes_sense",
         code='if slot["reason"] not in {None, *REASONS} or slot["error"] not in {None, *ERROR_CLASSES}:',
         instead="if False:",
-        stays="",
+        stays="Contract. `test_damaged_ledger_keeps_no_token_out`",
     ),
     Rule(
         name="parse: counts",
@@ -531,7 +546,10 @@ RULES_OF_LEDGER = [
         where="ledger._makes_sense",
         code='if slot["suspicions"] > MAX_COUNT or slot["failures"] > MAX_COUNT:',
         instead="if False:",
-        stays="",
+        stays=(
+            "Contract. A count of billions would end the run in the loop of its pauses. "
+            "`test_damaged_ledger_keeps_no_token_out`"
+        ),
     ),
     Rule(
         name="parse: asked_with",
@@ -539,7 +557,7 @@ RULES_OF_LEDGER = [
         where="ledger._makes_sense",
         code='return _is_id(slot["asked_with"])',
         instead="return True",
-        stays="",
+        stays="Contract. `test_half_a_surrogate_pair_in_the_ledger_ends_no_run`",
     ),
     Rule(
         name="parse: printable",
@@ -547,7 +565,7 @@ RULES_OF_LEDGER = [
         where="ledger._is_id",
         code="text.isprintable() and ",
         instead="",
-        stays="",
+        stays="Contract. `test_half_a_surrogate_pair_in_the_ledger_ends_no_run`",
     ),
     Rule(
         name="parse: the pace's level",
@@ -555,7 +573,7 @@ RULES_OF_LEDGER = [
         where="ledger._parse_pace",
         code="if isinstance(level, bool) or not isinstance(level, int | float):",
         instead="if False:",
-        stays="",
+        stays="Contract. A text would end every run.",
     ),
     Rule(
         name="parse: the pace's time",
@@ -563,7 +581,7 @@ RULES_OF_LEDGER = [
         where="ledger._parse_pace",
         code="if isinstance(at, bool) or not isinstance(at, int) or at < 0:",
         instead="if False:",
-        stays="",
+        stays="Contract. A text would end every run.",
     ),
     Rule(
         name="parse: the pace's range",
@@ -571,6 +589,6 @@ RULES_OF_LEDGER = [
         where="ledger._parse_pace",
         code="if not PACE_MIN_LEVEL <= level <= PACE_MAX_LEVEL:",
         instead="if False:",
-        stays="",
+        stays="Contract. `test_damaged_ledger_keeps_no_token_out`",
     ),
 ]

@@ -12,7 +12,7 @@ RULES_OF_POLICY = [
         where="policy.State.due_reason",
         code="return MISSING",
         instead="return None",
-        stays="",
+        stays="The first token.",
     ),
     Rule(
         name="due: not the primary's",
@@ -20,7 +20,7 @@ RULES_OF_POLICY = [
         where="policy.State.due_reason",
         code="if token.principal != self.credentials.primary.principal:",
         instead="if False:",
-        stays="",
+        stays="Contract. A rotation takes effect at once, and the primary takes over from its standby.",
     ),
     Rule(
         name="due: other configuration",
@@ -28,7 +28,9 @@ RULES_OF_POLICY = [
         where="policy.State.due_reason",
         code="if not self.fits_configuration(token):",
         instead="if False:",
-        stays="",
+        stays=(
+            "Contract: the reason is in the result. It also makes the run read all once more, in case a read lagged."
+        ),
     ),
     Rule(
         name="due: revoked",
@@ -36,7 +38,7 @@ RULES_OF_POLICY = [
         where="policy.State.due_reason",
         code="if self.is_revoked(token):",
         instead="if False:",
-        stays="",
+        stays="Contract: the reason is in the result.",
     ),
     Rule(
         name="due: expired",
@@ -44,7 +46,7 @@ RULES_OF_POLICY = [
         where="policy.State.due_reason",
         code="if not remaining:",
         instead="if False:",
-        stays="",
+        stays="Contract: the reason is in the result.",
     ),
     Rule(
         name="due: in the window",
@@ -52,7 +54,7 @@ RULES_OF_POLICY = [
         where="policy.State.due_reason",
         code="if remaining <= self.window_seconds(token):",
         instead="if False:",
-        stays="",
+        stays="Without it consumers have no token for each hour in which the next one is awaited.",
     ),
     Rule(
         name="due: forced",
@@ -60,7 +62,7 @@ RULES_OF_POLICY = [
         where="policy.State.due_reason",
         code="return FORCED",
         instead="return None",
-        stays="",
+        stays="Contract: `force`.",
     ),
     Rule(
         name="forced once",
@@ -68,7 +70,7 @@ RULES_OF_POLICY = [
         where="policy.State.due_reason",
         code="request.force and self.now - token.acquired_at >= FORCED_SATISFIED_SECONDS",
         instead="request.force",
-        stays="",
+        stays="Lambda repeats an event, and the second request would find the slot spent.",
     ),
     Rule(
         name="window: a third of a life",
@@ -76,7 +78,10 @@ RULES_OF_POLICY = [
         where="policy.State.window_seconds",
         code="min(self.settings.refresh_window_seconds, longest)",
         instead="self.settings.refresh_window_seconds",
-        stays="",
+        stays=(
+            "Contract. A token of less than four hours would never be fresh. "
+            "`test_two_days_pass_without_a_gap_and_without_an_alarm`"
+        ),
     ),
     # Ours, good, short.
     Rule(
@@ -85,7 +90,7 @@ RULES_OF_POLICY = [
         where="policy.State.is_ours",
         code="if token is None or token.principal not in self.credentials.principals:",
         instead="if token is None:",
-        stays="",
+        stays="A client that was deactivated leaves a token that the API refuses.",
     ),
     Rule(
         name="ours: the token URL",
@@ -93,7 +98,7 @@ RULES_OF_POLICY = [
         where="policy.State.fits_configuration",
         code="if token.token_url != self.settings.token_url:",
         instead="if False:",
-        stays="",
+        stays="A token of a sandbox must not pass for one of production.",
     ),
     Rule(
         name="ours: the audience",
@@ -101,7 +106,7 @@ RULES_OF_POLICY = [
         where="policy.State.fits_configuration",
         code="if token.audience != self.settings.audience:",
         instead="if False:",
-        stays="",
+        stays="The API takes no token for another audience.",
     ),
     Rule(
         name="ours: the parameters",
@@ -109,7 +114,7 @@ RULES_OF_POLICY = [
         where="policy.State.fits_configuration",
         code="if token.requested_parameters != self.settings.parameters_hash:",
         instead="if False:",
-        stays="",
+        stays="Contract. `test_parameters_of_the_environment_are_replaced_as_a_whole`",
     ),
     Rule(
         name="ours: the scope",
@@ -117,7 +122,7 @@ RULES_OF_POLICY = [
         where="policy.State.fits_configuration",
         code="return token.requested_scope == self.settings.scope",
         instead="return True",
-        stays="",
+        stays="Contract. `test_other_requested_scope_is_a_reason`",
     ),
     Rule(
         name="good: ours",
@@ -125,7 +130,7 @@ RULES_OF_POLICY = [
         where="policy.State.seconds_remaining",
         code="not self.is_ours(token) or ",
         instead="",
-        stays="",
+        stays="All that goes by the time left would take a foreign token for a good one.",
     ),
     Rule(
         name="good: not revoked",
@@ -133,7 +138,7 @@ RULES_OF_POLICY = [
         where="policy.State.seconds_remaining",
         code=" or self.is_revoked(token)",
         instead="",
-        stays="",
+        stays="Contract: a revoked token has 0 seconds left. The standby is asked for a new one.",
     ),
     Rule(
         name="revoked: the older ones too",
@@ -141,7 +146,10 @@ RULES_OF_POLICY = [
         where="policy.State.is_revoked",
         code="token.is_superseded_by(revoked)",
         instead="token == revoked",
-        stays="",
+        stays=(
+            "Contract. A vendor that ends a client ends all of its tokens. "
+            "`test_older_token_of_a_revoked_principal_does_not_come_back`"
+        ),
     ),
     Rule(
         name="short: without a good token",
@@ -149,7 +157,7 @@ RULES_OF_POLICY = [
         where="policy.State.is_current_short",
         code="        return True",
         instead="        return False",
-        stays="",
+        stays="This is what the standby is for.",
     ),
     Rule(
         name="short: STANDBY_BELOW_SECONDS",
@@ -157,7 +165,7 @@ RULES_OF_POLICY = [
         where="policy.State.is_current_short",
         code="if remaining >= self.settings.standby_below_seconds:",
         instead="if False:",
-        stays="",
+        stays="The standby keeps its slot for when it is needed.",
     ),
     Rule(
         name="short: a quarter of a life",
@@ -165,7 +173,7 @@ RULES_OF_POLICY = [
         where="policy.State.is_current_short",
         code="return remaining < self.current.life_seconds / SHORT_PART_OF_LIFE",
         instead="return True",
-        stays="",
+        stays="Contract. With tokens of two hours every token would be short from its first second.",
     ),
     # The same token again.
     Rule(
@@ -174,7 +182,10 @@ RULES_OF_POLICY = [
         where="policy.State.repeats_current",
         code="return is_revoked or not lives_longer",
         instead="return False",
-        stays="",
+        stays=(
+            "Contract. Consumers have it already, and a new version would tell them of a refresh. "
+            "`test_same_token_is_waited_out`"
+        ),
     ),
     Rule(
         name="same token: for another request",
@@ -182,7 +193,10 @@ RULES_OF_POLICY = [
         where="policy.State.repeats_current",
         code="if not self.is_ours(self.current) or token.principal != self.current.principal:",
         instead="if False:",
-        stays="",
+        stays=(
+            "Contract. Otherwise a corrected setting would wait for half of a life. "
+            "`test_same_token_for_another_request_is_a_new_one`"
+        ),
     ),
     Rule(
         name="same token: lives longer",
@@ -190,7 +204,7 @@ RULES_OF_POLICY = [
         where="policy.State.repeats_current",
         code="self.current.expires_at + SAME_TOKEN_SECONDS",
         instead="float('inf')",
-        stays="",
+        stays="Contract: consumers learn of the later end. `test_same_token_with_more_life_is_published`",
     ),
     Rule(
         name="same token: more than a minute",
@@ -198,7 +212,7 @@ RULES_OF_POLICY = [
         where="policy.State.repeats_current",
         code=" + SAME_TOKEN_SECONDS",
         instead="",
-        stays="",
+        stays="Contract. Rounding is not a longer life. `test_same_token_must_live_more_than_a_minute_longer`",
     ),
     Rule(
         name="same token: revoked",
@@ -206,7 +220,9 @@ RULES_OF_POLICY = [
         where="policy.State.repeats_current",
         code="return is_revoked or not lives_longer",
         instead="return not lives_longer",
-        stays="",
+        stays=(
+            "Contract. It would be published again and again. `test_same_token_that_the_probe_has_refused_is_an_error`"
+        ),
     ),
     # Slot.
     Rule(
@@ -215,7 +231,7 @@ RULES_OF_POLICY = [
         where="policy.State.slot",
         code="if token is None or token.principal != client.principal:",
         instead="if True:",
-        stays="",
+        stays="The ledger may be lost or put back by hand; the token still knows.",
     ),
     Rule(
         name="slot: the later time",
@@ -223,14 +239,14 @@ RULES_OF_POLICY = [
         where="policy.State.slot",
         code="if spent.not_before >= in_ledger.not_before:",
         instead="if True:",
-        stays="",
+        stays="A pause in the ledger counts also while the principal has a token.",
     ),
     Rule(
         name="slot: closed",
         words="A principal is not asked while its slot is closed.",
         where="policy.State.may_ask",
         ablation="no slots",
-        stays="",
+        stays="The vendor's limit: a request too early is refused, and may start the interval again.",
     ),
     Rule(
         name="force: over our own pauses",
@@ -238,7 +254,7 @@ RULES_OF_POLICY = [
         where="policy.State.may_ask",
         code="request.force and slot.reason in _PASSABLE_PAUSES",
         instead="False",
-        stays="",
+        stays="Contract: `force`, for whoever has put something right.",
     ),
     Rule(
         name="force: not over the limit",
@@ -246,7 +262,7 @@ RULES_OF_POLICY = [
         where="policy.State.may_ask",
         code="request.force and slot.reason in _PASSABLE_PAUSES",
         instead="request.force",
-        stays="",
+        stays="Contract: `force` is not `override_limit`.",
     ),
     Rule(
         name="force: every 10 minutes",
@@ -254,7 +270,7 @@ RULES_OF_POLICY = [
         where="policy.State.may_be_forced",
         code="return self.now - asked_at >= MIN_SECONDS_BETWEEN_FORCED_CLAIMS",
         instead="return True",
-        stays="",
+        stays="Lambda repeats a forced event that failed, and each would ask.",
     ),
     Rule(
         name="override",
@@ -262,7 +278,7 @@ RULES_OF_POLICY = [
         where="policy._who_may_ask",
         code="if request.override_limit and not tried and state.may_be_forced(primary):",
         instead="if False:",
-        stays="",
+        stays="Contract: `override_limit`.",
     ),
     Rule(
         name="override: once",
@@ -270,7 +286,10 @@ RULES_OF_POLICY = [
         where="policy._who_may_ask",
         code="request.override_limit and not tried and",
         instead="request.override_limit and",
-        stays="",
+        stays=(
+            "Contract: one acquire. A request may take longer than the 10 minutes of the rule above, with "
+            "the longest `ACQUIRE_TIMEOUT_SECONDS`."
+        ),
     ),
     Rule(
         name="tried: the primary",
@@ -278,7 +297,10 @@ RULES_OF_POLICY = [
         where="policy._who_may_ask",
         code="primary.principal not in tried and ",
         instead="",
-        stays="",
+        stays=(
+            "Contract. The slot alone does not say so if the credentials change in the midst of a run. "
+            "`test_no_client_is_asked_twice_in_a_run_although_its_credentials_change`"
+        ),
     ),
     Rule(
         name="tried: the standby",
@@ -286,7 +308,7 @@ RULES_OF_POLICY = [
         where="policy._who_may_ask",
         code="standby.principal not in tried and ",
         instead="",
-        stays="",
+        stays="Contract, as for the primary.",
     ),
     Rule(
         name="standby: asked",
@@ -294,7 +316,7 @@ RULES_OF_POLICY = [
         where="policy._who_may_ask",
         code="if standby is None or not state.is_current_short():",
         instead="if True:",
-        stays="",
+        stays="This is what the standby is for.",
     ),
     Rule(
         name="standby: only if short",
@@ -302,7 +324,7 @@ RULES_OF_POLICY = [
         where="policy._who_may_ask",
         code=" or not state.is_current_short()",
         instead="",
-        stays="",
+        stays="The standby keeps its slot for when it is needed.",
     ),
     # At hand.
     Rule(
@@ -311,7 +333,7 @@ RULES_OF_POLICY = [
         where="policy.State._at_hand",
         code="for token in self.unsaved",
         instead="for token in ()",
-        stays="",
+        stays="A token that was issued and not saved costs no second slot.",
     ),
     Rule(
         name="at hand: previous",
@@ -319,7 +341,7 @@ RULES_OF_POLICY = [
         where="policy.State._at_hand",
         code="if self.previous is not None:",
         instead="if False:",
-        stays="",
+        stays="A rotation that is rolled back costs no slot.",
     ),
     Rule(
         name="at hand: displaced",
@@ -327,7 +349,7 @@ RULES_OF_POLICY = [
         where="policy.State._at_hand",
         code="if self.displaced is not None:",
         instead="if False:",
-        stays="",
+        stays="What people write over a token costs no slot.",
     ),
     Rule(
         name="at hand: if nothing is due, only unsaved",
@@ -335,7 +357,7 @@ RULES_OF_POLICY = [
         where="policy.State.best_at_hand",
         code="if not is_due:",
         instead="if False:",
-        stays="",
+        stays="`status` reads the other tokens as well, and must not announce a recovery that no run makes.",
     ),
     Rule(
         name="at hand: the primary's first",
@@ -343,7 +365,7 @@ RULES_OF_POLICY = [
         where="policy.State._rank",
         code="self._is_primarys(found.token)",
         instead="False",
-        stays="",
+        stays="Contract. The standby's token is renewed at once when the primary may ask.",
     ),
     Rule(
         name="at hand: the longest life",
@@ -351,7 +373,7 @@ RULES_OF_POLICY = [
         where="policy.State._rank",
         code="self.seconds_remaining(found.token)",
         instead="0",
-        stays="",
+        stays="Contract. The next refresh is as far away as it can be.",
     ),
     Rule(
         name="better: good",
@@ -359,7 +381,7 @@ RULES_OF_POLICY = [
         where="policy.State._is_better_than_current",
         code="if not remaining:",
         instead="if False:",
-        stays="",
+        stays="An expired or foreign token would be published.",
     ),
     Rule(
         name="better: than one that is not good",
@@ -367,7 +389,7 @@ RULES_OF_POLICY = [
         where="policy.State._is_better_than_current",
         code="        return True\n    if token.principal",
         instead="        return False\n    if token.principal",
-        stays="",
+        stays="This is what a recovery is for.",
     ),
     Rule(
         name="better: the same principal's, if newer",
@@ -375,7 +397,7 @@ RULES_OF_POLICY = [
         where="policy.State._is_better_than_current",
         code="if token.principal == self.current.principal:",
         instead="if False:",
-        stays="",
+        stays="A person who puts an old token back does not put the newer one out of use.",
     ),
     Rule(
         name="better: the primary's",
@@ -383,7 +405,7 @@ RULES_OF_POLICY = [
         where="policy.State._is_better_than_current",
         code="if self._is_primarys(token) and remaining > self.window_seconds(token):",
         instead="if False:",
-        stays="",
+        stays="Contract. The primary's token comes back without a request.",
     ),
     Rule(
         name="better: outside the window",
@@ -391,7 +413,7 @@ RULES_OF_POLICY = [
         where="policy.State._is_better_than_current",
         code=" and remaining > self.window_seconds(token)",
         instead="",
-        stays="",
+        stays="A token that must be renewed at once is not worth two writes.",
     ),
     Rule(
         name="better: than a short one",
@@ -399,7 +421,10 @@ RULES_OF_POLICY = [
         where="policy.State._is_better_than_current",
         code="return self.is_current_short() and remaining > current_remaining",
         instead="return False",
-        stays="",
+        stays=(
+            "Contract. The standby's unsaved token bridges the time until the primary may ask. "
+            "`test_unsaved_token_of_the_standby_replaces_a_short_lived_one`"
+        ),
     ),
     Rule(
         name="better: only than a short one",
@@ -407,7 +432,7 @@ RULES_OF_POLICY = [
         where="policy.State._is_better_than_current",
         code="self.is_current_short() and ",
         instead="",
-        stays="",
+        stays=("Contract: the primary's token stays. `test_unsaved_token_of_the_standby_replaces_a_short_lived_one`"),
     ),
     # What a claim carries.
     Rule(
@@ -415,7 +440,7 @@ RULES_OF_POLICY = [
         words="Each claim and each release holds the best token that the run knows.",
         where="policy.State.token_to_carry",
         ablation="claims carry no token",
-        stays="",
+        stays="A run that is killed between claim and publish takes the only copy with it.",
     ),
     Rule(
         name="carried: at hand",
@@ -423,7 +448,7 @@ RULES_OF_POLICY = [
         where="policy.State.token_to_carry",
         code="if at_hand is not None:",
         instead="if False:",
-        stays="",
+        stays="The claim of a recovery must hold what it recovers.",
     ),
     Rule(
         name="carried: current",
@@ -431,7 +456,7 @@ RULES_OF_POLICY = [
         where="policy.State.token_to_carry",
         code="if self.seconds_remaining(self.current):",
         instead="if False:",
-        stays="",
+        stays="Contract: the best token, and not the one that lives longest.",
     ),
     Rule(
         name="carried: an unexpired one",
@@ -439,7 +464,7 @@ RULES_OF_POLICY = [
         where="policy.State.token_to_carry",
         code="return max(unexpired, key=lambda token: token.expires_at, default=None)",
         instead="return None",
-        stays="",
+        stays="A wrong setting makes every token foreign. When it is put right, the token is there again.",
     ),
     # The decision.
     Rule(
@@ -448,7 +473,7 @@ RULES_OF_POLICY = [
         where="policy.decide",
         code="if state.ledger.lock is not None:",
         instead="if False:",
-        stays="",
+        stays="Two requests at once would spend one slot twice.",
     ),
     Rule(
         name="at hand before asking",
@@ -456,7 +481,7 @@ RULES_OF_POLICY = [
         where="policy.decide",
         code="if at_hand is not None:",
         instead="if False:",
-        stays="",
+        stays="A recovery costs no slot.",
     ),
     Rule(
         name="ordinary after forced",
@@ -464,7 +489,7 @@ RULES_OF_POLICY = [
         where="policy.decide",
         code="if isinstance(ordinary, Acquire):",
         instead="if False:",
-        stays="",
+        stays="A forced run that must wait would not refresh what is due anyway.",
     ),
     Rule(
         name="pace: to recover",
@@ -472,7 +497,7 @@ RULES_OF_POLICY = [
         where="policy.decide",
         code="return _within_pace(at_hand, LEVEL_TO_RECOVER, state)",
         instead="return at_hand",
-        stays="",
+        stays="Contract: 46 claims a day at most. Nobody loses a token under hand in days of torture either.",
     ),
     Rule(
         name="pace: to acquire",
@@ -480,7 +505,7 @@ RULES_OF_POLICY = [
         where="policy._ask",
         code="level = LEVEL_TO_ACQUIRE",
         instead="level = -1000",
-        stays="",
+        stays="Contract. AWS keeps about 100 versions of a day, and refuses the next one.",
     ),
     Rule(
         name="pace: against a closed slot",
@@ -488,7 +513,7 @@ RULES_OF_POLICY = [
         where="policy._ask",
         code="if is_closed or reason == FORCED:",
         instead="if reason == FORCED:",
-        stays="",
+        stays="Contract. Whoever invokes the function leaves claims for the schedule.",
     ),
     Rule(
         name="pace: forced",
@@ -496,7 +521,7 @@ RULES_OF_POLICY = [
         where="policy._ask",
         code="if is_closed or reason == FORCED:",
         instead="if is_closed:",
-        stays="",
+        stays="Contract, as above.",
     ),
     Rule(
         name="life of an unknown token",
@@ -504,6 +529,6 @@ RULES_OF_POLICY = [
         where="policy.token_life_seconds",
         code="return settings.max_lifetime_seconds",
         instead="return 0",
-        stays="",
+        stays="Contract. Without a token the first pauses would be 5 minutes.",
     ),
 ]

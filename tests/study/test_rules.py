@@ -27,7 +27,7 @@ EXPLORED = {
 }
 # Rules that change what happens in some days of torture, by their seeds.
 PLAYED = {
-    "force: every 10 minutes": 2,
+    "pace: regained": 0,
     "rate limit: with a suspicion": 0,
     "lapsed lock: counts": 0,
 }
@@ -105,7 +105,8 @@ def test_a_rule_that_matters_is_found_without_being_taken_out() -> None:
 def test_the_page_has_the_rules_of_the_registry() -> None:
     """`make rules` takes a quarter of an hour, so whoever changes a sentence changes it on the page by hand."""
     told = [(row[0], row[-1]) for row in rows_of_the_page()]
-    assert told == [(page.title_of(rule), rule.stays) for rule in RULES.values()]
+    expected = [(page.title_of(rule), rule.stays) for rule in RULES.values()]
+    assert told == [(title.replace("`", ""), stays.replace("`", "")) for title, stays in expected]
 
 
 def test_each_rule_says_why_it_stays() -> None:
