@@ -56,7 +56,7 @@ MAX_LOCK_SECONDS = 900
 # into the ledger by hand must not make the next publish too long for a secret.
 MAX_FORMER_SLOTS = 4
 MAX_FORMER_PRINCIPAL_CHARACTERS = 200
-# What is longer, or more, was not written by a keeper.
+# What is longer, or more, was not written by a keeper, and could leave no room for the token.
 MAX_ID_CHARACTERS = 100
 MAX_COUNT = 1_000
 # An answer with the token that consumers have already: ask again when half of its life is over.

@@ -43,7 +43,7 @@ RULES_OF_LEDGER = [
         where="ledger.Terms.back_off_seconds",
         code="for _ in range(doublings):",
         instead="for _ in range(0):",
-        stays="Contract. With short-lived tokens an outage would be asked about all day.",
+        stays="Contract. With short-lived tokens a vendor that is down would be asked every few minutes.",
     ),
     Rule(
         name="backing off: 45 minutes at most",
@@ -289,7 +289,7 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger._slots_as_of",
         code="[-MAX_FORMER_SLOTS:]",
         instead="",
-        stays="Contract. `test_long_ledger_loses_no_token`",
+        stays="Contract. The ledger must leave room for the token.",
     ),
     Rule(
         name="former slots: short names",
@@ -522,7 +522,7 @@ RULES_OF_LEDGER = [
         where="ledger._parse_lock",
         code=' or not _is_id(found["run_id"]) or not _is_principal(found["principal"])',
         instead="",
-        stays="Contract. `test_damaged_ledger_keeps_no_token_out`",
+        stays="Contract. `test_half_a_surrogate_pair_in_the_ledger_ends_no_run`",
     ),
     Rule(
         name="parse: a slot's principal",
@@ -530,7 +530,7 @@ RULES_OF_LEDGER = [
         where="ledger._parse_slots",
         code="_is_principal(principal) and ",
         instead="",
-        stays="Contract. `test_damaged_ledger_keeps_no_token_out`",
+        stays="Contract. `test_half_a_surrogate_pair_in_the_ledger_ends_no_run`",
     ),
     Rule(
         name="parse: reason and error",
@@ -538,7 +538,7 @@ RULES_OF_LEDGER = [
         where="ledger._makes_sense",
         code='if slot["reason"] not in {None, *REASONS} or slot["error"] not in {None, *ERROR_CLASSES}:',
         instead="if False:",
-        stays="Contract. `test_damaged_ledger_keeps_no_token_out`",
+        stays="Contract. `test_half_a_surrogate_pair_in_the_ledger_ends_no_run`",
     ),
     Rule(
         name="parse: counts",
@@ -546,10 +546,7 @@ RULES_OF_LEDGER = [
         where="ledger._makes_sense",
         code='if slot["suspicions"] > MAX_COUNT or slot["failures"] > MAX_COUNT:',
         instead="if False:",
-        stays=(
-            "Contract. A count of billions would end the run in the loop of its pauses. "
-            "`test_damaged_ledger_keeps_no_token_out`"
-        ),
+        stays="Numbers of thousands of digits, by hand, would leave no room for the token.",
     ),
     Rule(
         name="parse: asked_with",

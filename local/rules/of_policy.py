@@ -80,7 +80,7 @@ RULES_OF_POLICY = [
         instead="self.settings.refresh_window_seconds",
         stays=(
             "Contract. A token of less than four hours would never be fresh. "
-            "`test_two_days_pass_without_a_gap_and_without_an_alarm`"
+            "`test_short_lived_token_does_not_open_the_slot`"
         ),
     ),
     # Ours, good, short.
@@ -147,8 +147,8 @@ RULES_OF_POLICY = [
         code="token.is_superseded_by(revoked)",
         instead="token == revoked",
         stays=(
-            "Contract. A vendor that ends a client ends all of its tokens. "
-            "`test_older_token_of_a_revoked_principal_does_not_come_back`"
+            "Contract. A vendor that ends a client ends all of its tokens. An older one at hand would be "
+            "probed, too, which costs a request."
         ),
     ),
     Rule(
@@ -298,8 +298,8 @@ RULES_OF_POLICY = [
         code="primary.principal not in tried and ",
         instead="",
         stays=(
-            "Contract. The slot alone does not say so if the credentials change in the midst of a run. "
-            "`test_no_client_is_asked_twice_in_a_run_although_its_credentials_change`"
+            "Contract. After `Retry-After: 0` the slot is open again in the same run. "
+            "`test_too_many_requests_waits_as_long_as_the_vendor_says`"
         ),
     ),
     Rule(
@@ -497,7 +497,7 @@ RULES_OF_POLICY = [
         where="policy.decide",
         code="return _within_pace(at_hand, LEVEL_TO_RECOVER, state)",
         instead="return at_hand",
-        stays="Contract: 46 claims a day at most. Nobody loses a token under hand in days of torture either.",
+        stays="Contract: 46 claims a day at most, also if somebody writes over the token in a loop.",
     ),
     Rule(
         name="pace: to acquire",
