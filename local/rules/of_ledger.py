@@ -75,7 +75,7 @@ RULES_OF_LEDGER = [
         where="ledger.Slot.as_of",
         code="min(self.asked_at, int(now))",
         instead="self.asked_at",
-        stays="A clock that was ahead must not keep `force` from working.",
+        stays="Contract. A clock that was ahead must not keep `force` from working.",
     ),
     Rule(
         name="slot: believed limits",
@@ -265,7 +265,7 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger.after_lapsed_lock",
         code="failed = failed.with_refusal_kept(lock.principal, self.slot(lock.principal), died_at)",
         instead="",
-        stays="Ten wrong passwords block an account.",
+        stays="Contract. Ten wrong passwords block an account.",
     ),
     Rule(
         name="former slots: while closed",
@@ -273,7 +273,7 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger._slots_as_of",
         code="kept = configured | set(latest)",
         instead="kept = configured",
-        stays="A rotation that is rolled back meets the slot that is still spent.",
+        stays="Contract. A rotation that is rolled back meets the slot that is still spent.",
     ),
     Rule(
         name="former slots: not when open",
@@ -362,7 +362,7 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger.after_refused_credentials",
         code="if slot_before.reason == CREDENTIALS_REFUSED:",
         instead="if False:",
-        stays="Ten wrong passwords block an account.",
+        stays="Contract. Ten wrong passwords block an account.",
     ),
     Rule(
         name="refused credentials: a day at most",
@@ -386,7 +386,7 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger.after_error",
         code="failed = failed.with_refusal_kept(principal, slot_before, now)",
         instead="",
-        stays="Ten wrong passwords block an account.",
+        stays="Contract. Ten wrong passwords block an account.",
     ),
     Rule(
         name="error: rate limit",
@@ -450,7 +450,7 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger.after_rate_limit",
         code="return closed.with_suspicion(principal)",
         instead="return closed",
-        stays="The second refusal in a row means a spent slot.",
+        stays="Contract. The second refusal in a row means a spent slot.",
     ),
     Rule(
         name="rate limit: a 429 is no suspicion",
@@ -458,7 +458,7 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger.after_rate_limit",
         code="if error.retry_after is None:\n",
         instead="if True:\n",
-        stays="A limiter in front of the vendor says nothing about the slot.",
+        stays="Contract. A limiter in front of the vendor says nothing about the slot.",
     ),
     Rule(
         name="suspicions",
@@ -481,7 +481,7 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger.after_error",
         code="if error.possibly_granted:",
         instead="if True:",
-        stays="What never reached the vendor has spent nothing.",
+        stays="Contract. What never reached the vendor has spent nothing.",
     ),
     Rule(
         name="error: Retry-After",

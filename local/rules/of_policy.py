@@ -231,7 +231,7 @@ RULES_OF_POLICY = [
         where="policy.State.slot",
         code="if token is None or token.principal != client.principal:",
         instead="if True:",
-        stays="The ledger may be lost or put back by hand; the token still knows.",
+        stays="Contract. The ledger may be lost or put back by hand; the token still knows.",
     ),
     Rule(
         name="slot: the later time",
@@ -270,7 +270,7 @@ RULES_OF_POLICY = [
         where="policy.State.may_be_forced",
         code="return self.now - asked_at >= MIN_SECONDS_BETWEEN_FORCED_CLAIMS",
         instead="return True",
-        stays="Lambda repeats a forced event that failed, and each would ask.",
+        stays="Contract. Lambda repeats a forced event that failed, and each would ask.",
     ),
     Rule(
         name="override",
@@ -357,7 +357,9 @@ RULES_OF_POLICY = [
         where="policy.State.best_at_hand",
         code="if not is_due:",
         instead="if False:",
-        stays="`status` reads the other tokens as well, and must not announce a recovery that no run makes.",
+        stays=(
+            "Contract. `status` reads the other tokens as well, and must not announce a recovery that no run makes."
+        ),
     ),
     Rule(
         name="at hand: the primary's first",
@@ -413,7 +415,7 @@ RULES_OF_POLICY = [
         where="policy.State._is_better_than_current",
         code=" and remaining > self.window_seconds(token)",
         instead="",
-        stays="A token that must be renewed at once is not worth two writes.",
+        stays="Contract. A token that must be renewed at once is not worth two writes.",
     ),
     Rule(
         name="better: than a short one",
@@ -448,7 +450,7 @@ RULES_OF_POLICY = [
         where="policy.State.token_to_carry",
         code="if at_hand is not None:",
         instead="if False:",
-        stays="The claim of a recovery must hold what it recovers.",
+        stays="Contract. The claim of a recovery must hold what it recovers.",
     ),
     Rule(
         name="carried: current",

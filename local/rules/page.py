@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import math
+import statistics
 from typing import TYPE_CHECKING
 
 from local.markdown import table
-from local.rules.measures import HARSH_DAYS, SEARCHES, TORTURE_DAYS, Measured, Played, Whole
+from local.rules.measures import HARSH_DAYS, SEARCHES, TORTURE_DAYS, Measured, Played, Whole, changes_a_trace
 from local.rules.registry import RULES
 
 if TYPE_CHECKING:
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from local.rules.rule import Rule
 
 SAME = "same"
+CHANCE = "chance"
+STUDENT = 2.571  # the 97.5 % quantile of Student's distribution for the six pairs of harsh days
 HEAD = ("rule", "explorer", "simulator", "figure", "why it stays")
 
 INTRODUCTION = """# The rules, and what each is for
@@ -29,9 +33,9 @@ are made of small rules. This page takes one rule at a time out of the real code
 - *simulator*: {torture} times some days of torture in the [simulator](RELIABILITY.md): with and without a standby, with
   a probe, with service accounts, and with tokens of two hours. A name is an invariant that breaks. *Another trace*
   means that something else happens, and nothing breaks.
-- *figure*: {harsh} times four months at harsh rates, one of them without a standby. The first number is how much more
-  or less of the time consumers have a good token, in points of a percent. The second is how many more or fewer
-  requests a day the vendor gets. That is not long, so a small figure is chance.
+- *figure*: {harsh} times two months at harsh rates, with a standby. The first number is how much more or less of the
+  time consumers have a good token, in points of a percent. The second is how many more or fewer requests a day the
+  vendor gets. Each has its 95 % interval. *Chance* means that both intervals contain 0: these days show no difference.
 - *{same}* means that nothing changes there.
 
 The names of the invariants are explained in [PROTOCOL.md](PROTOCOL.md#what-always-holds). The last column says what the
@@ -115,7 +119,7 @@ def _simulator(whole: Whole, without: Measured) -> str:
     broken = {name for one in played for name in one.broken}
     if failures or broken:
         return _named(failures, broken)
-    if any(one.trace != whole.torture[number].trace for number, one in without.torture.items()):
+    if changes_a_trace(without.torture, whole):
         return "another trace"
     return SAME
 
@@ -127,11 +131,26 @@ def _named(failures: set[str], broken: set[str]) -> str:
 
 
 def _figure(whole: Sequence[Played], without: Sequence[Played]) -> str:
-    """Return the differences in availability, in points of a percent, and in requests a day."""
+    """Return the differences in availability, in points of a percent, and in requests a day, with their intervals."""
     has_failed = any(one.failure for one in without)
     if not without or has_failed or [one.trace for one in without] == [one.trace for one in whole]:
         return SAME
-    days = sum(one.days for one in whole)
-    more_good_days = sum(one.good_days for one in without) - sum(one.good_days for one in whole)
-    more_requests = sum(one.requests for one in without) - sum(one.requests for one in whole)
-    return f"{100 * more_good_days / days:+.2f} %; {more_requests / days:+.2f}"
+    pairs = list(zip(whole, without, strict=True))
+    points = [100 * (after.good_days - before.good_days) / before.days for before, after in pairs]
+    requests = [(after.requests - before.requests) / before.days for before, after in pairs]
+    if _is_chance(points) and _is_chance(requests):
+        return CHANCE
+    return f"{_with_interval(points)} %; {_with_interval(requests)}"
+
+
+def _with_interval(differences: Sequence[float]) -> str:
+    return f"{statistics.mean(differences):+.2f} ± {_half_interval(differences):.2f}"
+
+
+def _half_interval(differences: Sequence[float]) -> float:
+    """Return half of the 95 % interval of the mean."""
+    return STUDENT * statistics.stdev(differences) / math.sqrt(len(differences))
+
+
+def _is_chance(differences: Sequence[float]) -> bool:
+    return abs(statistics.mean(differences)) <= _half_interval(differences)
