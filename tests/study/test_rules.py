@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from functools import cache
 
 import pytest
 
@@ -10,7 +11,7 @@ from handler.ledger import Ledger, Slot
 from handler.policy import State
 from local.explore.plan import Search
 from local.rules import page
-from local.rules.measures import explore, play
+from local.rules.measures import Played, explore, play
 from local.rules.registry import RULES
 from local.rules.watch import watching
 from local.simulate.study import TORTURED
@@ -25,13 +26,16 @@ EXPLORED = {
     "at hand: displaced": (Search("displaced by an older one"), "reachable"),
     "due: in the window": (Search("expiring", runs=1, faults=1), ""),
 }
-# Rules that change what happens in some days of torture, by their seeds.
-PLAYED = {
-    "pace: regained": 0,
-    "rate limit: with a suspicion": 0,
-    "lapsed lock: counts": 0,
-}
-DAYS = 6
+# Rules that change what happens in some days of torture.
+PLAYED = ["lapsed lock: counts", "pace: regained", "rate limit: with a suspicion"]
+SEED = 0
+DAYS_OF_TORTURE = replace(TORTURED, days=6)
+
+
+@cache
+def whole() -> Played:
+    """Return what happens with all rules."""
+    return play(SEED, DAYS_OF_TORTURE)
 
 
 def rows_of_the_page() -> list[Row]:
@@ -71,35 +75,31 @@ def test_code_that_is_not_there_any_more_is_told() -> None:
 def test_the_explorer_sees_that_a_rule_is_missing(name: str) -> None:
     """It breaks what the table names, or reaches other states."""
     search, invariant = EXPLORED[name]
-    whole = explore(search)
+    with_all = explore(search)
     with RULES[name].taken_out():
         without = explore(search)
-    assert not whole.broken
+    assert not with_all.broken
     assert without.broken == invariant
-    assert without.size != whole.size
+    assert without.size != with_all.size
 
 
 @pytest.mark.parametrize("name", PLAYED)
 def test_the_simulator_sees_that_a_rule_is_missing(name: str) -> None:
     """Something else happens in the same days."""
-    setup = replace(TORTURED, days=DAYS)
-    whole = play(PLAYED[name], setup)
     with RULES[name].taken_out():
-        assert play(PLAYED[name], setup).trace != whole.trace
-    assert play(PLAYED[name], setup).trace == whole.trace
+        assert play(SEED, DAYS_OF_TORTURE).trace != whole().trace
 
 
 def test_a_rule_that_matters_is_found_without_being_taken_out() -> None:
     """All rules are compared at each call of the same days; what nobody needs is not played again for it."""
-    setup = replace(TORTURED, days=DAYS)
     with watching(RULES.values()) as matters:
-        watched = play(0, setup)
-    assert watched == play(0, setup)
+        watched = play(SEED, DAYS_OF_TORTURE)
+    assert watched == whole()
     assert "rate limit: with a suspicion" in matters
     unneeded = "window: a third of a life"
     assert unneeded not in matters
     with RULES[unneeded].taken_out():
-        assert play(0, setup) == watched
+        assert play(SEED, DAYS_OF_TORTURE) == watched
 
 
 def test_the_page_has_the_rules_of_the_registry() -> None:
