@@ -78,7 +78,6 @@ TORTURE_DAYS = [
     _tortured(_BUSY, 12, accounts="service", settings=_SHORT_LIVED, period=20 * MINUTE),
     # These are played only if the rule has changed nothing before.
     _tortured(_BUSY, 20, _LONG_TORTURE_DAYS),
-    _tortured(_BUSY, 21, _LONG_TORTURE_DAYS, standby=False),
     _tortured(_BUSY, 22, _LONG_TORTURE_DAYS, accounts="service"),
 ]
 HARSH_DAYS = [(seed, replace(COMPARED, days=_HARSH_DAYS)) for seed in range(6)]

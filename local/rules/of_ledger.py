@@ -27,7 +27,7 @@ RULES_OF_LEDGER = [
         where="ledger.Terms.back_off_seconds",
         code="max(MIN_BACK_OFF_SECONDS, self.token_life_seconds // BACK_OFF_PART_OF_LIFE)",
         instead="MAX_BACK_OFF_SECONDS",
-        stays="Contract. A token of two hours would end within a pause or two.",
+        stays="Contract. A token of two hours would end within a pause or two of 45 minutes.",
     ),
     Rule(
         name="backing off: 5 minutes at least",
