@@ -23,7 +23,7 @@ MUTATION := .venv-mutation/bin
 
 .DEFAULT_GOAL := help
 # Every target that has a line in `make help`, and the one that SAM runs: some folders have the same names.
-.PHONY: help run serve test lint bench format fuzz study explore fleet vendors typescript mutation lock clean \
+.PHONY: help run serve test lint bench format fuzz study explore rules fleet vendors typescript mutation lock clean \
 	build build-RefreshFunction package cdk validate deploy deploy-local deploy-local-package
 
 help:  ## list these commands
@@ -89,6 +89,9 @@ explore: $(READY)  ## every interleaving of two or three runs with faults, withi
 
 study: $(READY)  ## simulate years of faults with the real handler, and write docs/RELIABILITY.md (25 min on 2 cores)
 	$(BIN)/python -m local.simulate
+
+rules: $(READY)  ## take each rule of policy.py and ledger.py out, and write docs/RULES.md: what changes (15 min on 2 cores)
+	$(BIN)/python -m local.rules
 
 fleet: $(READY)  ## play two days of 1,000 connections, and check what must hold (1 min)
 	$(BIN)/python -m local fleet

@@ -36,6 +36,7 @@ _REASONS_OF_THE_REQUEST = {CREDENTIALS_REFUSED, BACKING_OFF}
 # From this failure in a row on there is a pause before the next request.
 FAILURES_BEFORE_BACKING_OFF = 3
 MAX_BACK_OFF_SECONDS = 2_700
+# For tokens of less than 40 minutes, which are warned of, and published all the same.
 MIN_BACK_OFF_SECONDS = 300
 # The first pause is this part of a token's life, so that short-lived tokens are renewed in time.
 BACK_OFF_PART_OF_LIFE = 8
@@ -55,7 +56,7 @@ MAX_LOCK_SECONDS = 900
 # into the ledger by hand must not make the next publish too long for a secret.
 MAX_FORMER_SLOTS = 4
 MAX_FORMER_PRINCIPAL_CHARACTERS = 200
-# What is longer, or more, was not written by a keeper.
+# What is longer, or more, was not written by a keeper, and could leave no room for the token.
 MAX_ID_CHARACTERS = 100
 MAX_COUNT = 1_000
 # An answer with the token that consumers have already: ask again when half of its life is over.
@@ -198,6 +199,7 @@ class Pace:
         return math.ceil(max(now, self.at) + missing * PACE_SECONDS_PER_CLAIM)
 
     def after_claim(self, now: float) -> "Pace":
+        # A lower level makes no sense to `parse`, and the next run would begin with a full bucket.
         level = max(PACE_MIN_LEVEL, self.level_at(now) - 1)
         return Pace(level=round(level, 4), at=int(now))
 
@@ -235,7 +237,7 @@ class Ledger:
     def _is_locked(self, now: float, own_runs: Collection[str]) -> bool:
         if self.lock is None or self.lock.run_id in own_runs:
             return False
-        return now < self.lock.until <= now + MAX_LOCK_SECONDS
+        return self.lock.until <= now + MAX_LOCK_SECONDS
 
     def with_claim(
         self,
@@ -329,7 +331,7 @@ class Ledger:
         """Count a run that died. If it could ask, a token may have been issued."""
         if lock.principal is None:
             return replace(self, lock=None)
-        died_at = min(lock.claimed_at, now)
+        died_at = min(lock.claimed_at, now)  # a time ahead of now can't be true
         failed = self.after_failure(OutcomeUnknown.__name__, lock.principal, died_at, terms)
         failed = failed.with_refusal_kept(lock.principal, self.slot(lock.principal), died_at)
         return failed.with_suspicion(lock.principal)
@@ -340,6 +342,7 @@ class Ledger:
         if error.retry_after is not None:
             pause = min(error.retry_after, MAX_RATE_LIMITED_SECONDS)
         elif slot.suspicions:
+            # A service account has no interval, and the margin alone would be a short pause.
             pause = max(UNEXPLAINED_REFUSAL_SECONDS, terms.settings.slot_seconds(principal))
         else:
             pause = UNEXPLAINED_REFUSAL_SECONDS

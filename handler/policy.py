@@ -292,9 +292,9 @@ def decide(state: State, request: Request, tried: AbstractSet[str] = frozenset()
     if at_hand is not None:
         return _within_pace(at_hand, LEVEL_TO_RECOVER, state)
     if reason is None:
-        return Keep()
+        return Keep()  # never: it was returned above, and the types can't say so
     decision = _ask(state, request, tried, reason)
-    if isinstance(decision, Wait) and reason != FORCED:
+    if isinstance(decision, Wait):
         # What may not be forced may still be done as at any other run.
         ordinary = _ask(state, Request(), tried, reason)
         if isinstance(ordinary, Acquire):
@@ -324,6 +324,7 @@ def _ask(state: State, request: Request, tried: AbstractSet[str], reason: str) -
 def _who_may_ask(state: State, request: Request, tried: AbstractSet[str]) -> Client | None:
     """Return the primary, or the standby if the primary may not ask and the current token is short."""
     primary = state.credentials.primary
+    # A request may take longer than the time after which the next one may be forced.
     if request.override_limit and not tried and state.may_be_forced(primary):
         return primary
     if primary.principal not in tried and state.may_ask(primary, request):
