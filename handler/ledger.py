@@ -374,12 +374,12 @@ class Ledger:
 
     def with_failure(self, error_name: str, principal: str) -> "Ledger":
         slot = self.slot(principal)
-        failed = replace(slot, failures=slot.failures + 1, error=error_name)
+        failed = replace(slot, failures=_counted_up(slot.failures), error=error_name)
         return self.with_slot(principal, failed)
 
     def with_suspicion(self, principal: str) -> "Ledger":
         slot = self.slot(principal)
-        return self.with_slot(principal, replace(slot, suspicions=slot.suspicions + 1))
+        return self.with_slot(principal, replace(slot, suspicions=_counted_up(slot.suspicions)))
 
     def with_slot(self, principal: str, slot: Slot) -> "Ledger":
         return replace(self, slots=self.slots | {principal: slot})
@@ -417,6 +417,11 @@ class Ledger:
         latest = sorted(former, key=lambda principal: former[principal])[-MAX_FORMER_SLOTS:]
         kept = configured | set(latest)
         return {principal: slot for principal, slot in counted.items() if principal in kept}
+
+
+def _counted_up(count: int) -> int:
+    """Return one more, or the largest count that `parse` believes: a vendor may fail for months."""
+    return min(count + 1, MAX_COUNT)
 
 
 def _is_former(principal: str, configured: set[str]) -> bool:

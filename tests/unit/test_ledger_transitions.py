@@ -590,3 +590,11 @@ def test_slot_is_closed_for_the_newer_reason() -> None:
     for reason in ("limit_interval", "rate_limited"):
         ledger = ledger.with_closed_slot(PRIMARY.principal, NOW + 5, reason, NOW)
     assert ledger.slot(PRIMARY.principal).reason == "rate_limited"
+
+
+def test_months_of_failures_leave_a_slot_that_is_still_believed() -> None:
+    """A ledger with a larger count than any keeper writes is not believed, and a pause would be lost with it."""
+    full = make_slot(failures=1_000, suspicions=1_000, error="VendorError")
+    ledger = Ledger(slots={PRIMARY.principal: full})
+    for failed in (ledger.with_failure("VendorError", PRIMARY.principal), ledger.with_suspicion(PRIMARY.principal)):
+        assert Ledger.parse(failed.to_json()).slot(PRIMARY.principal) == full
