@@ -11,7 +11,7 @@ from handler.ledger import (
     RATE_LIMITED,
     SAME_TOKEN,
 )
-from handler.model import Token
+from handler.model import Client, Token
 from handler.outlook import hopeful_due_at, may_fail_again, next_due_at, standby_due_at, without_lock
 from handler.policy import DISPLACED, FORCED, PREVIOUS, TOO_MANY_CLAIMS, UNSAVED, Request, State
 
@@ -222,19 +222,24 @@ def _standby_sentence(outcome: str, reason: str, state: State) -> str:
     standby = state.credentials.standby
     if standby is None:
         return "There is no standby."
-    is_waiting = outcome == "waiting" and reason != "locked"
-    asked_at = _at(standby_due_at(state) or 0, state.now)
-    if state.current is not None and state.current.principal == standby.principal:
-        if is_waiting:
+    is_standbys_token = state.current is not None and state.current.principal == standby.principal
+    failure = _failure_of_standby(standby, state)
+    if outcome == "waiting" and reason != "locked":
+        asked_at = _at(standby_due_at(state) or 0, state.now)
+        if is_standbys_token:
             return f"This is the standby's token; if there is no new one by then, the standby is asked at {asked_at}."
-        return "This is the standby's token, and the primary is asked as soon as it may be."
-    failure = ""
-    if may_fail_again(standby, state):
-        slot = state.ledger.slot(standby.principal)
-        failure = f"; its last request failed ({slot.error or slot.reason})"
-    if is_waiting:
         return f"If there is no new token by then, the standby {standby.principal} is asked at {asked_at}{failure}."
+    if is_standbys_token:
+        return "This is the standby's token, and the primary is asked as soon as it may be."
     may_ask_at = state.slot(standby, state.current).not_before
     if may_ask_at > state.now:
         return f"The standby {standby.principal} may ask from {date_of(may_ask_at)} on{failure}."
     return f"The standby is {standby.principal}{failure}."
+
+
+def _failure_of_standby(standby: Client, state: State) -> str:
+    """Say how the standby's last request failed, if the next one may fail, too. Otherwise it is empty."""
+    if not may_fail_again(standby, state):
+        return ""
+    slot = state.ledger.slot(standby.principal)
+    return f"; its last request failed ({slot.error or slot.reason})"
