@@ -11,11 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import httpx
-import pytest
 from tango_token import TokenReader, for_httpx
 
-from local.emulators.clock import Clock
-from local.emulators.world import TOKEN_SECRET, World, environment
+from local.emulators.world import TOKEN_SECRET, World
 from tests.documents import ROOT
 
 START = 1_772_409_600.0
@@ -64,19 +62,6 @@ if child == 0:
     sys.exit()
 print(os.waitpid(child, 0)[1])
 """
-
-
-@pytest.fixture
-def reader_world() -> Iterator[World]:
-    """A world with a token, whose AWS settings are in this process's environment for the reader."""
-    with World(Clock(START)) as world, environment(world.environment()):
-        world.invoke()
-        yield world
-
-
-@pytest.fixture
-def reader(reader_world: World) -> TokenReader:
-    return TokenReader(TOKEN_SECRET, now=reader_world.clock.now)
 
 
 @contextmanager

@@ -10,7 +10,6 @@ import pickle
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -33,7 +32,6 @@ from tango_token import (
 )
 from tango_token.testing import FixedToken, TokenSource
 
-from local.emulators.clock import Clock
 from local.emulators.secrets_manager import CUT
 from local.emulators.world import TOKEN_SECRET, World, environment
 from tests.documents import ROOT
@@ -64,19 +62,6 @@ HttpxAuth(FixedToken("made up"), refused_statuses=[401])
 other: str | None = FixedToken("made up").replace("made up")
 customers("a token")
 """
-
-
-@pytest.fixture
-def reader_world() -> Iterator[World]:
-    """A world with a token, whose AWS settings are in this process's environment for the reader."""
-    with World(Clock(START)) as world, environment(world.environment()):
-        world.invoke()
-        yield world
-
-
-@pytest.fixture
-def reader(reader_world: World) -> TokenReader:
-    return TokenReader(TOKEN_SECRET, now=reader_world.clock.now)
 
 
 def put_elsewhere(world: World, name: str, document: dict[str, Any]) -> str:

@@ -35,20 +35,15 @@ def aws_variables(lambda_url: str) -> dict[str, str]:
 
 
 def shell(arguments: list[str], env: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, *arguments],
-        cwd=ROOT,
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_SECONDS,
-        check=False,
-    )
+    return _finished([sys.executable, *arguments], env)
 
 
 def shell_with(redirections: str, arguments: list[str], env: dict[str, str]) -> subprocess.CompletedProcess[str]:
     """Run Python with redirections as people type them, such as `>&-`, which closes standard output."""
-    command = ["sh", "-c", f'exec "$0" "$@" {redirections}', sys.executable, *arguments]
+    return _finished(["sh", "-c", f'exec "$0" "$@" {redirections}', sys.executable, *arguments], env)
+
+
+def _finished(command: list[str], env: dict[str, str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command,
         cwd=ROOT,
