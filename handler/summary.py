@@ -124,7 +124,10 @@ def _token_sentence(state: State) -> str:
 
 
 def _warning(state: State) -> str:
-    """Say in capitals from when on consumers will have no token. Empty if all goes well, or if they have none now."""
+    """Say in capitals from when on consumers will have no token.
+
+    It is empty if all goes well, or if they have none now.
+    """
     token = _token_that_consumers_will_use(state)
     if token is None:
         return ""
@@ -143,7 +146,10 @@ def _warning(state: State) -> str:
 
 
 def _token_that_consumers_will_use(state: State) -> Token | None:
-    """Return the token at hand, which the next run publishes, or the current one; None if the API takes neither."""
+    """Return the token at hand, which the next run publishes, or the current one.
+
+    Returns None if the API takes neither.
+    """
     at_hand = state.best_at_hand()
     if at_hand is not None:
         return at_hand.token

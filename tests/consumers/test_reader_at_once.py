@@ -16,7 +16,6 @@ from tango_token import TokenReader, for_httpx
 from local.emulators.world import TOKEN_SECRET, World
 from tests.documents import ROOT
 
-START = 1_772_409_600.0
 HOUR = 3_600
 PATIENCE = 10  # real seconds; everything here ends much earlier
 CROWD = 64  # more than asyncio's default executor has threads

@@ -34,9 +34,9 @@ from tango_token.testing import FixedToken, TokenSource
 
 from local.emulators.secrets_manager import CUT
 from local.emulators.world import TOKEN_SECRET, World, environment
+from tests.consumers.conftest import START
 from tests.documents import ROOT
 
-START = 1_772_409_600.0
 HOUR = 3_600
 ELSEWHERE = "eu-west-1"
 PATIENCE = 60  # real seconds; everything here ends much earlier
