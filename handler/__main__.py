@@ -49,6 +49,8 @@ def main(*arguments: str) -> int:
         _complain(f"{type(error).__name__}: {error}")
         return 1
     except KeyboardInterrupt:
+        # Ctrl-C may have left an object of a library half made. Python would print what its finalizer then raises.
+        sys.unraisablehook = _say_nothing
         _complain(INTERRUPTED)
         return EXIT_CODE_OF_AN_INTERRUPT
     return 0
@@ -68,6 +70,10 @@ def _print_result(result: dict[str, Any], options: argparse.Namespace) -> None:
     # `| head` may have read enough. The closed output is not flushed again.
     with suppress(BrokenPipeError), sys.stdout:
         print(shown)
+
+
+def _say_nothing(_: object) -> None:
+    """Stand in for Python's hook, which prints what a finalizer has raised."""
 
 
 def _complain(text: str) -> None:

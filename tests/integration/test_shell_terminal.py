@@ -39,6 +39,14 @@ import runpy, signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
 runpy.run_module("handler", run_name="__main__", alter_sys=True)
 """
+# Ctrl-C in the first line of a constructor. Python 3.13 prints it if the finalizer of what is half made fails.
+WITH_CTRL_C_IN_A_CONSTRUCTOR = """
+import http.client, runpy
+def interrupt(self, *_, **__):
+    raise KeyboardInterrupt
+http.client.HTTPResponse.__init__ = interrupt
+runpy.run_module("handler", run_name="__main__", alter_sys=True)
+"""
 
 
 def result(**changes: Any) -> dict[str, Any]:
@@ -110,6 +118,17 @@ def test_ctrl_c_while_the_function_runs_is_one_line() -> None:
     assert output == ""
     [line] = errors.splitlines()
     assert "a deployed function runs on" in line
+
+
+def test_ctrl_c_that_leaves_an_object_half_made_is_one_line() -> None:
+    """Ctrl-C meets the run anywhere, also in a library that was not made for that."""
+    with LambdaService(Clock(), lambda *_: {}) as service:
+        arguments = ["-c", WITH_CTRL_C_IN_A_CONSTRUCTOR, "refresh", "--function", FUNCTION_NAME]
+        done = shell(arguments, aws_variables(service.url))
+    assert done.returncode == 130
+    assert done.stdout == ""
+    [line] = done.stderr.splitlines()
+    assert line.startswith("Interrupted. ")
 
 
 # Streams
