@@ -12,9 +12,9 @@ from bench.cost import Book
 from bench.processes import trust
 from bench.rounds import count, play
 from bench.scale import due_share
-from bench.situations import SITUATIONS
 from bench.sweeps import measure
 from bench.tools import chosen_python, runtime
+from bench.worlds import SITUATIONS
 from scripts import ROOT
 from scripts.bytecode import full_version
 

@@ -15,7 +15,7 @@ from bench.cost import DEPLOYED, MEMORIES, STACKS, Billed, Book, Tick
 from bench.rounds import BARE, EMULATED, Samples, Spread, ratio
 from bench.scale import Deployment
 from bench.scale_page import ScalePage
-from bench.situations import DUE, FRESH, SITUATIONS
+from bench.worlds import DUE, FRESH, SITUATIONS
 from local import markdown
 from scripts import ROOT
 

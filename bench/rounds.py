@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from bench.artifacts import NOTHING
 from bench.meter import Counts, Meter
 from bench.processes import Sample, bare, emulated
-from bench.situations import DUE, FRESH, SITUATIONS, acquire_token_for, situation
+from bench.worlds import DUE, FRESH, SITUATIONS, acquire_token_for, situation
 from local.emulators.clock import Clock
 from local.emulators.world import World
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from bench.fleet import due_stores, fleet, refresh_of, store
 from bench.meter import Counts, Meter
 from bench.processes import REFRESH, Sample, bare
+from bench.worlds import due_stores, fleet, refresh_of, store
 
 if TYPE_CHECKING:
     from collections.abc import Callable

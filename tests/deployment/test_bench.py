@@ -14,14 +14,13 @@ from tango_token import TTL_SECONDS
 from bench import cost, performance_page, scale
 from bench.artifacts import COMPILED, HERE, NAIVE, NOTHING, OURS, Artifact
 from bench.cost import DEPLOYED, MEMORIES, Book, Tick, billed, cheapest, consumer, month, needed
-from bench.fleet import due_stores, fleet, refresh_of, store
 from bench.growth import costs, limits
 from bench.meter import Counts
 from bench.processes import Sample, bare
 from bench.rounds import BARE, Spread, ratio
 from bench.scale import Deployment
-from bench.situations import DUE, FRESH, SITUATIONS, situation
 from bench.sweeps import ALL_DUE, SIZES, HandedOver, Scale, Sweep, handed_over_runs, sweep
+from bench.worlds import DUE, FRESH, SITUATIONS, due_stores, fleet, refresh_of, situation, store
 from handler.settings import Settings
 from local.aws_lambda import MAX_EVENT_AGE_OF_MANY_SECONDS, TIMEOUT_SECONDS
 from tests.deployment.stack import ROOT, Stack
