@@ -8,7 +8,7 @@ EXAMPLES ?= 10000
 SECONDS ?= 300
 # One more than there are processors, because many tests wait for something.
 TEST_WORKERS ?= $(shell $(PYTHON) -c 'import os; print(1 + (os.cpu_count() or 1))')
-ROUNDS ?= 15
+ROUNDS ?= 11
 ENV ?= sandbox
 CONFIRM ?= yes
 MUTANTS ?=
@@ -74,7 +74,7 @@ lint: $(READY)  ## run ruff and mypy
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/mypy
 
-bench: $(READY)  ## measure a tick next to the naive function, and write docs/PERFORMANCE.md (4 min; ROUNDS=15)
+bench: $(READY)  ## measure a tick next to simpler functions, and write docs/PERFORMANCE.md (5 min; ROUNDS=11)
 	$(BIN)/python -m bench --rounds $(ROUNDS)
 
 format: $(READY)  ## let ruff rewrite what it can

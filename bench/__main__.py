@@ -32,7 +32,7 @@ def show_progress(line: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--rounds", type=int, default=11)
     parser.add_argument("--no-page", action="store_true", help="print the tables only")
     options = parser.parse_args()
     python = chosen_python()
@@ -48,7 +48,7 @@ def main() -> None:
     }
     tables = performance_page.Tables(artifacts, samples, calls, trust(python, artifacts[OURS]))
     facts = performance_page.facts(version, options.rounds, artifacts[OURS])
-    scale = measure(python, artifacts[OURS], due_share(Book.read()), show_progress)
+    scale = measure(python, artifacts[OURS], due_share(Book.read()), options.rounds, show_progress)
     text = tables.text(facts, consumer_reads(), scale)
     print(text)
     if not options.no_page:
