@@ -13,6 +13,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
+from email.message import Message
 from functools import cache
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
@@ -77,12 +78,15 @@ class Call:
     invocation: str = ""
 
 
+Headers = Mapping[str, str] | Message
+
+
 class HttpRequest(NamedTuple):
     """What has arrived by HTTP. The names of headers may be written in any case."""
 
     method: str
     path: str
-    headers: Mapping[str, str]
+    headers: Headers
     body: bytes
 
 
@@ -345,7 +349,7 @@ def _without_nulls(params: Json) -> Json:
     return {name: value for name, value in params.items() if value is not None}
 
 
-def _signed_region(headers: Mapping[str, str]) -> str:
+def _signed_region(headers: Headers) -> str:
     """Find the region in `AWS4-HMAC-SHA256 Credential=key/date/region/service/aws4_request, …`."""
     scope: list[str] = headers.get("Authorization", "").partition("Credential=")[2].split("/")
     if len(scope) <= 2:

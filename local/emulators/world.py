@@ -11,6 +11,7 @@ import requests
 
 from handler import app, aws
 from handler.connections import CREDENTIALS_SUFFIX, TOKEN_SUFFIX, WarmProcess
+from handler.errors import StoreError
 from handler.settings import Settings
 from local.aws_lambda import MAX_EVENT_AGE_OF_MANY_SECONDS, MAX_EVENT_AGE_SECONDS, TIMEOUT_SECONDS
 from local.emulators.lambda_runtime import FUNCTION_NAME, Context, Run, run
@@ -142,7 +143,7 @@ class World:
         """Return a client for a new process, the same one if possible: to make one takes longer than most runs.
 
         All that it keeps from one run to the next is a connection, and how many calls it may yet repeat. A run that
-        fails may have used up some of these, so the next process has a new client.
+        AWS fails may have used up some of these, so the next process has a new client.
         """
         made_in = frozenset(os.environ.items())
         if made_in not in self._clients:
@@ -176,7 +177,7 @@ class World:
 
     def _note(self, ended: Run) -> None:
         self.outputs.append(ended.output)
-        if ended.error:
+        if isinstance(ended.error, StoreError):
             self._clients.clear()
         self.lines = [json.loads(line) for line in ended.log.splitlines()]
 
