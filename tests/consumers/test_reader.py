@@ -66,7 +66,7 @@ def reads_over_http(world: World) -> int:
 
 def put(world: World, document: object) -> None:
     text = document if isinstance(document, str) else json.dumps(document)
-    world.secrets.client().put_secret_value(SecretId=TOKEN_SECRET, SecretString=text)
+    world.secrets.do("PutSecretValue", SecretId=TOKEN_SECRET, SecretString=text)
 
 
 def change(world: World) -> None:
