@@ -65,6 +65,9 @@ run: $(RUNS)  ## play two days of the schedule through the real handler, with fa
 serve: $(RUNS)  ## run the emulated vendor, Secrets Manager and Lambda on loopback, for `.venv/bin/python -m handler` and the AWS CLI (ACCOUNTS=service, CONNECTIONS=20)
 	$(BIN)/python -m local --accounts $(ACCOUNTS) serve --connections $(CONNECTIONS)
 
+# Without bytecode each worker would rewrite the asserts of all tests, and each process that a test starts would compile
+# this product anew.
+test: export PYTHONDONTWRITEBYTECODE =
 test: $(READY)  ## lint, check the types, and run every test
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal -rfEs

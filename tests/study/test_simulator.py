@@ -169,12 +169,12 @@ def crowd(runs: int) -> Figures:
 
 def test_a_crowd_of_runs_leaves_few_versions_behind() -> None:
     """Of many racers one puts the claim. With ids of their own they use up all of AWS's versions."""
-    figures = crowd(50)
+    figures = crowd(100)
     assert figures.max_versions_per_day < 10
     assert figures.careful == 1
     assert not figures.broken
     with ABLATIONS["claim ids of their own"].handler():
-        assert crowd(120).broken["versions"]
+        assert crowd(100).broken["versions"]
 
 
 def loop_of_overrides(number: int) -> Figures:
