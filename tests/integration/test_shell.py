@@ -14,7 +14,7 @@ from local.emulators.clock import Clock
 from local.emulators.world import World
 from tests.conftest import secrets_in
 from tests.integration.helpers import REFUSED
-from tests.integration.shells import ROOT, aws_variables, machine, shell
+from tests.integration.shells import ROOT, aws_variables, in_a_process, in_this_process, machine, shell
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 def test_shell_prints_the_result(live_world: World) -> None:
     """`python -m handler`, with or without an event's file, prints the result as JSON and exits with 0."""
     output = ""
-    for arguments, outcome in (
-        (["events/dry-run.json"], "due"),
-        ([], "refreshed"),
-        (["events/status.json"], "kept"),
+    for run, arguments, outcome in (
+        (in_this_process, ["events/dry-run.json"], "due"),
+        (in_a_process, [], "refreshed"),
+        (in_this_process, ["events/status.json"], "kept"),
     ):
-        done = shell(["-m", "handler", *arguments], machine(**live_world.environment()))
+        done = run(arguments, machine(**live_world.environment()))
         assert done.returncode == 0
         assert done.stderr == ""
         assert json.loads(done.stdout)["outcome"] == outcome
@@ -40,7 +40,7 @@ def test_shell_prints_the_result(live_world: World) -> None:
 def test_shell_says_what_failed_in_one_line(live_world: World) -> None:
     """An error of the README's table is one line on standard error, without a traceback or a secret."""
     live_world.vendor.script(REFUSED)
-    done = shell(["-m", "handler", "events/refresh.json"], machine(**live_world.environment()))
+    done = in_a_process(["events/refresh.json"], machine(**live_world.environment()))
     assert done.returncode == 1
     assert done.stdout == ""
     [line] = done.stderr.splitlines()
@@ -59,7 +59,7 @@ def test_shell_refuses_an_unfit_event_file_in_one_line(tmp_path: Path, content: 
     path = tmp_path / "event.json"
     if content is not None:
         path.write_text(content)
-    done = shell(["-m", "handler", str(path)], machine())
+    done = in_this_process([str(path)], machine())
     assert done.returncode == 1
     assert done.stdout == ""
     [line] = done.stderr.splitlines()
@@ -68,7 +68,7 @@ def test_shell_refuses_an_unfit_event_file_in_one_line(tmp_path: Path, content: 
 
 def test_shell_explains_itself() -> None:
     """`--help` prints the usage and exits with 0, without any settings."""
-    done = shell(["-m", "handler", "--help"], machine())
+    done = in_a_process(["--help"], machine())
     assert done.returncode == 0
     assert done.stderr == ""
     assert done.stdout.startswith("usage: python -m handler ")
@@ -78,15 +78,15 @@ def test_shell_explains_itself() -> None:
 def test_shell_prints_a_status_for_people(live_world: World) -> None:
     """A word in place of a file prints what a person reads: sentences first, then facts, and no JSON."""
     env = machine(**live_world.environment())
-    refreshed = shell(["-m", "handler", "refresh"], env)
+    refreshed = in_this_process(["refresh"], env)
     assert refreshed.stdout.startswith("The token of client-blue ends at ")
     assert "outcome             refreshed (missing)" in refreshed.stdout
-    status = shell(["-m", "handler", "status"], env)
+    status = in_a_process(["status"], env)
     assert status.returncode == 0
     for line in ("token of            client-blue", "standby             none", "outcome             kept (fresh)"):
         assert line in status.stdout
     assert "\033" not in status.stdout  # colour is for a terminal
-    dry = shell(["-m", "handler", "dry-run", "--json"], env)
+    dry = in_this_process(["dry-run", "--json"], env)
     assert json.loads(dry.stdout)["dry_run"] is True
     assert not secrets_in(refreshed.stdout + status.stdout + dry.stdout, live_world)
 
@@ -102,7 +102,7 @@ def test_shell_prints_a_status_for_people(live_world: World) -> None:
 )
 def test_shell_refuses_what_does_not_go_together(live_world: World, arguments: list[str], error: str) -> None:
     """The same rules hold as for an event, and a mistyped word is told with the words that there are."""
-    done = shell(["-m", "handler", *arguments], machine(**live_world.environment()))
+    done = in_this_process(arguments, machine(**live_world.environment()))
     assert done.returncode == 1
     [line] = done.stderr.splitlines()
     assert error in line
@@ -114,13 +114,13 @@ def test_shell_asks_the_deployed_function() -> None:
         world.add_store("stores/001")
         world.functions.start_queue()
         env = aws_variables(world.functions.url)
-        ask = ["-m", "handler", "--function", "token-refresh"]
-        refreshed = shell([*ask, "refresh", "--connection", "stores/001"], env)
+        ask = ["--function", "token-refresh"]
+        refreshed = in_a_process([*ask, "refresh", "--connection", "stores/001"], env)
         assert "connection          stores/001" in refreshed.stdout
-        table = shell([*ask, "status"], env)
+        table = in_this_process([*ask, "status"], env)
         assert table.stdout.startswith("Connections: 1, of which 0 are due for a refresh.")
         assert "stores/001" in table.stdout
-        unknown = shell([*ask, "refresh", "--connection", "nobody"], env)
+        unknown = in_this_process([*ask, "refresh", "--connection", "nobody"], env)
         assert unknown.returncode == 1
         assert unknown.stderr.startswith("CredentialsError: ")
         assert not secrets_in(refreshed.stdout + table.stdout, world)
@@ -152,7 +152,7 @@ def test_bad_environment_is_one_message_that_names_each_variable() -> None:
         "ACQUIRE_TIMEOUT_SECONDS": "800",
         "WRITE_RESERVE_SECONDS": "60",
     }
-    done = shell(["-m", "handler", "events/refresh.json"], machine(**bad))
+    done = in_this_process(["events/refresh.json"], machine(**bad))
     assert done.returncode == 1
     assert done.stdout == ""
     [line] = done.stderr.splitlines()

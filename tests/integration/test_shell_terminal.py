@@ -21,15 +21,25 @@ from local.emulators.faults import Fault
 from local.emulators.lambda_runtime import FUNCTION_NAME
 from local.emulators.lambda_service import LambdaService
 from tests.integration.helpers import REFUSED
-from tests.integration.shells import ROOT, TIMEOUT_SECONDS, aws_variables, machine, on_terminal, shell, shell_with
+from tests.integration.shells import (
+    ROOT,
+    TIMEOUT_SECONDS,
+    aws_variables,
+    in_a_process,
+    in_this_process,
+    machine,
+    on_terminal,
+    shell,
+    shell_with,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from local.emulators.world import World
 
-STATUS = ["-m", "handler", "status"]
-OF_THE_FUNCTION = [*STATUS, "--function", FUNCTION_NAME]
+PYTHON_M_HANDLER = ["-m", "handler"]
+STATUS_OF_THE_FUNCTION = ["status", "--function", FUNCTION_NAME]
 ARN = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:tango-production-credentials-with-a-long-name-AbCdEf"
 LONG_NAME = "brands/acme/" + 30 * "north-" + "store-017"
 CODES = re.compile(r"\x1b\[[0-9;]*m")
@@ -61,14 +71,23 @@ def swept(*names: str) -> dict[str, Any]:
     return result(problems=[], worst=worst, **counts)
 
 
-def shown(answer: Any, *, columns: int = 100, variables: dict[str, str] | None = None) -> str:
+def shown(answer: Any, *, columns: int = 100) -> str:
     """Return what a terminal shows of this answer of the deployed function."""
     with LambdaService(Clock(), lambda *_: answer) as service:
-        return on_terminal(OF_THE_FUNCTION, aws_variables(service.url) | (variables or {}), columns=columns)
+        command = [*PYTHON_M_HANDLER, *STATUS_OF_THE_FUNCTION]
+        return on_terminal(command, aws_variables(service.url), columns=columns)
+
+
+def shown_here(answer: Any, variables: dict[str, str]) -> str:
+    """Return the same without a process, with these variables in the environment."""
+    with LambdaService(Clock(), lambda *_: answer) as service:
+        done = in_this_process(STATUS_OF_THE_FUNCTION, aws_variables(service.url) | variables, is_terminal=True)
+    assert done.returncode == 0
+    return done.stdout
 
 
 def printed(answer: Any, *, columns: int) -> str:
-    """Return the same without a process and a terminal, which take long."""
+    """Return the same without a function that answers."""
     return for_people(answer, in_colour=False, width=columns)
 
 
@@ -137,7 +156,7 @@ def test_ctrl_c_that_leaves_an_object_half_made_is_one_line() -> None:
 @pytest.mark.parametrize("redirections", [">&-", "2>&-", "<&- >&- 2>&-", "2>/dev/full"])
 def test_closed_streams_do_not_stop_a_refresh(live_world: World, redirections: str) -> None:
     """Some schedulers start commands without standard output or standard error."""
-    done = shell_with(redirections, ["-m", "handler", "refresh"], machine(**live_world.environment()))
+    done = shell_with(redirections, [*PYTHON_M_HANDLER, "refresh"], machine(**live_world.environment()))
     assert done.returncode == 0
     assert done.stderr == ""
     assert live_world.consume() == 200
@@ -148,7 +167,7 @@ def test_closed_streams_do_not_stop_a_refresh(live_world: World, redirections: s
 def test_closed_streams_do_not_hide_a_failure(live_world: World, redirections: str) -> None:
     """The exit code says it, and the error does not go to standard output in place of a result."""
     live_world.vendor.script(REFUSED)
-    done = shell_with(redirections, ["-m", "handler", "refresh"], machine(**live_world.environment()))
+    done = shell_with(redirections, [*PYTHON_M_HANDLER, "refresh"], machine(**live_world.environment()))
     assert done.returncode == 1
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
@@ -157,7 +176,7 @@ def test_closed_streams_do_not_hide_a_failure(live_world: World, redirections: s
 
 def test_full_disk_is_one_line(live_world: World) -> None:
     """The result can't be written, and the exit code says so."""
-    done = shell_with(">/dev/full", STATUS, machine(**live_world.environment()))
+    done = shell_with(">/dev/full", [*PYTHON_M_HANDLER, "status"], machine(**live_world.environment()))
     assert done.returncode == 1
     [line] = done.stderr.splitlines()
     assert "No space left on device" in line
@@ -166,7 +185,7 @@ def test_full_disk_is_one_line(live_world: World) -> None:
 def test_terminal_of_another_encoding_shows_what_it_has_no_character_for() -> None:
     """A name that a Latin-1 terminal can't show is no traceback."""
     with LambdaService(Clock(), lambda *_: result(client_id="\u65e5")) as service:
-        done = shell(OF_THE_FUNCTION, aws_variables(service.url) | {"PYTHONIOENCODING": "latin-1"})
+        done = in_a_process(STATUS_OF_THE_FUNCTION, aws_variables(service.url) | {"PYTHONIOENCODING": "latin-1"})
     assert done.returncode == 0
     assert "token of            \\u65e5" in done.stdout
 
@@ -177,7 +196,7 @@ def test_terminal_of_another_encoding_shows_what_it_has_no_character_for() -> No
 def test_terminal_shows_in_red_that_consumers_have_no_token() -> None:
     """And nothing else is coloured but problems and warnings."""
     assert CODES.findall(shown(result())) == ["\x1b[31;1m", "\x1b[0m"]
-    assert CODES.findall(shown(result(warnings=["x"]))) == ["\x1b[31;1m", "\x1b[0m", "\x1b[33m", "\x1b[0m"]
+    assert CODES.findall(shown_here(result(warnings=["x"]), {})) == ["\x1b[31;1m", "\x1b[0m", "\x1b[33m", "\x1b[0m"]
 
 
 @pytest.mark.parametrize(
@@ -191,7 +210,7 @@ def test_terminal_shows_in_red_that_consumers_have_no_token() -> None:
 )
 def test_colours_are_for_those_who_take_them(variables: dict[str, str], is_coloured: bool) -> None:
     """NO_COLOR counts if it is set and not empty (https://no-color.org), and a dumb terminal shows codes as text."""
-    assert ("\x1b" in shown(result(), variables=variables)) == is_coloured
+    assert ("\x1b" in shown_here(result(), variables)) == is_coloured
 
 
 # Width
@@ -245,13 +264,18 @@ def test_names_that_fit_are_not_shortened() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments",
-    [["--function", ""], ["--function", " "], ["status", "--connection", ""], [""]],
+    ("run", "arguments"),
+    [
+        (in_a_process, ["--function", ""]),
+        (in_this_process, ["--function", " "]),
+        (in_this_process, ["status", "--connection", ""]),
+        (in_this_process, [""]),
+    ],
     ids=["function", "space", "connection", "what"],
 )
-def test_variable_that_is_not_set_is_refused(live_world: World, arguments: list[str]) -> None:
+def test_variable_that_is_not_set_is_refused(live_world: World, run: Callable[..., Any], arguments: list[str]) -> None:
     """`--function "$FUNCTION"` must not run here if the variable is not set, nor `"$EVENT"` refresh."""
-    done = shell(["-m", "handler", *arguments], machine(**live_world.environment()))
+    done = run(arguments, machine(**live_world.environment()))
     assert done.returncode == 2
     assert done.stdout == ""
     assert "it is empty: perhaps a variable of your shell is not set" in done.stderr
@@ -261,13 +285,13 @@ def test_variable_that_is_not_set_is_refused(live_world: World, arguments: list[
 def event_file(tmp_path: Path, content: bytes) -> list[str]:
     path = tmp_path / "event.json"
     path.write_bytes(content)
-    return ["-m", "handler", str(path)]
+    return [str(path)]
 
 
 def test_event_file_may_begin_with_a_byte_order_mark(live_world: World, tmp_path: Path) -> None:
     """Editors on Windows write one."""
     content = b"\xef\xbb\xbf" + json.dumps({"action": "status"}).encode()
-    done = shell(event_file(tmp_path, content), machine(**live_world.environment()))
+    done = in_this_process(event_file(tmp_path, content), machine(**live_world.environment()))
     assert done.returncode == 0
     assert json.loads(done.stdout)["outcome"] == "due"
 
@@ -276,7 +300,7 @@ def test_event_file_may_begin_with_a_byte_order_mark(live_world: World, tmp_path
 def test_event_file_of_another_encoding_is_told_what_is_wrong(tmp_path: Path, encoding: str) -> None:
     """PowerShell 5 writes UTF-16 by `>`, and "is not JSON" would send people to look at their JSON."""
     content = '{"action": "refresh", "reason": "für Ä"}'.encode(encoding)
-    done = shell(event_file(tmp_path, content), machine())
+    done = in_this_process(event_file(tmp_path, content), machine())
     assert done.returncode == 1
     [line] = done.stderr.splitlines()
     assert "event.json is not UTF-8 text" in line
