@@ -18,7 +18,7 @@ import sys
 import termios
 from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from handler import app
 from handler.__main__ import main
@@ -137,8 +137,7 @@ def in_this_process(
         try:
             exit_code = main(*arguments)
         except SystemExit as stop:
-            assert isinstance(stop.code, int)
-            exit_code = stop.code
+            exit_code = cast("int", stop.code)  # argparse's
     return subprocess.CompletedProcess(arguments, exit_code, output.text, errors.text)
 
 
