@@ -240,17 +240,7 @@ def has_module(root: Path, name: str) -> bool:
 def imports(file: Path, package: Path) -> Iterator[str]:
     """Yield each module that the file imports anywhere, except for imports that only a type checker reads."""
     inside = file.relative_to(package).with_suffix("").parts[:-1]
-    tree = ast.parse(file.read_bytes())
-    only_types = {
-        id(node)
-        for block in ast.walk(tree)
-        if isinstance(block, ast.If) and "TYPE_CHECKING" in ast.unparse(block.test)
-        for statement in block.body
-        for node in ast.walk(statement)
-    }
-    for node in ast.walk(tree):
-        if id(node) in only_types:
-            continue
+    for node in statements(ast.parse(file.read_bytes())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -262,3 +252,15 @@ def imports(file: Path, package: Path) -> Iterator[str]:
             base = ".".join(parts)
             yield base
             yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def statements(tree: ast.AST) -> Iterator[ast.AST]:
+    """Yield each statement in the tree, except for those that only a type checker reads."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.expr):
+            continue  # no statement is inside an expression
+        yield node
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            yield from statements(ast.Module(node.orelse, []))
+        else:
+            yield from statements(node)
