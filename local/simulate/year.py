@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -25,7 +26,6 @@ from local.simulate.aws_secrets import (
     MAX_LAG_SECONDS,
     TOKEN_SECRET,
     RetryingClient,
-    SimulatedSecretsManager,
 )
 from local.simulate.consumers import Consumers
 from local.simulate.engine import Engine
@@ -43,6 +43,7 @@ from local.simulate.network import (
     VendorClock,
     replace_exchange,
 )
+from local.simulate.once import RememberingSecretsManager, remember_results
 from local.simulate.people import Operator, TokenWriter
 from local.simulate.plan import (
     START,
@@ -57,8 +58,10 @@ from local.simulate.plan import (
 from local.simulate.runtime import Lambda, Process
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
+
+    from local.simulate.aws_secrets import SimulatedSecretsManager
 
 # For these reasons the ledger pauses a client. The pauses that count end after at most so long.
 PAUSING_REASONS = {BACKING_OFF, CREDENTIALS_REFUSED, RATE_LIMITED}
@@ -77,7 +80,13 @@ class Wiring(NamedTuple):
     reroute: Callable[[Engine, Network, random.Random], AbstractContextManager[None]]
 
 
-DIRECT = Wiring(make_client=RetryingClient, reroute=replace_exchange)
+@contextmanager
+def _reroute_in_this_process(engine: Engine, network: Network, rng: random.Random) -> Iterator[None]:
+    with replace_exchange(engine, network, rng), remember_results():
+        yield
+
+
+DIRECT = Wiring(make_client=RetryingClient, reroute=_reroute_in_this_process)
 
 
 class _OutageSwitch(Protocol):
@@ -125,7 +134,7 @@ class Year:
         self.network = Network(self.engine, self._rng, self.setup.rates, vendor)
         self.network.on_request = self._on_request
         self.network.on_issue = self._on_issue
-        self.secrets_manager = SimulatedSecretsManager(
+        self.secrets_manager = RememberingSecretsManager(
             self.engine,
             self._rng,
             self.setup.rates,
