@@ -11,7 +11,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from handler import model, result
-from handler.ledger import Ledger
 from handler.model import Credentials, Token
 from local.simulate.aws_secrets import BATCH, WRITES, SimulatedSecretsManager
 from local.simulate.stand_in import stand_in
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 
 _Json = dict[str, Any]
 REMEMBERED = 256  # results of a function; the runs of a day need less than ten
-NO_LEDGER = Ledger()
 
 # What these return depends on their arguments alone.
 _parse_json = lru_cache(REMEMBERED)(model.json_object)
@@ -64,26 +62,42 @@ def remember_results() -> Iterator[None]:
         (model, "json_object", json_object),
         (Credentials, "parse", _parse_credentials),
         (Token, "fits_into_a_version", property(_fits_into_a_version)),
-        (result, "summary_of", _remembering_summaries()),
+        (result, "summary_of", _remembering_summary()),
     ):
         yield
 
 
-def _remembering_summaries() -> Callable[..., str]:
-    """Return the handler's `summary_of`, which writes only one summary of a fresh token.
+def _remembering_summary() -> Callable[..., str]:
+    """Return the handler's `summary_of`, which repeats the last summary while nothing but the time has changed.
 
-    From run to run that differs only in how many hours are left, and the checks look only for secrets in it.
+    From run to run a summary of a fresh token differs only in how many hours are left, and the checks look only for
+    secrets in it.
     """
     write = result.summary_of
-    written: dict[tuple[object, ...], str] = {}
+    last_facts: object = None
+    last_summary = ""
 
     def summary_of(*, outcome: str, reason: str, state: State, not_before: int) -> str:
-        is_fresh = outcome == "kept" and state.ledger == NO_LEDGER
-        if not is_fresh:
-            return write(outcome=outcome, reason=reason, state=state, not_before=not_before)
-        key = (reason, not_before, state.current, state.credentials, state.settings, state.unsaved, state.revoked)
-        if key not in written:
-            written[key] = write(outcome=outcome, reason=reason, state=state, not_before=not_before)
-        return written[key]
+        nonlocal last_facts, last_summary
+        facts = (outcome, reason, not_before, *_facts_of(state))
+        if outcome == "kept" and facts == last_facts:
+            return last_summary
+        last_summary = write(outcome=outcome, reason=reason, state=state, not_before=not_before)
+        last_facts = facts
+        return last_summary
 
     return summary_of
+
+
+def _facts_of(state: State) -> tuple[object, ...]:
+    """Return all that is in a state but the time."""
+    return (
+        state.current,
+        state.previous,
+        state.displaced,
+        state.unsaved,
+        state.revoked,
+        state.ledger,
+        state.credentials,
+        state.settings,
+    )
