@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from handler import model, result
 from handler.model import Credentials, Token
+from handler.summary import summary_of as write_summary
 from local.simulate.aws_secrets import BATCH, WRITES, SimulatedSecretsManager
 from local.simulate.stand_in import stand_in
 
@@ -73,7 +74,6 @@ def _remembering_summary() -> Callable[..., str]:
     From run to run a summary of a fresh token differs only in how many hours are left, and the checks look only for
     secrets in it.
     """
-    write = result.summary_of
     last_facts: object = None
     last_summary = ""
 
@@ -82,7 +82,7 @@ def _remembering_summary() -> Callable[..., str]:
         facts = (outcome, reason, not_before, *_facts_of(state))
         if outcome == "kept" and facts == last_facts:
             return last_summary
-        last_summary = write(outcome=outcome, reason=reason, state=state, not_before=not_before)
+        last_summary = write_summary(outcome=outcome, reason=reason, state=state, not_before=not_before)
         last_facts = facts
         return last_summary
 

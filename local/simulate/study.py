@@ -185,7 +185,7 @@ def _years(number: int, scale: float) -> int:
 
 def _headline_cases(scale: float) -> Iterator[Case]:
     for name, setup, number in (
-        (WITH_STANDBY, REAL, 600),
+        (WITH_STANDBY, REAL, 800),
         (WITHOUT_STANDBY, replace(REAL, standby=False), 100),
         ("harsh rates, with a standby", HARD, 20),
         ("harsh rates, without a standby", replace(HARD, standby=False), 20),
@@ -202,11 +202,11 @@ def _change_cases(scale: float) -> Iterator[Case]:
         ("service accounts", replace(REAL, accounts="service")),
         ("service accounts, without a standby", replace(REAL, accounts="service", standby=False)),
     ):
-        yield Case(table="changes", name=name, setup=setup, years=_years(40, scale))
+        yield Case(table="changes", name=name, setup=setup, years=_years(30, scale))
 
 
 def _schedule_cases(scale: float) -> Iterator[Case]:
-    years = _years(5, scale)
+    years = _years(4, scale)
     for name, period in PERIODS.items():
         setup = replace(COMPARED, period=period)
         yield Case(table="schedules", name=name, setup=setup, years=years)
@@ -215,7 +215,7 @@ def _schedule_cases(scale: float) -> Iterator[Case]:
 
 
 def _ablation_cases(scale: float) -> Iterator[Case]:
-    years = _years(5, scale)
+    years = _years(4, scale)
     yield Case(table="ablations", name="the product", setup=COMPARED, years=years)
     for name, ablation in ABLATIONS.items():
         if ablation.is_studied:
@@ -223,7 +223,7 @@ def _ablation_cases(scale: float) -> Iterator[Case]:
 
 
 def _setting_cases(scale: float) -> Iterator[Case]:
-    years = _years(5, scale)
+    years = _years(4, scale)
     for setting, values in SETTINGS.items():
         for value in values:
             setup = replace(COMPARED, settings={setting: value})
@@ -234,7 +234,7 @@ def _setting_cases(scale: float) -> Iterator[Case]:
 def _invariant_cases(scale: float) -> Iterator[Case]:
     for standby, probe in itertools.product((True, False), (True, False)):
         setup = replace(TORTURED, standby=standby, probe=probe)
-        yield Case(table="invariants", name="the product", setup=setup, years=_years(8, scale))
+        yield Case(table="invariants", name="the product", setup=setup, years=_years(6, scale))
     for name in ABLATIONS:
         yield Case(table="invariants", name=name, setup=TORTURED, years=_years(2, scale), ablation=name)
 

@@ -26,6 +26,7 @@ from local.simulate.aws_secrets import (
     MAX_LAG_SECONDS,
     TOKEN_SECRET,
     RetryingClient,
+    SimulatedSecretsManager,
 )
 from local.simulate.consumers import Consumers
 from local.simulate.engine import Engine
@@ -61,8 +62,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
-    from local.simulate.aws_secrets import SimulatedSecretsManager
-
 # For these reasons the ledger pauses a client. The pauses that count end after at most so long.
 PAUSING_REASONS = {BACKING_OFF, CREDENTIALS_REFUSED, RATE_LIMITED}
 MAX_PAUSE_SECONDS = 2 * HOUR
@@ -73,11 +72,12 @@ class Wiring(NamedTuple):
     """How the handler reaches both services.
 
     `make_client` makes a process's AWS client. `reroute` has the network carry the token requests for the length of a
-    block.
+    block. `secrets_manager` is the kind of Secrets Manager.
     """
 
     make_client: Callable[[SimulatedSecretsManager, Process, random.Random], Any]
     reroute: Callable[[Engine, Network, random.Random], AbstractContextManager[None]]
+    secrets_manager: type[SimulatedSecretsManager] = SimulatedSecretsManager
 
 
 @contextmanager
@@ -86,7 +86,11 @@ def _reroute_in_this_process(engine: Engine, network: Network, rng: random.Rando
         yield
 
 
-DIRECT = Wiring(make_client=RetryingClient, reroute=_reroute_in_this_process)
+DIRECT = Wiring(
+    make_client=RetryingClient,
+    reroute=_reroute_in_this_process,
+    secrets_manager=RememberingSecretsManager,
+)
 
 
 class _OutageSwitch(Protocol):
@@ -134,7 +138,7 @@ class Year:
         self.network = Network(self.engine, self._rng, self.setup.rates, vendor)
         self.network.on_request = self._on_request
         self.network.on_issue = self._on_issue
-        self.secrets_manager = RememberingSecretsManager(
+        self.secrets_manager = self._wiring.secrets_manager(
             self.engine,
             self._rng,
             self.setup.rates,
