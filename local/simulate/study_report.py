@@ -33,6 +33,10 @@ PLOT_WORDS = (
     "The band is the interval of the product itself. If a bar reaches into the band, then these years show no "
     "difference from the product."
 )
+HEADLINE_WORDS = (
+    "The first line says how many years are played, each with its own seed from 0 on. The worst year is the worst of "
+    "those, and the interval says how sure the mean of so many years is."
+)
 CHANGE_WORDS = (
     "A write by hand puts a placeholder or an older document into the token secret, or moves its label back. A read "
     "that lags shows what was stored some seconds before. Service accounts are the vendor's newer generation, without "
@@ -100,6 +104,7 @@ def _closing(results: Results) -> str:
 def _sections(tables: dict[str, list[Row]], fleet: FleetDays) -> Iterable[str]:
     headline = tables["headline"]
     yield "## The figures\n"
+    yield f"{HEADLINE_WORDS}\n"
     yield _headline(headline)
     yield "\n![Years by their hours without a token](reliability-years.svg)\n"
     yield (

@@ -11,7 +11,9 @@ from local.simulate import __main__ as command_line
 from local.simulate import study
 from local.simulate.causes import WRITTEN_BY_HAND
 from local.simulate.many_connections import play_fleet
-from local.simulate.study import SETUPS, Case, Study, replay_command
+from local.simulate.rates import TORTURE
+from local.simulate.real_clients import REAL_CLIENTS
+from local.simulate.study import SETUPS, TORTURED, Case, Study, replay_command
 from local.simulate.year import Year
 
 CHANGES = [case for case in study.cases(1) if case.table == "changes"]
@@ -28,6 +30,14 @@ def test_a_year_of_each_changed_line_is_played_again_by_its_command(
     monkeypatch.setattr(sys, "argv", ["simulate", *shlex.split(options)])
     assert command_line.main() == 0
     assert Year(3, setup).play().trace in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("seed", [0, 2])
+def test_what_is_worked_out_once_changes_nothing_that_happens(seed: int) -> None:
+    """Reads that lag, and runs that are killed in their probe, go as over the real clients, without any of that."""
+    rates = replace(TORTURE, aws_lag=0.4, run_killed=0.02)
+    setup = replace(TORTURED, rates=rates, probe=True, days=3)
+    assert Year(seed, setup, REAL_CLIENTS).play() == Year(seed, setup).play()
 
 
 def test_each_setup_has_rates_of_its_own() -> None:
