@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import shutil
 import sys
@@ -24,7 +25,11 @@ def shipped_package() -> Path:
     sources = [LOCK, *sorted((ROOT / "scripts").glob("*.py")), *sorted((ROOT / "handler").rglob("*.py"))]
     content = b"".join(path.name.encode() + path.read_bytes() for path in sources)
     content_hash = hashlib.sha256(content).hexdigest()
-    folder = cached(f"package-{content_hash[:16]}-python-{made_by}", fill)
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "package.lock").open("w") as lock:
+        # The other workers wait for the one that builds: a build takes several seconds of the processor.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        folder = cached(f"package-{content_hash[:16]}-python-{made_by}", fill)
     for old in {*CACHE.glob("package-*")} - {folder}:
         shutil.rmtree(old, ignore_errors=True)
     return folder
