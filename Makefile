@@ -8,7 +8,7 @@ EXAMPLES ?= 10000
 SECONDS ?= 300
 # One more than there are processors, because many tests wait for something.
 TEST_WORKERS ?= $(shell $(PYTHON) -c 'import os; print(1 + (os.cpu_count() or 1))')
-ROUNDS ?= 15
+ROUNDS ?= 11
 ENV ?= sandbox
 CONFIRM ?= yes
 MUTANTS ?=
@@ -65,6 +65,9 @@ run: $(RUNS)  ## play two days of the schedule through the real handler, with fa
 serve: $(RUNS)  ## run the emulated vendor, Secrets Manager and Lambda on loopback, for `.venv/bin/python -m handler` and the AWS CLI (ACCOUNTS=service, CONNECTIONS=20)
 	$(BIN)/python -m local --accounts $(ACCOUNTS) serve --connections $(CONNECTIONS)
 
+# Without bytecode each worker would rewrite the asserts of all tests, and each process that a test starts would compile
+# this product anew.
+test: export PYTHONDONTWRITEBYTECODE =
 test: $(READY)  ## lint, check the types, and run every test
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal -rfEs
@@ -74,7 +77,7 @@ lint: $(READY)  ## run ruff and mypy
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/mypy
 
-bench: $(READY)  ## measure a tick next to the naive function, and write docs/PERFORMANCE.md (4 min; ROUNDS=15)
+bench: $(READY)  ## measure a tick next to simpler functions, and write docs/PERFORMANCE.md (5 min; ROUNDS=11)
 	$(BIN)/python -m bench --rounds $(ROUNDS)
 
 format: $(READY)  ## let ruff rewrite what it can
@@ -87,7 +90,7 @@ fuzz: $(READY)  ## run the property tests with many more examples (some minutes;
 explore: $(READY)  ## every interleaving of two or three runs with faults, within printed bounds (SECONDS=300 a search at most; 15 min on 2 cores)
 	$(BIN)/python -m local.explore --seconds $(SECONDS)
 
-study: $(READY)  ## simulate years of faults with the real handler, and write docs/RELIABILITY.md (25 min on 2 cores)
+study: $(READY)  ## simulate years of faults with the real handler, and write docs/RELIABILITY.md (13 min on 2 cores)
 	$(BIN)/python -m local.simulate
 
 rules: $(READY)  ## take each rule of policy.py and ledger.py out, and write docs/RULES.md: what changes (15 min on 2 cores)

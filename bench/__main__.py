@@ -12,9 +12,9 @@ from bench.cost import Book
 from bench.processes import trust
 from bench.rounds import count, play
 from bench.scale import due_share
-from bench.situations import SITUATIONS
 from bench.sweeps import measure
 from bench.tools import chosen_python, runtime
+from bench.worlds import SITUATIONS
 from scripts import ROOT
 from scripts.bytecode import full_version
 
@@ -32,7 +32,7 @@ def show_progress(line: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--rounds", type=int, default=11)
     parser.add_argument("--no-page", action="store_true", help="print the tables only")
     options = parser.parse_args()
     python = chosen_python()
@@ -48,7 +48,7 @@ def main() -> None:
     }
     tables = performance_page.Tables(artifacts, samples, calls, trust(python, artifacts[OURS]))
     facts = performance_page.facts(version, options.rounds, artifacts[OURS])
-    scale = measure(python, artifacts[OURS], due_share(Book.read()), show_progress)
+    scale = measure(python, artifacts[OURS], due_share(Book.read()), options.rounds, show_progress)
     text = tables.text(facts, consumer_reads(), scale)
     print(text)
     if not options.no_page:

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import cost, growth
-from bench.artifacts import COMPILED, NAIVE, NOTHING, OURS
+from bench.artifacts import COMPILED, LAYERED, NAIVE, NOTHING, OURS, RUNTIME_BOTO3
 from bench.cost import DEPLOYED, MEMORIES, STACKS, Billed, Book, Tick
-from bench.rounds import BARE, EMULATED, Samples, Spread, ratio
+from bench.rounds import BARE, EMULATED, Samples
 from bench.scale import Deployment
 from bench.scale_page import ScalePage
-from bench.situations import DUE, FRESH, SITUATIONS
+from bench.spread import Spread, ratio, verdict
+from bench.worlds import DUE, FRESH, SITUATIONS
 from local import markdown
 from scripts import ROOT
 
@@ -30,22 +31,25 @@ PAGE = ROOT / "docs" / "PERFORMANCE.md"
 BEGIN = "<!-- make bench writes from here -->"
 END = "<!-- to here -->"
 KILOBYTE = 1_024
+MEGABYTE = 1_000_000  # of a zip
 MILLISECOND = 1_000
 # The measures of the targets.
-COLD = "cold no-op"
-COLD_NET = "cold no-op, without the time of `nothing`"
-ZIP = "zip"
+COLD = "CPU time of a cold no-op"
+ZIP = "bytes of the zip"
 PEAK = "peak memory of a no-op"
-# A measure, the package to compare with, and the highest ratio of ours to it.
+# A measure, the package to compare with, and the highest ratio of ours to it. No target is a number of seconds, and
+# none is a time on the clock: both say more about the machine and its load than about a package.
 TARGETS = (
     (COLD, NAIVE, 0.35),
-    (COLD_NET, NAIVE, 0.35),
     (COLD, COMPILED, 0.70),
-    (COLD_NET, COMPILED, 0.70),
+    (COLD, RUNTIME_BOTO3, 0.70),
+    (COLD, LAYERED, 0.70),
     (ZIP, NAIVE, 0.40),
     (PEAK, NAIVE, 0.85),
+    (PEAK, LAYERED, 0.85),
 )
-COMPARED = (NAIVE, COMPILED, OURS)
+THEIRS = (NAIVE, COMPILED, RUNTIME_BOTO3, LAYERED)
+COMPARED = (*THEIRS, OURS)
 Calls = dict[tuple[str, str], tuple["Counts", "Counts"]]  # by package and kind of tick: to AWS, to the vendor
 
 
@@ -53,11 +57,14 @@ table = partial(markdown.table, rule="---:")
 
 
 def facts(python: str, rounds: int, package: Artifact) -> str:
-    """Return what the figures depend on, but nothing that names the machine."""
+    """Return what was run and what the figures depend on, but nothing that names the machine."""
     today = dt.datetime.now(dt.UTC).date().isoformat()
     system = f"{platform.system()} {platform.release()}"
-    machine = f"{processor_model()}, {os.cpu_count()} cores, {system}, CPython {python}"
-    return f"{machine}; {rounds} rounds on {today}. The package's sha256 is `{package.sha256}`."
+    return (
+        f"`python -m bench --rounds {rounds}` wrote all of this on {today}. It ran the packages on CPython {python}, "
+        f"and itself and the consumer's reads on CPython {platform.python_version()}. The machine: "
+        f"{processor_model()}, {os.cpu_count()} cores, {system}. The package's sha256 is `{package.sha256}`."
+    )
 
 
 def processor_model() -> str:
@@ -118,44 +125,47 @@ class Tables:
             ways = [""] if measure == ZIP else self._ways
             for way in ways:
                 found = self._ratio_of_ours(measure, package, way)
-                verdict = "met" if found.median <= limit else "missed"
                 row = [
                     measure,
                     package,
                     way,
                     f"{found.median:.3f}",
-                    quartiles(found, 3),
+                    found.quartiles(3),
                     f"{limit:.2f}",
-                    verdict,
+                    verdict(found.median, limit),
                 ]
                 rows.append(row)
-        head = ["measure", "ours compared with", "run as", "ratio", "quartiles", "at most", ""]
-        return table(head, rows)
+        head = ["measure", "ours divided by that of", "run as", "ratio", "quartiles", "at most", ""]
+        return f"{table(head, rows)}\n\n{self._about_zips()}"
+
+    def _about_zips(self) -> str:
+        megabytes = {name: artifact.zip_bytes / MEGABYTE for name, artifact in self._artifacts.items()}
+        return (
+            f"No target compares our zip with those that leave boto3 to the runtime. Ours has {megabytes[OURS]:.1f} "
+            f"MB. Theirs have {megabytes[RUNTIME_BOTO3]:.1f} MB, and {megabytes[LAYERED]:.1f} MB if Powertools comes "
+            "from its layer. Ours is larger, because it contains both libraries in pinned versions, and bytecode."
+        )
 
     def cold(self) -> str:
         rows = []
         for way in self._ways:
-            nothing = Spread.of(self._cold_starts(way, FRESH, NOTHING))
-            rows.append([f"nothing, {way}", f"{nothing.median:.0f}", quartiles(nothing), "", "", ""])
+            rows.append(self._cold_row(way, FRESH, NOTHING))
             for kind in SITUATIONS:
                 rows += [self._cold_row(way, kind, package) for package in COMPARED]
-        head = ["", "median", "quartiles", "ratio to naive", "quartiles", "ratio without `nothing`"]
-        return table(head, rows)
+        head = ["", "CPU time, median", "quartiles", "ours divided by it", "quartiles", "time on the clock"]
+        return f"{table(head, rows)}\n\nThe time on the clock is only for information: it is judged by no target."
 
     def _cold_row(self, way: str, kind: str, package: str) -> list[str]:
-        times = self._cold_starts(way, kind, package)
-        naive = self._cold_starts(way, kind, NAIVE)
-        floor = self._cold_starts(way, FRESH, NOTHING)
-        spread = Spread.of(times)
-        gross = ratio(times, naive)
-        net = ratio(times, naive, floor)
+        spread = Spread.of(self._cold_starts(way, kind, package))
+        wall = median([sample.wall for sample in self._samples[way, kind, package]])
+        ratio_of_ours = self._cold_ratio(way, kind, package)
         return [
             f"{kind}, {package}, {way}",
             f"{spread.median:.0f}",
-            quartiles(spread),
-            f"{gross.median:.2f}",
-            quartiles(gross, 2),
-            f"{net.median:.2f}",
+            spread.quartiles(),
+            f"{ratio_of_ours.median:.2f}",
+            ratio_of_ours.quartiles(2),
+            f"{wall:.0f}",
         ]
 
     def warm_and_memory(self) -> str:
@@ -163,7 +173,7 @@ class Tables:
         for way in self._ways:
             head += [f"{kind} peak, {way} (MB)" for kind in SITUATIONS]
         if EMULATED in self._ways:
-            head += ["warm no-op (ms)", "quartiles"]
+            head += ["warm no-op, CPU (ms)", "quartiles"]
         rows = []
         for package in (NOTHING, *COMPARED):
             row = [package]
@@ -171,8 +181,8 @@ class Tables:
                 row += [self._peak_cell(way, kind, package) for kind in SITUATIONS]
             if EMULATED in self._ways:
                 samples = self._samples[EMULATED, FRESH, package]
-                warm = Spread.of([time for sample in samples for time in sample.warm])
-                row += [f"{warm.median:.1f}", quartiles(warm, 1)]
+                warm = Spread.of([sample.warm for sample in samples])
+                row += [f"{warm.median:.1f}", warm.quartiles(1)]
             rows.append(row)
         return table(head, rows)
 
@@ -182,7 +192,7 @@ class Tables:
         return f"{Spread.of(self._peaks(way, kind, package)).median:.1f}"
 
     def sizes(self) -> str:
-        naive = self._artifacts[NAIVE].zip_bytes
+        ours = self._artifacts[OURS].zip_bytes
         rows = []
         for name, artifact in self._artifacts.items():
             if name == NOTHING:
@@ -190,11 +200,11 @@ class Tables:
             row = [
                 name,
                 f"{artifact.zip_bytes:,}",
-                f"{artifact.zip_bytes / naive:.2f}",
+                f"{ours / artifact.zip_bytes:.2f}",
                 f"{artifact.unpacked_bytes:,}",
             ]
             rows.append(row)
-        return table(["package", "zip, bytes", "ratio to naive", "unpacked, bytes"], rows)
+        return table(["package", "zip, bytes", "ours divided by it", "unpacked, bytes"], rows)
 
     def traffic(self) -> str:
         rows = []
@@ -238,15 +248,13 @@ class Tables:
             "a whole one: on Lambda, expect the ratios of this table. Ours imports `requests` while it runs, but only "
             f"for a refresh: {book.assumed('refreshes_per_month'):.0f} times a month."
         )
-        head = ["", "init", "run: processor", "run: network", "billed", "ratio of ours to it"]
+        head = ["", "init", "run: processor", "run: network", "billed", "ours divided by it"]
         return f"{about}\n\n{table(head, rows)}"
 
     def month(self, book: Book) -> str:
         plans = [(OURS, memory) for memory in MEMORIES]
-        plans += [(NAIVE, DEPLOYED), (COMPILED, DEPLOYED)]
-        head = [""]
-        head += [f"{memory} MB" for memory in MEMORIES]
-        head += [f"{code} in our template, {DEPLOYED} MB" for code in ("naive's code", COMPILED)]
+        plans += [(package, DEPLOYED) for package in THEIRS]
+        head = ["", *(f"{package}, {memory} MB" for package, memory in plans)]
         best = cost.cheapest(
             self._tick(OURS, FRESH),
             self._tick(OURS, DUE),
@@ -254,7 +262,7 @@ class Tables:
             book,
         )
         parts = [
-            about_prices(book),
+            f"{about_prices(book)} Each of the packages is counted in our template.",
             table(head, self._month_rows(plans, book)),
             extras(book),
             f"{self._about_trust()} The cheapest of these memories that is large enough: {best} MB.",
@@ -336,14 +344,16 @@ class Tables:
             return Spread(median=value, low=value, high=value)
         if measure == PEAK:
             return ratio(self._peaks(way, FRESH, OURS), self._peaks(way, FRESH, package))
-        floor = self._cold_starts(way, FRESH, NOTHING) if measure == COLD_NET else []
-        ours = self._cold_starts(way, FRESH, OURS)
-        theirs = self._cold_starts(way, FRESH, package)
-        return ratio(ours, theirs, floor)
+        return self._cold_ratio(way, FRESH, package)
+
+    def _cold_ratio(self, way: str, kind: str, package: str) -> Spread:
+        ours = self._cold_starts(way, kind, OURS)
+        theirs = self._cold_starts(way, kind, package)
+        return ratio(ours, theirs)
 
     def _cold_starts(self, way: str, kind: str, package: str) -> list[float]:
-        """Return milliseconds, one value per round."""
-        return [sample.cold for sample in self._samples[way, kind, package]]
+        """Return milliseconds of CPU, one value per round."""
+        return [sample.cpu for sample in self._samples[way, kind, package]]
 
     def _peaks(self, way: str, kind: str, package: str) -> list[float]:
         """Return megabytes, one value per round."""
@@ -359,8 +369,8 @@ class Tables:
         python_start = median(self._cold_starts(BARE, FRESH, NOTHING))
         imports = median([sample.imports for sample in samples])
         first_run = median([sample.runs[0] for sample in samples])
-        # With or without bytecode, the naive function makes the same calls.
-        counted = NAIVE if package == COMPILED else package
+        # However it is packed, the naive function makes the same calls.
+        counted = NAIVE if package in THEIRS else package
         aws, vendor = self._calls[counted, kind]
         return Tick(
             start=(python_start + imports) / MILLISECOND,
@@ -408,10 +418,6 @@ def extras(book: Book) -> str:
 
 def median(values: Sequence[float]) -> float:
     return Spread.of(values).median
-
-
-def quartiles(spread: Spread, digits: int = 0) -> str:
-    return f"{spread.low:.{digits}f} to {spread.high:.{digits}f}"
 
 
 def bold(values: list[float]) -> list[str]:

@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from bench.cost import DASHBOARDS, SECONDS_AN_HOUR, SECRETS, Billed, Tick, billed, needed
+from bench.spread import ratio
 from handler.secrets_manager import PAGE_SIZE
 from handler.survey import MIN_SECONDS_BETWEEN_PAGES, RESERVE_SECONDS
 from local.aws_lambda import MAX_EVENT_AGE_OF_MANY_SECONDS, TIMEOUT_SECONDS
 
 if TYPE_CHECKING:
     from bench.cost import Book
+    from bench.spread import Spread
     from bench.sweeps import Scale, Sweep
 
 MEMORIES = (256, 512, 1_024)  # megabytes
@@ -27,10 +29,12 @@ RESERVED_CONCURRENCY = 15
 ALARMS = 9
 # TokenSecondsRemaining and Connections of each sweep, HandedOver if it hands over, and Refreshed of the runs.
 METRICS_EACH_HOUR = 4
-# The targets.
+# The memory is chosen so that the largest sweep that is measured takes no longer than this by the calculation.
 MAX_SWEEP_SECONDS = 60
+# The targets.
 MAX_COST = 810
 CONNECTIONS_OF_MAX_COST = 1_000
+MAX_RATIO_TO_SMALLER_SWEEPS = 1.0
 # The longest that a run waits for the vendor's answer (ACQUIRE_TIMEOUT_SECONDS), by which the concurrency is sized.
 LONGEST_RUN_SECONDS = 120
 MILLISECOND = 1_000
@@ -93,18 +97,28 @@ class Deployment:
         )
 
     def longest_page(self, sweep: Sweep, memory: int) -> float:
-        """Return how many seconds of network a page may take, if the sweep is to meet its target."""
+        """Return how many seconds of network a page may take, if the sweep is to end within MAX_SWEEP_SECONDS."""
         found = self.seconds_of(sweep, memory)
         hand_overs = sweep.due * self.book.assumed("network_seconds_per_aws_call")
         left = MAX_SWEEP_SECONDS - found.init - found.processor - hand_overs
         return left / sweep.secrets.requests
+
+    def ratio_to_smaller_sweeps(self) -> Spread:
+        """Divide the CPU time of the largest sweep by that of as many sweeps of 1,000 as make up its size."""
+        largest = self.measured.usual[-1]
+        smaller = self.measured.usual_sweep_of(CONNECTIONS_OF_MAX_COST)
+        as_many = largest.connections / smaller.connections
+        return ratio(
+            [sample.cpu for sample in largest.samples],
+            [as_many * sample.cpu for sample in smaller.samples],
+        )
 
     def peak_megabytes(self, sweep: Sweep) -> float:
         """Return the peak of the process with the certificates, which are not read on loopback."""
         return max(sample.peak for sample in sweep.samples) / KILOBYTE + self.trust_megabytes
 
     def best_memory(self) -> int | None:
-        """Return the least memory in which the largest sweep meets its target and fits; None if there is none."""
+        """Return the least memory in which the largest sweep is quick enough and fits; None if there is none."""
         largest = self.measured.usual[-1]
         for memory in MEMORIES:
             is_quick = self.seconds_of(largest, memory).all <= MAX_SWEEP_SECONDS

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from bench.fleet import due_stores, fleet, refresh_of, store
-from bench.meter import Counts, Meter
+from bench.meter import Meter
 from bench.processes import REFRESH, Sample, bare
+from bench.worlds import due_stores, fleet, refresh_of, store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from bench.artifacts import Artifact
+    from bench.meter import Counts
 
 SIZES = (1, 10, 100, 1_000, 10_000)
-RUNS = 3
-# A survey of so many connections takes 20 s at least, since it keeps below AWS's rate. So one run has to do.
-SLOW_SIZE = 10_000
+# A survey of the most connections takes 20 s at least, since it keeps below AWS's rate. So a few rounds have to do.
+MAX_ROUNDS = 3
 # Of so many connections all are due, to learn what a hand-over takes.
 ALL_DUE = 1_000
 HANDED_OVER_RUNS = 11
@@ -25,7 +25,7 @@ HANDED_OVER_RUNS = 11
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """A sweep, each sample by a new process. The counts are of one run."""
+    """A sweep, each sample by a new process. The counts are of one of them."""
 
     connections: int
     due: int
@@ -54,25 +54,39 @@ class Scale(NamedTuple):
         return next(sweep for sweep in self.usual if sweep.connections == connections)
 
 
-def measure(python: str, artifact: Artifact, due_share: float, show_progress: Callable[[str], None]) -> Scale:
-    """Sweep each number of connections, of which this share is due.
+def measure(
+    python: str,
+    artifact: Artifact,
+    due_share: float,
+    rounds: int,
+    show_progress: Callable[[str], None],
+) -> Scale:
+    """Sweep each number of connections, of which this share is due, in so many rounds, but not in more than three.
 
     Raises RuntimeError if a sweep or a run does not do its job.
     """
     usual = []
-    for connections in SIZES:
-        show_progress(f"sweep of {connections:,} connections")
-        due = round(connections * due_share)
-        runs = 1 if connections >= SLOW_SIZE else RUNS
-        usual.append(sweep(python, artifact, connections, due, runs=runs))
-    show_progress(f"sweep of {ALL_DUE:,} connections that are all due")
-    all_due = sweep(python, artifact, ALL_DUE, ALL_DUE, runs=RUNS)
-    return Scale(usual, all_due, handed_over_runs(python, artifact, HANDED_OVER_RUNS))
+    all_due = []
+    rounds = min(rounds, MAX_ROUNDS)
+    for number in range(1, rounds + 1):
+        show_progress(f"sweeps, round {number} of {rounds}")
+        usual.append([sweep(python, artifact, size, round(size * due_share)) for size in SIZES])
+        all_due.append(sweep(python, artifact, ALL_DUE, ALL_DUE))
+    return Scale(
+        usual=[joined(sweeps_of_a_size) for sweeps_of_a_size in zip(*usual, strict=True)],
+        all_due=joined(all_due),
+        handed_over=handed_over_runs(python, artifact, HANDED_OVER_RUNS),
+    )
 
 
-def sweep(python: str, artifact: Artifact, connections: int, due: int, *, runs: int) -> Sweep:
-    """Measure a sweep. Raises RuntimeError if it does not hand over those that are due."""
-    samples = []
+def joined(sweeps: Sequence[Sweep]) -> Sweep:
+    """Return the sweeps of one size as one, with the samples of all."""
+    samples = [sample for sweep in sweeps for sample in sweep.samples]
+    return replace(sweeps[0], samples=samples)
+
+
+def sweep(python: str, artifact: Artifact, connections: int, due: int) -> Sweep:
+    """Measure one sweep. Raises RuntimeError if it does not hand over those that are due."""
     with (
         fleet(connections, due) as world,
         Meter(world.secrets.url) as secrets,
@@ -82,13 +96,10 @@ def sweep(python: str, artifact: Artifact, connections: int, due: int, *, runs: 
             "AWS_ENDPOINT_URL_SECRETS_MANAGER": secrets.url,
             "AWS_ENDPOINT_URL_LAMBDA": functions.url,
         }
-        for _ in range(runs):
-            secrets.counts = Counts()
-            functions.counts = Counts()
-            samples.append(bare(python, artifact, world, [REFRESH], **overrides))
-            if functions.counts.requests != due:
-                raise RuntimeError(f"{functions.counts.requests} of {due} connections were handed over")
-        return Sweep(connections, due, samples, secrets.counts, functions.counts)
+        sample = bare(python, artifact, world, [REFRESH], **overrides)
+        if functions.counts.requests != due:
+            raise RuntimeError(f"{functions.counts.requests} of {due} connections were handed over")
+        return Sweep(connections, due, [sample], secrets.counts, functions.counts)
 
 
 def handed_over_runs(python: str, artifact: Artifact, number: int) -> HandedOver:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import http.client
 import inspect
 import json
 from collections.abc import Callable, Mapping
@@ -33,12 +34,24 @@ def encode(body: object) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
-    """What the vendor answers. `error` is a short word for its records."""
+    """What a server answers. `error` is a short word for the vendor's records."""
 
     status: int
     body: bytes = field(repr=False)
     headers: Mapping[str, str] = field(default_factory=dict)
     error: str | None = None
+
+    def head(self, *, closes: bool) -> bytes:
+        """Return what HTTP/1.1 sends before the body. `closes`: the connection takes no other request."""
+        phrase = http.client.responses.get(self.status, "Unknown")
+        headers = {
+            "Content-Length": str(len(self.body)),
+            "Connection": "close" if closes else "keep-alive",
+            **self.headers,
+        }
+        lines = [f"HTTP/1.1 {self.status} {phrase}"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        return "\r\n".join([*lines, "", ""]).encode(errors="replace")
 
 
 def json_answer(

@@ -235,6 +235,7 @@ class _Server(LoopbackServer):
 class _Handler(BaseHTTPRequestHandler):
     server: _Server
     protocol_version = "HTTP/1.1"  # as AWS does, it takes several calls over one connection
+    disable_nagle_algorithm = True  # a body does not wait until its head was acknowledged
 
     def setup(self) -> None:
         super().setup()

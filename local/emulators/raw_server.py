@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import socket
 import socketserver
 import threading
 import time
@@ -31,7 +30,6 @@ class RawServer(Loopback):
         self.requests: list[bytes] = []
         self.bytes_sent = 0
         self.stopping = threading.Event()
-        self.connections: list[socket.socket] = []
         server = _Server(("127.0.0.1", 0), _Handler)
         server.raw = self
         self.url = f"http://127.0.0.1:{server.server_port}"
@@ -39,9 +37,6 @@ class RawServer(Loopback):
 
     def __exit__(self, *exception: object) -> None:
         self.stopping.set()
-        for connection in self.connections:
-            with contextlib.suppress(OSError):  # closed already
-                connection.shutdown(socket.SHUT_RDWR)
         super().__exit__(*exception)
 
 
@@ -51,7 +46,6 @@ def always(answer: bytes) -> Answer:
 
 
 class _Server(LoopbackServer):
-    daemon_threads = False  # so that the end of the block waits for them
     raw: RawServer
 
 
@@ -60,7 +54,6 @@ class _Handler(socketserver.StreamRequestHandler):
 
     def handle(self) -> None:
         raw = self.server.raw
-        raw.connections.append(self.connection)
         with contextlib.suppress(OSError):  # the client may leave at any moment
             request = self._read_request()
             raw.requests.append(request)

@@ -6,9 +6,7 @@ import json
 import re
 from typing import Any, Protocol
 
-from werkzeug import Request, Response
-
-from local.emulators.faults import is_number, require
+from local.emulators.faults import HttpAnswer, encode, is_number, require
 from local.emulators.read_lag import MAX_LAG_SECONDS, READS
 
 CONTROL_PATH = "/_emulator"
@@ -22,14 +20,13 @@ class Lagging(Protocol):
     read_lags: dict[str, float]
 
 
-def control(secrets: Lagging, environ: dict[str, Any]) -> Response:
+def control(secrets: Lagging, method: str, body: bytes) -> HttpAnswer:
     """Do what a request of this path asks for, and answer with the lags, or with 400 and what is wrong."""
-    request = Request(environ)
-    if request.method not in {"GET", "POST"}:
+    if method not in {"GET", "POST"}:
         return _answer({"error": "use GET or POST"}, status=405)
-    if request.method == "POST":
+    if method == "POST":
         try:
-            _steer(secrets, json.loads(request.get_data()))
+            _steer(secrets, json.loads(body))
         except (ValueError, RecursionError) as error:
             return _answer({"error": str(error)}, status=400)
     return _answer({key: getattr(secrets, key) for key in _KEYS}, status=200)
@@ -52,5 +49,5 @@ def _steer(secrets: Lagging, document: Any) -> None:
     secrets.read_lags = dict(lags)
 
 
-def _answer(document: dict[str, Any], *, status: int) -> Response:
-    return Response(json.dumps(document) + "\n", status, content_type="application/json")
+def _answer(document: dict[str, Any], *, status: int) -> HttpAnswer:
+    return HttpAnswer(status, encode(json.dumps(document) + "\n"), {"Content-Type": "application/json"})

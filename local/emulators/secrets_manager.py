@@ -6,16 +6,17 @@ time.
 
 from __future__ import annotations
 
-import io
 import json
-import socket
 import threading
+import traceback
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
+from email.message import Message
 from functools import cache
 from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler
 from typing import Any, NamedTuple, Self
 
 import boto3
@@ -23,17 +24,18 @@ from botocore.config import Config
 from moto.core.base_backend import BackendDict
 from moto.core.exceptions import JsonRESTError
 from moto.core.models import DEFAULT_ACCOUNT_ID
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from moto.secretsmanager.models import SecretsManagerBackend, secretsmanager_backends
 from werkzeug import Response
-from werkzeug.serving import make_server
+from werkzeug.test import EnvironBuilder
 
 from local.emulators.access import Access
 from local.emulators.aws_rates import AwsRates
 from local.emulators.caller import REFUSAL, is_of_this_machine
 from local.emulators.clock import Clock
 from local.emulators.documented import CORRECTED, Documented
-from local.emulators.loopback import POLL_SECONDS
+from local.emulators.faults import HttpAnswer, encode
+from local.emulators.loopback import Loopback, LoopbackServer
 from local.emulators.read_lag import READS, History, Present
 from local.emulators.request_checks import check_request, with_token
 from local.emulators.secret_list import find
@@ -74,6 +76,18 @@ class Call:
     params: Mapping[str, Any] = field(repr=False)
     at: float
     invocation: str = ""
+
+
+Headers = Mapping[str, str] | Message
+
+
+class HttpRequest(NamedTuple):
+    """What has arrived by HTTP. The names of headers may be written in any case."""
+
+    method: str
+    path: str
+    headers: Headers
+    body: bytes
 
 
 class Stored(NamedTuple):
@@ -129,6 +143,7 @@ class SecretsManager:
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._stack = ExitStack()
         self._client: Any = None
+        self._connecting = threading.Lock()
 
     def start(self) -> Self:
         if not _only_instance.acquire(blocking=False):
@@ -137,27 +152,15 @@ class SecretsManager:
             stack.callback(_only_instance.release)
             BackendDict.reset()
             self._history.clear()
-            # The port is bound here, since werkzeug ends the process if a port is taken.
-            with socket.create_server(("127.0.0.1", self._port), backlog=128) as listener:
-                server = make_server(
-                    "127.0.0.1",
-                    self._port,
-                    self._serve,
-                    threaded=True,
-                    request_handler=_Quiet,
-                    fd=listener.fileno(),
-                )
-            thread = threading.Thread(target=server.serve_forever, args=(POLL_SECONDS,), daemon=True)
-            thread.start()
-            stack.callback(thread.join)
-            stack.callback(server.shutdown)
-            self.url = f"http://127.0.0.1:{server.port}"
-            self._client = stack.enter_context(closing(_connect(self.url)))
+            server = _Server(self, self._port)
+            stack.enter_context(Loopback(server))
+            self.url = f"http://127.0.0.1:{server.server_port}"
             self._stack = stack.pop_all()
         return self
 
     def stop(self) -> None:
         self._stack.close()
+        self._client = None
 
     def forget(self) -> None:
         """Drop all secrets and recorded calls, as if the emulator had just started. What was set stays set."""
@@ -175,7 +178,10 @@ class SecretsManager:
 
     def client(self) -> Any:
         """Return a boto3 client, always the same one. Several threads may use it, and it never retries."""
-        return self._client
+        with self._connecting:
+            if self._client is None:
+                self._client = self._stack.enter_context(closing(_connect(self.url)))
+            return self._client
 
     def fail(self, operation: str, *faults: AwsFault | None) -> None:
         """Let the next calls of the operation meet these in turn, after what is scripted already. None: no fault."""
@@ -186,9 +192,22 @@ class SecretsManager:
 
         A ClientRequestToken is added if it is missing, as AWS's SDKs do.
         """
-        answer = self._process(operation, with_token(operation, params), {})
-        document: Json = json.loads(answer.get_data())
-        return answer.status_code, document
+        complete = with_token(operation, params)
+        headers = {"X-Amz-Target": f"{_TARGET}{operation}"}
+        request = HttpRequest("POST", "/", headers, encode(complete))
+        answer = self._process(operation, complete, request)
+        document: Json = json.loads(answer.body)
+        return answer.status, document
+
+    def do(self, operation: str, **params: Any) -> Json:
+        """Do what somebody does by hand, without HTTP, hooks and faults. Returns the answer.
+
+        Raises RuntimeError with AWS's code if the call is refused.
+        """
+        status, document = self.call(operation, params)
+        if status != HTTPStatus.OK:
+            raise RuntimeError(f"{operation}: {document['__type']}")
+        return document
 
     def versions(self, secret_id: str) -> dict[str, Stored]:
         """Return the stored versions by id, oldest first, without a call. Raises KeyError for an unknown secret."""
@@ -200,38 +219,33 @@ class SecretsManager:
             versions: Versions = secret.versions
             return {version_id: _stored(version) for version_id, version in versions.items()}
 
-    def _serve(self, environ: Json, start_response: Any) -> Iterable[bytes]:
-        host = environ.get("HTTP_HOST")
-        origin = environ.get("HTTP_ORIGIN")
-        fetch_site = environ.get("HTTP_SEC_FETCH_SITE")
-        if not is_of_this_machine(host, origin, fetch_site):
-            return _error("AccessDeniedException", REFUSAL, 403)(environ, start_response)
-        if environ.get("PATH_INFO") == CONTROL_PATH:
-            return control(self, environ)(environ, start_response)
-        target = environ.get("HTTP_X_AMZ_TARGET", "")
+    def answer(self, request: HttpRequest) -> HttpAnswer | None:
+        """Answer what has arrived by HTTP. Returns None if the connection is to be cut."""
+        headers = request.headers
+        if not is_of_this_machine(headers.get("Host"), headers.get("Origin"), headers.get("Sec-Fetch-Site")):
+            return _error("AccessDeniedException", REFUSAL, 403)
+        if request.path.partition("?")[0] == CONTROL_PATH:
+            return control(self, request.method, request.body)
+        target = headers.get("X-Amz-Target", "")
         if not target.startswith(_TARGET):
-            return self._moto(environ, start_response)  # type: ignore[no-any-return]
-        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-        environ["wsgi.input"] = io.BytesIO(body)
+            return self._of_moto(request)
         operation = target.removeprefix(_TARGET)
-        params = _without_nulls(json.loads(body))
+        params = _without_nulls(json.loads(request.body))
         self.calls.append(operation)
-        invocation = environ.get("HTTP_AMZ_SDK_INVOCATION_ID", "")
+        invocation = headers.get("Amz-Sdk-Invocation-Id", "")
         self.requests.append(Call(operation, params, self.clock.now(), invocation))
 
         self._tell(operation, "before", params)
         fault = self._next_fault(operation, params)
         answer = None
         if fault is None or fault.processed:
-            answer = self._process(operation, params, environ)
+            answer = self._process(operation, params, request)
             self._tell(operation, "after", params)
-        if fault and fault.code:
-            answer = _error(fault.code, fault.message, fault.status)
-        elif fault or answer is None:
-            with suppress(OSError):  # the client may be gone already
-                environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
-            raise ConnectionAbortedError("scripted")
-        return answer(environ, start_response)
+        if fault is None:
+            return answer
+        if fault.code:
+            return _error(fault.code, fault.message, fault.status)
+        return None
 
     def _tell(self, operation: str, moment: str, params: Json) -> None:
         hook = self.on_call  # a test may remove it while calls come in
@@ -246,9 +260,9 @@ class SecretsManager:
             return outage or self._scripts[operation].popleft()
         return None
 
-    def _process(self, operation: str, params: Json, environ: Json) -> Response:
+    def _process(self, operation: str, params: Json, request: HttpRequest) -> HttpAnswer:
         if self.plain:
-            return Response.from_app(self._moto, environ, buffered=True)
+            return self._of_moto(request)
         with self._lock:
             if self.rates and not self.rates.allow(operation):
                 return _error("ThrottlingException", "Rate exceeded", 429)
@@ -256,10 +270,20 @@ class SecretsManager:
                 check_request(operation, params)
                 corrected = CORRECTED.get(operation)
                 if corrected is None:
-                    return _as_from_aws(Response.from_app(self._moto, environ, buffered=True))
-                return self._corrected(corrected, operation, params, _signed_region(environ))
+                    return _as_from_aws(self._of_moto(request))
+                return self._corrected(corrected, operation, params, _signed_region(request.headers))
             except JsonRESTError as error:
                 return _error(error.error_type, error.message, error.code)
+
+    def _of_moto(self, request: HttpRequest) -> HttpAnswer:
+        builder = EnvironBuilder(
+            path=request.path,
+            method=request.method,
+            headers=list(request.headers.items()),
+            data=request.body,
+        )
+        answer = Response.from_app(self._moto, builder.get_environ(), buffered=True)
+        return HttpAnswer(answer.status_code, answer.get_data(), dict(answer.headers))
 
     def _corrected(
         self,
@@ -267,7 +291,7 @@ class SecretsManager:
         operation: str,
         params: Json,
         region: str,
-    ) -> Response:
+    ) -> HttpAnswer:
         store = secretsmanager_backends[DEFAULT_ACCOUNT_ID][region]
         documented = Documented(
             store,
@@ -278,10 +302,10 @@ class SecretsManager:
             view=self._view(operation, region),
             scanned_per_page=self.scanned_per_page,
         )
-        text = json.dumps(corrected(documented, params))
+        document = corrected(documented, params)
         if operation not in READS:
             self._note_change(store, params)
-        return Response(text, content_type=_CONTENT_TYPE)
+        return _answer(200, document)
 
     def _view(self, operation: str, region: str) -> Present:
         """Let a read that lags see an earlier state of all secrets. A write always sees the present one."""
@@ -304,16 +328,19 @@ def _stored(version: Json) -> Stored:
     return Stored(labels=frozenset(version["version_stages"]), document=version.get("secret_string") or "")
 
 
-def _error(code: str, message: str, status: int) -> Response:
-    body = json.dumps({"__type": code, "Message": message})
-    return Response(body, status, content_type=_CONTENT_TYPE)
+def _answer(status: int, document: Json) -> HttpAnswer:
+    return HttpAnswer(status, encode(document), {"Content-Type": _CONTENT_TYPE})
 
 
-def _as_from_aws(answer: Response) -> Response:
+def _error(code: str, message: str, status: int) -> HttpAnswer:
+    return _answer(status, {"__type": code, "Message": message})
+
+
+def _as_from_aws(answer: HttpAnswer) -> HttpAnswer:
     """Return moto's answer; if it is a refusal, with the status and the names that AWS's refusals have."""
-    if not HTTPStatus.BAD_REQUEST <= answer.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
+    if not HTTPStatus.BAD_REQUEST <= answer.status < HTTPStatus.INTERNAL_SERVER_ERROR:
         return answer
-    error = json.loads(answer.get_data())
+    error = json.loads(answer.body)
     return _error(error["__type"], error["message"], HTTPStatus.BAD_REQUEST)
 
 
@@ -322,9 +349,9 @@ def _without_nulls(params: Json) -> Json:
     return {name: value for name, value in params.items() if value is not None}
 
 
-def _signed_region(environ: Json) -> str:
+def _signed_region(headers: Headers) -> str:
     """Find the region in `AWS4-HMAC-SHA256 Credential=key/date/region/service/aws4_request, …`."""
-    scope: list[str] = environ.get("HTTP_AUTHORIZATION", "").partition("Credential=")[2].split("/")
+    scope: list[str] = headers.get("Authorization", "").partition("Credential=")[2].split("/")
     if len(scope) <= 2:
         return REGION
     return scope[2]
@@ -342,6 +369,37 @@ def _connect(url: str) -> Any:
     return _session().client("secretsmanager", endpoint_url=url, config=config)
 
 
-class _Quiet(MotoRequestHandler):
-    def log_request(self, *_: object) -> None:
-        """Write no access log. The server's errors still go to stderr."""
+class _Server(LoopbackServer):
+    request_queue_size = 128  # with the default of 5 a crowd of test clients has to repeat its SYNs
+
+    def __init__(self, secrets: SecretsManager, port: int) -> None:
+        self.secrets = secrets
+        super().__init__(("127.0.0.1", port), _Handler)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"  # as AWS does, it takes many calls over one connection
+    disable_nagle_algorithm = True
+    server: _Server
+
+    def log_message(self, *_: object) -> None:
+        """Write no access log. What is raised here still goes to stderr."""
+
+    def handle(self) -> None:
+        with suppress(ConnectionError):  # clients may leave at any moment
+            super().handle()
+
+    def _serve(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        try:
+            answer = self.server.secrets.answer(HttpRequest(self.command, self.path, self.headers, body))
+        except Exception:  # noqa: BLE001 - what moto has not foreseen, or what a hook raises
+            traceback.print_exc()
+            answer = _error("InternalServiceError", "the emulator failed", 500)
+        if answer is None:
+            self.close_connection = True
+            return
+        content = b"" if self.command == "HEAD" else answer.body
+        self.wfile.write(answer.head(closes=self.close_connection) + content)
+
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _serve  # noqa: N815 - the library's names

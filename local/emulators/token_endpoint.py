@@ -154,6 +154,7 @@ class Vendor:
             return self
         self.stopping.clear()
         self._server = TokenServer(self, self._port)
+        self._server.start()
         self._port = self._server.server_port
         self.url = f"http://127.0.0.1:{self._port}"
         self.token_url = self.url + TOKEN_PATH

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
 import re
 import socket
 import struct
-import threading
 from collections.abc import Callable
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from local.emulators.caller import REFUSAL, is_of_this_machine
 from local.emulators.faults import NO_FAULT, Fault, HttpAnswer, json_answer, refusal
-from local.emulators.loopback import POLL_SECONDS, LoopbackServer
+from local.emulators.loopback import LoopbackServer
 
 if TYPE_CHECKING:
     from local.emulators.token_endpoint import Vendor
@@ -25,7 +23,6 @@ TOKEN_PATH = "/oauth/token"
 API_PATH = "/raas/v2/customers"
 CONTROL_PATH = "/_emulator"
 ROUTES = {TOKEN_PATH: ("POST",), API_PATH: ("GET",), CONTROL_PATH: ("GET", "POST")}
-MAX_STOP_SECONDS = 10.0  # real ones; only an `on_request` hook that does not return takes longer
 
 
 class TokenServer(LoopbackServer):
@@ -33,31 +30,7 @@ class TokenServer(LoopbackServer):
 
     def __init__(self, vendor: Vendor, port: int) -> None:
         self.vendor = vendor
-        self._connections: list[tuple[threading.Thread, socket.socket]] = []
         super().__init__(("127.0.0.1", port), _Handler)
-        self._thread = threading.Thread(target=self.serve_forever, args=(POLL_SECONDS,), daemon=True)
-        self._thread.start()
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        # The library does not join its daemon threads. `stop` wakes and joins these.
-        thread = threading.Thread(target=self.process_request_thread, args=(request, client_address), daemon=True)
-        self._connections = [pair for pair in self._connections if pair[0].is_alive()]
-        self._connections.append((thread, request))
-        thread.start()
-
-    def stop(self) -> None:
-        self.shutdown()
-        self._thread.join()
-        self.server_close()
-        for _, connection in self._connections:
-            with contextlib.suppress(OSError):  # closed already
-                connection.shutdown(socket.SHUT_RDWR)
-        # A hook may stop the vendor from one of these threads.
-        threads = [thread for thread, _ in self._connections if thread is not threading.current_thread()]
-        for thread in threads:
-            thread.join(MAX_STOP_SECONDS)
-        if any(thread.is_alive() for thread in threads):
-            raise RuntimeError("a request is still being handled: does an on_request hook not return?")
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -146,7 +119,7 @@ class _Handler(BaseHTTPRequestHandler):
             if fault.ending == "reset":
                 self._reset_connection()
             return
-        head = self._head(answer)
+        head = answer.head(closes=self.close_connection)
         sent_length = 0 if self.command == "HEAD" else int(len(answer.body) * fault.keep)
         whole = head + answer.body[:sent_length]
         at_once = len(whole)
@@ -165,14 +138,3 @@ class _Handler(BaseHTTPRequestHandler):
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.rfile.close()
         self.connection.close()
-
-    def _head(self, answer: HttpAnswer) -> bytes:
-        phrase = http.client.responses.get(answer.status, "Unknown")
-        headers = {
-            "Content-Length": str(len(answer.body)),
-            "Connection": "close" if self.close_connection else "keep-alive",
-            **answer.headers,
-        }
-        lines = [f"HTTP/1.1 {answer.status} {phrase}"]
-        lines += [f"{name}: {value}" for name, value in headers.items()]
-        return "\r\n".join([*lines, "", ""]).encode(errors="replace")

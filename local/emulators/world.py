@@ -11,6 +11,7 @@ import requests
 
 from handler import app, aws
 from handler.connections import CREDENTIALS_SUFFIX, TOKEN_SUFFIX, WarmProcess
+from handler.errors import StoreError
 from handler.settings import Settings
 from local.aws_lambda import MAX_EVENT_AGE_OF_MANY_SECONDS, MAX_EVENT_AGE_SECONDS, TIMEOUT_SECONDS
 from local.emulators.lambda_runtime import FUNCTION_NAME, Context, Run, run
@@ -88,8 +89,9 @@ class World:
             self.add_account(principal, password)
         self._with_standby = standby
         self._with_functions = bool(prefix) or ports is not None
-        self.output = ""  # of all runs: results, errors, log and metrics
+        self.outputs: list[str] = []  # of each run: its result or error, its log and its metrics
         self.lines: list[dict[str, Any]] = []  # of the last run: log and metrics, parsed
+        self._clients: dict[frozenset[tuple[str, str]], Any] = {}  # by the environment that they were made in
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -134,8 +136,19 @@ class World:
         variables = self.environment(**overrides)
         settings = Settings.from_env(variables)
         with environment(variables):
-            client = aws.make_client("secretsmanager")
+            client = self._client()
         return WarmProcess(settings=settings, client=client, now=self.clock.now, sleep=self.clock.sleep)
+
+    def _client(self) -> Any:
+        """Return a client for a new process, the same one if possible: to make one takes longer than most runs.
+
+        All that it keeps from one run to the next is a connection, and how many calls it may yet repeat. A run that
+        AWS fails may have used up some of these, so the next process has a new client.
+        """
+        made_in = frozenset(os.environ.items())
+        if made_in not in self._clients:
+            self._clients[made_in] = aws.make_client("secretsmanager")
+        return self._clients[made_in]
 
     def invoke(
         self, event: object = None, process: WarmProcess | None = None, timeout: float = TIMEOUT_SECONDS
@@ -157,8 +170,15 @@ class World:
         process = self.function_process
         return app.handle(event, context, lambda: process)
 
+    @property
+    def output(self) -> str:
+        """What all runs have shown, as one text."""
+        return "".join(self.outputs)
+
     def _note(self, ended: Run) -> None:
-        self.output += ended.output
+        self.outputs.append(ended.output)
+        if isinstance(ended.error, StoreError):
+            self._clients.clear()
         self.lines = [json.loads(line) for line in ended.log.splitlines()]
 
     def add_account(self, principal: str, password: str) -> None:
@@ -171,9 +191,8 @@ class World:
         self, name: str, primary: str, standby: str | None = None, settings: Mapping[str, Any] | None = None
     ) -> None:
         """Make both secrets of a connection, and write its credentials secret. `settings` are the connection's own."""
-        client = self.secrets.client()
-        client.create_secret(Name=self.credentials_secret(name))
-        client.create_secret(Name=self.token_secret(name))
+        self.secrets.do("CreateSecret", Name=self.credentials_secret(name))
+        self.secrets.do("CreateSecret", Name=self.token_secret(name))
         self.put_credentials(primary, standby, name=name, settings=settings)
 
     def add_store(self, name: str) -> None:
@@ -205,7 +224,7 @@ class World:
         if settings:
             document["settings"] = dict(settings)
         secret_id = self.credentials_secret(name)
-        self.secrets.client().put_secret_value(SecretId=secret_id, SecretString=json.dumps(document))
+        self.secrets.do("PutSecretValue", SecretId=secret_id, SecretString=json.dumps(document))
 
     def _credential(self, principal: str) -> dict[str, str]:
         client_id, _, username = principal.partition(PRINCIPAL_SEPARATOR)
@@ -223,7 +242,7 @@ class World:
 
     def token(self, name: str = "") -> dict[str, Any]:
         """Return the token document that a connection's consumers read."""
-        answer = self.secrets.client().get_secret_value(SecretId=self.token_secret(name))
+        answer = self.secrets.do("GetSecretValue", SecretId=self.token_secret(name))
         document: dict[str, Any] = json.loads(answer["SecretString"])
         return document
 

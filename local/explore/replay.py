@@ -27,7 +27,7 @@ from handler.errors import (
     VendorUnreachable,
 )
 from handler.ledger import Ledger
-from handler.model import Client, Token
+from handler.model import Client, Credentials, Token
 from handler.policy import Request
 from handler.refresh import Refresh
 from handler.secrets_manager import SecretStore
@@ -127,6 +127,7 @@ def replaying() -> Iterator[None]:
         (oauth2, "acquire", acquire),
         (Ledger, "parse", cache(Ledger.parse)),
         (Token, "parse", cache(Token.parse)),
+        (Credentials, "parse", cache(Credentials.parse)),
     ):
         yield
 

@@ -51,7 +51,8 @@ def _parser() -> argparse.ArgumentParser:
         "--rates",
         choices=study.SETUPS,
         default="realistic",
-        help="of the one year; compared: those of the page's comparisons",
+        help="of the one year; compared: those of the page's comparisons; those with a hyphen: the realistic ones "
+        "with one thing changed",
     )
     parser.add_argument("--standby", choices=("yes", "no"), default="yes", help="of the one year")
     parser.add_argument(
@@ -90,11 +91,11 @@ def _setting(text: str) -> tuple[str, int]:
 
 
 def _play_study(options: argparse.Namespace) -> int:
-    rows = study.play_all(study.cases(options.scale), options.workers)
-    path = study_report.write(rows, options.out, scale=options.scale)
+    played = study.play_study(options.scale, options.workers)
+    path = study_report.write(played, options.out, scale=options.scale)
     print(path.read_text())
-    print(f"written: {path} and its plots; trace of all years: {study.trace_of(rows)}")
-    broken = [text for row in rows if not row.case.ablation for text in row.describe_broken()]
+    print(f"written: {path} and its plots; trace of all that was played: {played.trace}")
+    broken = played.describe_broken()
     if not broken:
         return 0
     print("\n".join(broken), file=sys.stderr)

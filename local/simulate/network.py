@@ -16,6 +16,7 @@ from handler.settings import PRINCIPAL_SEPARATOR
 from handler.token_response import HttpResponse
 from local.emulators.faults import refusal
 from local.emulators.service_accounts import MAX_WRONG_PASSWORDS
+from local.simulate.host import Killed
 from local.simulate.rates import FaultSampler
 from local.simulate.stand_in import Change, stand_in
 
@@ -42,7 +43,6 @@ USUAL_DELAY_SECONDS = (0.1, 1.0)
 SLOW_DELAY_SECONDS = {"vendor_slow": (5.0, 60.0), "vendor_very_slow": (100.0, 300.0)}
 # A token that was issued is lost if its answer meets one of these.
 TOKEN_LOSING_FAULTS = {"vendor_reset_after", "vendor_truncated", "vendor_very_slow", "vendor_5xx_spent"}
-MAX_REAL_SECONDS = 3_600.0  # of the machine's clock: bounds the handler's wait for its thread, and is never reached
 _NEVER_SENT = {"vendor_dns", "vendor_connect", "vendor_tls"}
 # Something in front of the vendor answers these, so the vendor's state stays as it is: status, headers, body.
 _ANSWERED_IN_FRONT = {
@@ -297,20 +297,35 @@ class Network:
 
 @contextmanager
 def replace_exchange(engine: Engine, network: Network, _rng: random.Random) -> Iterator[None]:
-    """Have the network carry the handler's requests, in virtual time, for the length of a block."""
-    with stand_in((http_exchange, "exchange", network.exchange), *in_virtual_time(engine)):
+    """Have the network carry the handler's requests, in virtual time, for the length of a block.
+
+    The network gives up in time, so a request needs no thread that the handler could leave behind.
+    """
+    with stand_in(
+        (http_exchange, "exchange", network.exchange),
+        (http_exchange, "_bounded", _answer_or_error),
+        *in_virtual_time(engine),
+    ):
         yield
 
 
-def in_virtual_time(engine: Engine) -> list[Change]:
-    """Return the changes that make the handler's HTTP exchange go by the virtual clock alone.
+def _answer_or_error(work: Callable[[], HttpResponse], _: float) -> HttpResponse | Exception:
+    """Do the work. Returns the exception that ends it, for the caller to decide what it means.
 
-    The handler then withholds what would come too late by that clock, and the network gives up by it.
+    As with a thread, a run that is killed notices that when it next looks at the clock.
     """
-    bounded = http_exchange._bounded  # noqa: SLF001
+    try:
+        return work()
+    except Exception as error:  # noqa: BLE001 - as in the handler
+        return error
+    except Killed:
+        return ConnectionFailed()
+
+
+def in_virtual_time(engine: Engine) -> list[Change]:
+    """Return the changes that make the handler's HTTP exchange go by the virtual clock.
+
+    The handler then withholds what would come too late by that clock.
+    """
     clock = SimpleNamespace(monotonic=lambda: engine.now)
-    return [
-        (oauth2, "time", clock),
-        (http_exchange, "time", clock),
-        (http_exchange, "_bounded", lambda work, _: bounded(work, MAX_REAL_SECONDS)),
-    ]
+    return [(oauth2, "time", clock), (http_exchange, "time", clock)]

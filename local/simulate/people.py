@@ -123,13 +123,7 @@ class Portal:
         self._with_accounts = with_accounts
         self._client: Client | None = None  # the one that all service accounts belong to
         self._made: dict[str, Client] = {}  # by principal
-
-    @property
-    def secrets(self) -> set[str]:
-        """The client secrets and passwords of all that was ever made."""
-        client_secrets = {client.client_secret for client in self._made.values()}
-        passwords = {client.password for client in self._made.values() if client.password is not None}
-        return client_secrets | passwords
+        self.secrets: set[str] = set()  # the client secrets and passwords of all that was ever made
 
     def find(self, principal: str) -> Client:
         return self._made[principal]
@@ -157,7 +151,9 @@ class Portal:
         return Client(client_id, client_secret)
 
     def _new_secret(self) -> str:
-        return f"{self._rng.getrandbits(128):032x}"
+        secret = f"{self._rng.getrandbits(128):032x}"
+        self.secrets.add(secret)
+        return secret
 
 
 def _credentials_document(primary: Client, standby: Client | None) -> str:

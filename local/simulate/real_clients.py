@@ -22,6 +22,7 @@ from botocore.retries.standard import ExponentialBackoff
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPResponse
 
+from handler import http_exchange
 from handler.aws import CLIENT_CONFIG
 from local.emulators.secrets_manager import REGION
 from local.simulate.aws_secrets import URL, AwsError
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from local.simulate.engine import Engine
     from local.simulate.network import Network, Reply
     from local.simulate.runtime import Process
+
+MAX_REAL_SECONDS = 3_600.0  # of the machine's clock: bounds the handler's wait for its thread, and is never reached
 
 
 class _AwsSession:
@@ -95,6 +98,7 @@ def replace_sockets(engine: Engine, network: Network, rng: random.Random) -> Ite
             raise requests.ConnectionError from failure
         return adapter.build_response(request, raw)
 
+    bounded = http_exchange._bounded  # noqa: SLF001
     init_backoff = ExponentialBackoff.__init__
 
     def init_backoff_with_rng(self: ExponentialBackoff, **options: Any) -> None:
@@ -107,6 +111,7 @@ def replace_sockets(engine: Engine, network: Network, rng: random.Random) -> Ite
         (HTTPAdapter, "send", send),
         (botocore.endpoint, "time", SimpleNamespace(sleep=pause)),
         (ExponentialBackoff, "__init__", init_backoff_with_rng),
+        (http_exchange, "_bounded", lambda work, _: bounded(work, MAX_REAL_SECONDS)),
         *in_virtual_time(engine),
     ):
         yield

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from local.simulate.availability import Availability
-from local.simulate.study import trace_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
-    from local.simulate.study import Row
+    from local.simulate.study import Study
 
 RESULTS_FILE = "reliability.json"
 PLOTTED_TABLES = ("headline", "schedules", "ablations")
@@ -28,12 +26,12 @@ class Results:
     tables: dict[str, list[Availability]]
 
 
-def results_of(rows: Sequence[Row], scale: float) -> Results:
+def results_of(study: Study, scale: float) -> Results:
     tables: dict[str, list[Availability]] = {name: [] for name in PLOTTED_TABLES}
-    for row in rows:
+    for row in study.rows:
         if row.case.table in tables:
             tables[row.case.table].append(row.availability)
-    return Results(scale=scale, trace=trace_of(rows), tables=tables)
+    return Results(scale=scale, trace=study.trace, tables=tables)
 
 
 def save(results: Results, path: Path) -> None:

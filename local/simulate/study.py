@@ -14,9 +14,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from local.durations import HOUR, MINUTE
+from local.fleet.plan import FleetSetup
 from local.simulate.ablations import ABLATIONS, Ablation
 from local.simulate.availability import Availability
 from local.simulate.figures import describe_broken
+from local.simulate.many_connections import FleetDays, play_fleet
 from local.simulate.plan import Setup
 from local.simulate.rates import HARSH, REALISTIC, TORTURE
 
@@ -34,13 +36,29 @@ PERIODS = {
     "3 h": 3 * HOUR,
     "4 h": 4 * HOUR,
 }
+WITH_STANDBY = "with a standby"
+WITHOUT_STANDBY = "without a standby"
 REAL = Setup(rates=REALISTIC)
 HARD = Setup(rates=HARSH, max_clock_offset=300.0, max_skew=14.0)
 # No token lives longer than a day, so an outage of a day costs each variant the same and hides their differences.
 COMPARED = replace(HARD, rates=HARSH.without("vendor_down_day"))
 TORTURED = replace(HARD, rates=TORTURE, days=60)
+WRITES_BY_HAND = ("overwritten", "restored", "label_moved")
+NO_WRITES_BY_HAND = replace(REAL, rates=REALISTIC.without(*WRITES_BY_HAND))
+MANY_WRITES_BY_HAND = replace(REAL, rates=replace(REALISTIC, **dict.fromkeys(WRITES_BY_HAND, 4.0)))
+NO_LAG = replace(REAL, rates=REALISTIC.without("aws_lag"))
+MUCH_LAG = replace(REAL, rates=replace(REALISTIC, aws_lag=0.1))
 # By their names on the command line.
-SETUPS = {"realistic": REAL, "harsh": HARD, "compared": COMPARED, "torture": TORTURED}
+SETUPS = {
+    "realistic": REAL,
+    "harsh": HARD,
+    "compared": COMPARED,
+    "torture": TORTURED,
+    "no-writes-by-hand": NO_WRITES_BY_HAND,
+    "many-writes-by-hand": MANY_WRITES_BY_HAND,
+    "no-lag": NO_LAG,
+    "much-lag": MUCH_LAG,
+}
 # The defaults, and values next to them.
 SETTINGS = {
     "standby_below_seconds": (0, 3_600, 9_000, 14_400),
@@ -110,6 +128,24 @@ class Row:
         ]
 
 
+@dataclass(frozen=True, slots=True)
+class Study:
+    """All that was played."""
+
+    rows: list[Row]
+    fleet: FleetDays
+
+    @property
+    def trace(self) -> str:
+        """One hash over all of it: the same seeds, the same hash."""
+        return _hash_of(trace_of(self.rows) + self.fleet.trace)
+
+    def describe_broken(self) -> list[str]:
+        """Say what did not hold, apart from what is taken out on purpose, and how to play it again."""
+        broken = [text for row in self.rows if not row.case.ablation for text in row.describe_broken()]
+        return broken + self.fleet.describe_broken()
+
+
 def replay_command(seed: int, setup: Setup, ablation: str = "") -> str:
     """Return the command that plays one year of a setup again. The setup's rates have to be those of one of SETUPS."""
     name = next(name for name, known in SETUPS.items() if known.rates == setup.rates)
@@ -136,6 +172,7 @@ def _yes_or_no(is_yes: object) -> str:
 def cases(scale: float) -> Iterator[Case]:
     """Yield what is played. `scale` is the part of the whole study's years."""
     yield from _headline_cases(scale)
+    yield from _change_cases(scale)
     yield from _schedule_cases(scale)
     yield from _ablation_cases(scale)
     yield from _setting_cases(scale)
@@ -148,16 +185,29 @@ def _years(number: int, scale: float) -> int:
 
 def _headline_cases(scale: float) -> Iterator[Case]:
     for name, setup, number in (
-        ("with a standby", REAL, 1_000),
-        ("without a standby", replace(REAL, standby=False), 100),
+        (WITH_STANDBY, REAL, 800),
+        (WITHOUT_STANDBY, replace(REAL, standby=False), 100),
         ("harsh rates, with a standby", HARD, 20),
         ("harsh rates, without a standby", replace(HARD, standby=False), 20),
     ):
         yield Case(table="headline", name=name, setup=setup, years=_years(number, scale))
 
 
+def _change_cases(scale: float) -> Iterator[Case]:
+    for name, setup in (
+        ("nobody writes the token secret by hand", NO_WRITES_BY_HAND),
+        ("somebody writes the token secret by hand 12 times a year", MANY_WRITES_BY_HAND),
+        ("no read lags", NO_LAG),
+        ("every tenth read lags", MUCH_LAG),
+        ("a look every 15 minutes, without a standby", replace(REAL, standby=False, period=15 * MINUTE)),
+        ("service accounts", replace(REAL, accounts="service")),
+        ("service accounts, without a standby", replace(REAL, accounts="service", standby=False)),
+    ):
+        yield Case(table="changes", name=name, setup=setup, years=_years(30, scale))
+
+
 def _schedule_cases(scale: float) -> Iterator[Case]:
-    years = _years(8, scale)
+    years = _years(4, scale)
     for name, period in PERIODS.items():
         setup = replace(COMPARED, period=period)
         yield Case(table="schedules", name=name, setup=setup, years=years)
@@ -166,7 +216,7 @@ def _schedule_cases(scale: float) -> Iterator[Case]:
 
 
 def _ablation_cases(scale: float) -> Iterator[Case]:
-    years = _years(8, scale)
+    years = _years(4, scale)
     yield Case(table="ablations", name="the product", setup=COMPARED, years=years)
     for name, ablation in ABLATIONS.items():
         if ablation.is_studied:
@@ -174,7 +224,7 @@ def _ablation_cases(scale: float) -> Iterator[Case]:
 
 
 def _setting_cases(scale: float) -> Iterator[Case]:
-    years = _years(8, scale)
+    years = _years(4, scale)
     for setting, values in SETTINGS.items():
         for value in values:
             setup = replace(COMPARED, settings={setting: value})
@@ -185,20 +235,36 @@ def _setting_cases(scale: float) -> Iterator[Case]:
 def _invariant_cases(scale: float) -> Iterator[Case]:
     for standby, probe in itertools.product((True, False), (True, False)):
         setup = replace(TORTURED, standby=standby, probe=probe)
-        yield Case(table="invariants", name="the product", setup=setup, years=_years(10, scale))
+        yield Case(table="invariants", name="the product", setup=setup, years=_years(6, scale))
     for name in ABLATIONS:
-        yield Case(table="invariants", name=name, setup=TORTURED, years=_years(3, scale), ablation=name)
+        yield Case(table="invariants", name=name, setup=TORTURED, years=_years(2, scale), ablation=name)
+
+
+def fleet_setup(scale: float) -> FleetSetup:
+    return FleetSetup(connections=max(20, round(1_000 * scale)))
+
+
+def play_study(scale: float, workers: int) -> Study:
+    """Play it, and show the progress on standard error. `scale` is the part of the whole study that is played."""
+    with ProcessPoolExecutor(workers) as pool:
+        fleet = pool.submit(play_fleet, fleet_setup(scale))  # first, because it takes longer than any year
+        rows = _play_years(cases(scale), pool)
+        return Study(rows, fleet.result())
 
 
 def play_all(planned: Iterable[Case], workers: int) -> list[Row]:
     """Play all years, and show the progress on standard error. The result does not depend on `workers`."""
+    with ProcessPoolExecutor(workers) as pool:
+        return _play_years(planned, pool)
+
+
+def _play_years(planned: Iterable[Case], pool: ProcessPoolExecutor) -> list[Row]:
     rows = [Row(case) for case in planned]
     years = [(row, seed) for row in rows for seed in range(row.case.years)]
-    with ProcessPoolExecutor(workers) as pool:
-        row_of = {pool.submit(row.case.play_year, seed): row for row, seed in years}
-        for number, future in enumerate(as_completed(row_of), 1):
-            row_of[future].figures.append(future.result())
-            _show_progress(number, len(years))
+    row_of = {pool.submit(row.case.play_year, seed): row for row, seed in years}
+    for number, future in enumerate(as_completed(row_of), 1):
+        row_of[future].figures.append(future.result())
+        _show_progress(number, len(years))
     for row in rows:
         row.figures.sort(key=lambda year: year.seed)
     return rows
@@ -206,8 +272,11 @@ def play_all(planned: Iterable[Case], workers: int) -> list[Row]:
 
 def trace_of(rows: Iterable[Row]) -> str:
     """Return one hash over the traces of all years: the same seeds, the same hash."""
-    traces = "".join(year.trace for row in rows for year in row.figures)
-    return hashlib.sha256(traces.encode()).hexdigest()[:16]
+    return _hash_of("".join(year.trace for row in rows for year in row.figures))
+
+
+def _hash_of(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def default_workers() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from local.durations import HOUR
@@ -12,6 +13,7 @@ from local.simulate.causes import CAUSES, OTHERWISE
 from local.simulate.invariants import INVARIANTS
 from local.simulate.rates import HARSH, REALISTIC
 from local.simulate.results_file import RESULTS_FILE, results_of, save
+from local.simulate.study import WITH_STANDBY, WITHOUT_STANDBY, WRITES_BY_HAND, Row
 from local.simulate.study_plots import draw_all
 
 if TYPE_CHECKING:
@@ -19,8 +21,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from local.simulate.availability import Availability
+    from local.simulate.many_connections import FleetDays
     from local.simulate.results_file import Results
-    from local.simulate.study import Row
+    from local.simulate.study import Study
 
 YEAR_DAYS = 365
 NOISE = "a difference that lies within the intervals means nothing."
@@ -29,6 +32,20 @@ PLOT_WORDS = (
     "Each dot is a mean, and the bar through it is its 95 % interval; a bar that is narrower than its dot is hidden. "
     "The band is the interval of the product itself. If a bar reaches into the band, then these years show no "
     "difference from the product."
+)
+HEADLINE_WORDS = (
+    "The first line says how many years are played, each with its own seed from 0 on. The worst year is the worst of "
+    "those, and the interval says how sure the mean of so many years is."
+)
+CHANGE_WORDS = (
+    "A write by hand puts a placeholder or an older document into the token secret, or moves its label back. A read "
+    "that lags shows what was stored some seconds before. Service accounts are the vendor's newer generation, without "
+    "a limit of one token in 20 hours."
+)
+FLEET_WORDS = (
+    "Stores come and go, people mistype credentials and policies, processes are killed, and the vendor is down for two "
+    "hours. Hours without a token are *avoidable* if no fault, and no pause after one, explains them. `make fleet` "
+    "plays these days alone."
 )
 COMPARED = "Harsh rates, so that differences show, but without outages of a whole day, which no variant can bridge."
 
@@ -47,34 +64,47 @@ These are simulated figures under stated rates, not a promise: a vendor with oth
 """
 
 
-def write(rows: Sequence[Row], folder: Path, *, scale: float) -> Path:
+def _percent(part: float) -> str:
+    return f"{100 * part:.4f} %"
+
+
+def _hours(seconds: float) -> str:
+    return f"{seconds / HOUR:.1f} h"
+
+
+def _worst_year(row: Row) -> str:
+    return f"{_percent(row.worst.careful)} (seed {row.worst.seed})"
+
+
+def write(study: Study, folder: Path, *, scale: float) -> Path:
     """Write the report, its plots and the results that they are drawn from into the folder; return the report's path.
 
     The report names the run that it comes from by the `scale` that was played.
     """
     tables: dict[str, list[Row]] = {}
-    for row in rows:
+    for row in study.rows:
         tables.setdefault(row.case.table, []).append(row)
     folder.mkdir(parents=True, exist_ok=True)
-    results = results_of(rows, scale)
+    results = results_of(study, scale)
     save(results, folder / RESULTS_FILE)
     draw_all(results, folder)
     path = folder / "RELIABILITY.md"
-    path.write_text("\n".join([INTRODUCTION, *_sections(tables), _closing(results)]) + "\n")
+    path.write_text("\n".join([INTRODUCTION, *_sections(tables, study.fleet), _closing(results)]) + "\n")
     return path
 
 
 def _closing(results: Results) -> str:
     return (
         f"\nThis page was written by `.venv/bin/python -m local.simulate --scale {results.scale:g}`. "
-        f"Trace of all its years: `{results.trace}`.\n"
+        f"Trace of all that it played: `{results.trace}`.\n"
         f"The plots are drawn from [{RESULTS_FILE}]({RESULTS_FILE}); {DRAWN_AGAIN}"
     )
 
 
-def _sections(tables: dict[str, list[Row]]) -> Iterable[str]:
+def _sections(tables: dict[str, list[Row]], fleet: FleetDays) -> Iterable[str]:
     headline = tables["headline"]
     yield "## The figures\n"
+    yield f"{HEADLINE_WORDS}\n"
     yield _headline(headline)
     yield "\n![Years by their hours without a token](reliability-years.svg)\n"
     yield (
@@ -85,6 +115,10 @@ def _sections(tables: dict[str, list[Row]]) -> Iterable[str]:
     yield _causes(headline)
     yield "\nTokens that were issued and lost, per 1,000 refreshes; `vendor_…` is the fault that the answer met.\n"
     yield _lost(headline)
+    yield "\n## The same years, with one thing changed\n"
+    yield _changes(headline, tables["changes"])
+    yield "\n## Many connections\n"
+    yield _many_connections(fleet)
     yield "\n## How often to look\n"
     yield f"{COMPARED} A check of a fresh token is one call.\n"
     yield _comparison(tables["schedules"], "schedule")
@@ -106,21 +140,13 @@ def _sections(tables: dict[str, list[Row]]) -> Iterable[str]:
     yield _rates()
 
 
-def _percent(part: float) -> str:
-    return f"{100 * part:.4f} %"
-
-
-def _hours(seconds: float) -> str:
-    return f"{seconds / HOUR:.1f} h"
-
-
 def _headline(rows: Sequence[Row]) -> str:
     cells: dict[str, Callable[[Row], str]] = {
         "years": lambda row: str(len(row.figures)),
         "availability, mean": lambda row: _percent(row.availability.mean),
         "its 95 % interval": lambda row: " to ".join(map(_percent, row.availability.interval)),
         "years without any outage": lambda row: str(sum(not year.outages for year in row.figures)),
-        "worst year": lambda row: f"{_percent(row.worst.careful)} (seed {row.worst.seed})",
+        "worst year": _worst_year,
         "longest outage": lambda row: _hours(row.longest_outage),
         "a plain consumer, mean": lambda row: _percent(statistics.fmean(year.plain for year in row.figures)),
         "tokens published": lambda row: f"{row.total('published'):,}",
@@ -166,6 +192,46 @@ def _lost(rows: Sequence[Row]) -> str:
 def _by_cause(rows: Sequence[Row], causes: Iterable[str], cell: Callable[[Row, str], str]) -> str:
     heads = ["cause", *(row.case.name for row in rows)]
     return table(heads, [[cause, *(cell(row, cause) for row in rows)] for cause in causes])
+
+
+def _changes(headline: Sequence[Row], changed: Sequence[Row]) -> str:
+    """Compare some years of the headline with the same seeds under one change each."""
+    years = changed[0].case.years
+    unchanged = [
+        Row(replace(row.case, name=f"nothing is changed, {row.case.name}"), row.figures[:years])
+        for row in headline
+        if row.case.name in {WITH_STANDBY, WITHOUT_STANDBY}
+    ]
+    cells: dict[str, Callable[[Row], str]] = {
+        "availability, mean": lambda row: _percent(row.availability.mean),
+        "its 95 % interval": lambda row: " to ".join(f"{100 * part:.4f}" for part in row.availability.interval),
+        "worst year": _worst_year,
+        "longest outage": lambda row: _hours(row.longest_outage),
+        "lost": lambda row: f"{row.total('lost').total() / years:.2f}",
+        "refused": lambda row: f"{row.total('refusals') / years:.2f}",
+        "most versions": _max_versions,
+        "invariants broken": lambda row: str(row.broken.total()),
+    }
+    lines = [[row.case.name, *(cell(row) for cell in cells.values())] for row in [*unchanged, *changed]]
+    written = sum(getattr(REALISTIC, name) for name in WRITES_BY_HAND)
+    introduction = (
+        f"The first {years} seeds of the realistic rates, with a standby if the line does not say otherwise. "
+        f"Usually somebody writes the token secret by hand {written:g} times a year, and one read in "
+        f"{1 / REALISTIC.aws_lag:,.0f} lags. {CHANGE_WORDS}"
+    )
+    return f"{introduction}\n\n{table(['', *cells], lines)}\n\nLost and refused are per year. {_noise(changed)}"
+
+
+def _many_connections(fleet: FleetDays) -> str:
+    setup = fleet.setup
+    checks = [[check.sentence, check.found, "yes" if check.holds else "**no**"] for check in fleet.checks]
+    return "\n\n".join(
+        [
+            f"One function keeps {setup.connections:,} connections for {setup.days:g} days. {FLEET_WORDS}",
+            table(["", "found"], fleet.figures),
+            table(["what must hold", "found", "holds"], checks),
+        ]
+    )
 
 
 def _comparison(rows: Sequence[Row], head: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -43,6 +44,7 @@ from local.simulate.network import (
     VendorClock,
     replace_exchange,
 )
+from local.simulate.once import RememberingSecretsManager, remember_results
 from local.simulate.people import Operator, TokenWriter
 from local.simulate.plan import (
     START,
@@ -57,7 +59,7 @@ from local.simulate.plan import (
 from local.simulate.runtime import Lambda, Process
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
 # For these reasons the ledger pauses a client. The pauses that count end after at most so long.
@@ -70,14 +72,25 @@ class Wiring(NamedTuple):
     """How the handler reaches both services.
 
     `make_client` makes a process's AWS client. `reroute` has the network carry the token requests for the length of a
-    block.
+    block. `secrets_manager` is the kind of Secrets Manager.
     """
 
     make_client: Callable[[SimulatedSecretsManager, Process, random.Random], Any]
     reroute: Callable[[Engine, Network, random.Random], AbstractContextManager[None]]
+    secrets_manager: type[SimulatedSecretsManager] = SimulatedSecretsManager
 
 
-DIRECT = Wiring(make_client=RetryingClient, reroute=replace_exchange)
+@contextmanager
+def _reroute_in_this_process(engine: Engine, network: Network, rng: random.Random) -> Iterator[None]:
+    with replace_exchange(engine, network, rng), remember_results():
+        yield
+
+
+DIRECT = Wiring(
+    make_client=RetryingClient,
+    reroute=_reroute_in_this_process,
+    secrets_manager=RememberingSecretsManager,
+)
 
 
 class _OutageSwitch(Protocol):
@@ -125,7 +138,7 @@ class Year:
         self.network = Network(self.engine, self._rng, self.setup.rates, vendor)
         self.network.on_request = self._on_request
         self.network.on_issue = self._on_issue
-        self.secrets_manager = SimulatedSecretsManager(
+        self.secrets_manager = self._wiring.secrets_manager(
             self.engine,
             self._rng,
             self.setup.rates,

@@ -87,7 +87,7 @@ def reads(world: World, since: int) -> list[tuple[str, set[str]]]:
 
 def put(world: World, name: str, document: dict[str, Any]) -> str:
     """Create another token secret with this document; return its id."""
-    world.secrets.client().create_secret(Name=name, SecretString=json.dumps(document))
+    world.secrets.do("CreateSecret", Name=name, SecretString=json.dumps(document))
     return name
 
 
@@ -218,7 +218,7 @@ def test_an_example_stops_if_there_is_no_token(shared_world: World, extension: d
 
 def test_the_caching_example_stops_if_there_is_no_value(shared_world: World) -> None:
     """The library answers None if the secret has no value yet."""
-    shared_world.secrets.client().create_secret(Name="caching/empty")
+    shared_world.secrets.do("CreateSecret", Name="caching/empty")
     command = python("secretsmanager_caching")
     assert run(shared_world, command, {"TOKEN_SECRET_ID": "caching/empty"}, fails=True, says=NO_TOKEN) == ""
 

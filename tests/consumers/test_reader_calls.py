@@ -203,7 +203,7 @@ def test_blanks_around_a_token_are_not_sent(api: Api, post: Post) -> None:
     api.accepted = {("/orders", "made up")}
     with World(Clock(START)) as world, environment(world.environment()):
         document = {"access_token": "  made up ", "expires_at": START + 3600}
-        world.secrets.client().put_secret_value(SecretId=TOKEN_SECRET, SecretString=json.dumps(document))
+        world.secrets.do("PutSecretValue", SecretId=TOKEN_SECRET, SecretString=json.dumps(document))
         reader = TokenReader(TOKEN_SECRET, now=world.clock.now)
         assert post(reader, api.url + "/orders") == 200
 

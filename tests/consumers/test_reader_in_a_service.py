@@ -178,7 +178,7 @@ def test_another_environment_forges_no_line_of_the_log(reader_world: World, capl
         (None, "None"),
     ):
         document = made_up("made up") | {"token_url": url}
-        reader_world.secrets.client().put_secret_value(SecretId=TOKEN_SECRET, SecretString=json.dumps(document))
+        reader_world.secrets.do("PutSecretValue", SecretId=TOKEN_SECRET, SecretString=json.dumps(document))
         reader_world.clock.advance(2)
         with pytest.raises(WrongEnvironment) as error:
             reader.token()
@@ -230,7 +230,7 @@ def test_the_log_says_what_came_of_a_refusal(
     assert level == "WARNING"
     assert "has no other" in text
     secret = reader_world.token() | {"access_token": "made up"}
-    reader_world.secrets.client().put_secret_value(SecretId=TOKEN_SECRET, SecretString=json.dumps(secret))
+    reader_world.secrets.do("PutSecretValue", SecretId=TOKEN_SECRET, SecretString=json.dumps(secret))
     reader_world.clock.advance(2)
     for _ in range(10):
         assert reader.replace(old) == "made up"

@@ -159,7 +159,7 @@ def sweep_and_refresh(world: World, observed: Observed) -> None:
     world.functions.listeners.append(lambda _: observed.record_lines(world.lines))
     for name in ("017", "north/018"):
         world.add_store(name)
-    world.secrets.client().create_secret(Name=world.token_secret("half"))
+    world.secrets.do("CreateSecret", Name=world.token_secret("half"))
     world.clock.advance(HOUR)  # by then half a connection is a problem
     assert world.invoke()["outcome"] == "swept"
     observed.record_lines(world.lines)
@@ -235,7 +235,7 @@ def be_refused(world: World, run: Callable[..., str]) -> None:
     world.clock.advance(DUE)
     world.vendor.script(Fault.answer(401, {"error": "invalid_client"}))
     assert run(CredentialsRefused) == "CredentialsRefused"
-    world.secrets.client().put_secret_value(SecretId=CREDENTIALS_SECRET, SecretString="{}")
+    world.secrets.do("PutSecretValue", SecretId=CREDENTIALS_SECRET, SecretString="{}")
     assert run(CredentialsError) == "CredentialsError"
 
 

@@ -72,7 +72,7 @@ def put_credentials(found: Recipe, world: World) -> None:
     document = dict(CLIENT)
     if found.name == SERVICE_ACCOUNT:
         document |= ACCOUNT
-    world.secrets.client().put_secret_value(SecretId=CREDENTIALS_SECRET, SecretString=json.dumps(document))
+    world.secrets.do("PutSecretValue", SecretId=CREDENTIALS_SECRET, SecretString=json.dumps(document))
 
 
 def http_answer(status: int, body: object) -> bytes:

@@ -141,4 +141,4 @@ def client_of(world: World, client_id: str = BLUE) -> Json:
 
 def put_credentials(world: World, document: Json) -> None:
     """Write the credentials secret as a person would."""
-    world.secrets.client().put_secret_value(SecretId=CREDENTIALS_SECRET, SecretString=json.dumps(document))
+    world.secrets.do("PutSecretValue", SecretId=CREDENTIALS_SECRET, SecretString=json.dumps(document))

@@ -23,7 +23,7 @@ from tests.integration.traffic import metrics, record_traffic
 def test_credentials_are_parsed_at_every_tick(world: World) -> None:
     """A mistake in the credentials secret is reported while the token is still fresh."""
     acquire_token(world)
-    world.secrets.client().put_secret_value(SecretId=CREDENTIALS_SECRET, SecretString='{"client_id": "client-blue"}')
+    world.secrets.do("PutSecretValue", SecretId=CREDENTIALS_SECRET, SecretString='{"client_id": "client-blue"}')
     with pytest.raises(CredentialsError, match="client_secret"):
         world.invoke()
 
@@ -74,7 +74,7 @@ UNFIT_SECRETS: list[object] = ["", "\t", None, True, {}, "canary\n"]
 def test_credentials_that_can_not_be_used_are_named_by_their_field(world: World, content: object, word: str) -> None:
     """The error names the wrong field, never its value; nothing is written, and nobody is asked."""
     text = content if isinstance(content, str) else json.dumps(content)
-    world.secrets.client().put_secret_value(SecretId=CREDENTIALS_SECRET, SecretString=text)
+    world.secrets.do("PutSecretValue", SecretId=CREDENTIALS_SECRET, SecretString=text)
     with record_traffic(world) as traffic, pytest.raises(CredentialsError, match=word) as caught:
         world.invoke()
     assert not caught.value.retryable
@@ -95,7 +95,7 @@ def test_run_without_credentials_says_what_consumers_have(world: World, age: int
     """With broken credentials the metric still tells how long the token lives: the alarms depend on it."""
     if age is not None:
         acquire_token(world, age)
-    world.secrets.client().put_secret_value(SecretId=CREDENTIALS_SECRET, SecretString="no JSON")
+    world.secrets.do("PutSecretValue", SecretId=CREDENTIALS_SECRET, SecretString="no JSON")
     with pytest.raises(CredentialsError):
         world.invoke()
     assert metrics(world) == {"TokenSecondsRemaining": remaining, "Failed": 1}
@@ -103,7 +103,7 @@ def test_run_without_credentials_says_what_consumers_have(world: World, age: int
 
 def test_credentials_secret_without_a_value_is_a_credentials_error(world: World) -> None:
     """This is the state after a first deployment, before anybody has put the credentials in."""
-    world.secrets.client().create_secret(Name="tango/empty")
+    world.secrets.do("CreateSecret", Name="tango/empty")
     with pytest.raises(CredentialsError):
         world.invoke(process=world.process(CREDENTIALS_SECRET_ID="tango/empty"))
     assert metrics(world) == {"TokenSecondsRemaining": 0, "Failed": 1}
@@ -120,7 +120,7 @@ def test_further_keys_of_the_credentials_secret_are_ignored(world: World) -> Non
     """People may keep notes next to the credentials."""
     client_secret = world.client_secrets[BLUE]
     document = {"client_id": BLUE, "client_secret": client_secret, "owner": ["a", 5], "standby": None}
-    world.secrets.client().put_secret_value(SecretId=CREDENTIALS_SECRET, SecretString=json.dumps(document))
+    world.secrets.do("PutSecretValue", SecretId=CREDENTIALS_SECRET, SecretString=json.dumps(document))
     assert world.invoke()["outcome"] == "refreshed"
 
 

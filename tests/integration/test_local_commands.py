@@ -259,7 +259,7 @@ def test_the_documented_service_account_brings_a_token(world: World, document: s
     """The credentials in the document are good: the vendor of each world has that account."""
     command = re.search(r"--secret-string \\\n *'([^']*keeper-1[^']*)'", (ROOT / document).read_text())
     assert command
-    world.secrets.client().put_secret_value(SecretId=CREDENTIALS_SECRET, SecretString=command.group(1))
+    world.secrets.do("PutSecretValue", SecretId=CREDENTIALS_SECRET, SecretString=command.group(1))
     result = world.invoke()
     assert result["outcome"] == "refreshed"
     assert result["username"] == "keeper-1"

@@ -21,6 +21,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 import pytest
@@ -1180,6 +1181,22 @@ def test_a_start_begins_with_nothing(aws: Aws) -> None:
     aws.server.start()
     assert aws.error("describe_secret", SecretId=secret) == NOT_FOUND
     assert aws.read(aws.secret("two")) == "two"
+
+
+def test_a_connection_takes_many_calls_and_ends_with_the_server(aws: Aws) -> None:
+    """A client keeps its connection from one call to the next, as at AWS, and learns at once that the server stops."""
+    with closing(http.client.HTTPConnection(urlsplit(aws.server.url).netloc, timeout=10)) as connection:
+        connection.connect()
+        first = connection.sock
+        for _ in range(2):
+            connection.request("GET", "/_emulator")
+            answer = connection.getresponse()
+            assert answer.status == 200
+            answer.read()
+        assert connection.sock is first
+        aws.server.stop()
+        assert first.recv(1) == b""
+    aws.server.start()
 
 
 def test_a_region_has_its_own_secrets(aws: Aws) -> None:

@@ -461,12 +461,12 @@ def restore(world: World, secret: str) -> None:
 
 
 def create_credentials_anew(world: World) -> None:
-    world.secrets.client().create_secret(Name=CREDENTIALS_SECRET)
+    world.secrets.do("CreateSecret", Name=CREDENTIALS_SECRET)
     world.put_credentials(BLUE)
 
 
 def put_no_json(world: World) -> None:
-    world.secrets.client().put_secret_value(SecretId=CREDENTIALS_SECRET, SecretString="no JSON")
+    world.secrets.do("PutSecretValue", SecretId=CREDENTIALS_SECRET, SecretString="no JSON")
 
 
 def meet(code: str) -> Callable[[World], None]:
@@ -511,7 +511,7 @@ UNREADABLE = [
         lambda world: delete(world, TOKEN_SECRET, at_once=True),
         "StoreError",
         "ResourceNotFoundException",
-        lambda world: world.secrets.client().create_secret(Name=TOKEN_SECRET),
+        lambda world: world.secrets.do("CreateSecret", Name=TOKEN_SECRET),
     ),
     Unreadable(
         lambda world: world.secrets.access.denied.add(TOKEN_SECRET),

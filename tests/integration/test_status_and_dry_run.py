@@ -232,7 +232,7 @@ def put_binary_credentials(world: World) -> None:
 
 
 def put_bad_credentials(world: World) -> None:
-    world.secrets.client().put_secret_value(SecretId=CREDENTIALS_SECRET, SecretString="no JSON")
+    world.secrets.do("PutSecretValue", SecretId=CREDENTIALS_SECRET, SecretString="no JSON")
 
 
 def deny_credentials(world: World) -> None:

@@ -68,7 +68,7 @@ def problems(result: Json) -> dict[str, str]:
 
 
 def put_text(world: World, name: str, text: str) -> None:
-    world.secrets.client().put_secret_value(SecretId=world.credentials_secret(name), SecretString=text)
+    world.secrets.do("PutSecretValue", SecretId=world.credentials_secret(name), SecretString=text)
 
 
 # A sweep of stores that are well
@@ -216,7 +216,7 @@ def test_stores_that_are_due_are_handed_over_before_those_with_a_probe(many: Wor
 def test_sweep_keeps_below_the_rate_of_aws(many: World) -> None:
     """Pages follow each other at 50 a second at most, by the sweep's own pace."""
     for number in range(45):
-        many.secrets.client().create_secret(Name=f"{PREFIX}other-{number}", SecretString="{}")
+        many.secrets.do("CreateSecret", Name=f"{PREFIX}other-{number}", SecretString="{}")
     began_at = many.clock.now()
     with record_traffic(many) as traffic:
         many.invoke()
@@ -462,7 +462,7 @@ def test_damaged_token_is_not_a_new_connection(many: World) -> None:
     """Its consumers have no token, however young the credentials are."""
     many.add_store("bad")
     sweep(many)
-    many.secrets.client().put_secret_value(SecretId=many.token_secret("bad"), SecretString="CHANGE_ME")
+    many.secrets.do("PutSecretValue", SecretId=many.token_secret("bad"), SecretString="CHANGE_ME")
     many.put_credentials("client-violet#bad", name="bad")
     assert many.invoke(STATUS)["seconds_remaining"] == 0
 
@@ -471,8 +471,8 @@ def test_connection_without_a_value_is_counted_as_empty(many: World) -> None:
     """Somebody has made both secrets and fills them later: no problem, and no life to tell of."""
     many.add_store(GOOD)
     for kind in ("credentials", "token"):
-        many.secrets.client().create_secret(Name=f"{PREFIX}new/{kind}")
-    many.secrets.client().create_secret(Name=f"{PREFIX}newer/credentials")
+        many.secrets.do("CreateSecret", Name=f"{PREFIX}new/{kind}")
+    many.secrets.do("CreateSecret", Name=f"{PREFIX}newer/credentials")
     sweep(many)
     many.clock.advance(OLD)
     result = many.invoke()
@@ -483,7 +483,7 @@ def test_connection_without_a_value_is_counted_as_empty(many: World) -> None:
 @pytest.mark.parametrize("kind", ["credentials", "token"])
 def test_new_half_of_a_connection_is_not_a_problem_yet(many: World, kind: str) -> None:
     """Lists lag behind, and people make one secret after the other."""
-    many.secrets.client().create_secret(Name=f"{PREFIX}half/{kind}", SecretString="{}")
+    many.secrets.do("CreateSecret", Name=f"{PREFIX}half/{kind}", SecretString="{}")
     many.clock.advance(OLD - 1)
     result = many.invoke()
     assert (result["problems"], result["handed_over"]) == ([], 0)
@@ -495,7 +495,7 @@ def test_new_half_of_a_connection_is_not_a_problem_yet(many: World, kind: str) -
 
 def test_token_secret_without_a_value_is_as_old_as_the_secret(many: World) -> None:
     """It has no version that has an age, so the secret's own description tells."""
-    many.secrets.client().create_secret(Name=f"{PREFIX}half/token")
+    many.secrets.do("CreateSecret", Name=f"{PREFIX}half/token")
     many.clock.advance(OLD - 1)
     assert many.invoke()["problems"] == []
     many.clock.advance(1)

@@ -11,6 +11,7 @@ import pytest
 
 from handler.policy import Request
 from local.durations import HOUR, MINUTE
+from local.fleet.plan import FleetSetup
 from local.simulate import __main__ as command_line
 from local.simulate import results_file, study, study_plots, study_report
 from local.simulate.ablations import ABLATIONS
@@ -18,10 +19,11 @@ from local.simulate.causes import WRITTEN_BY_HAND
 from local.simulate.engine import Engine
 from local.simulate.figures import Figures, describe_broken
 from local.simulate.invariants import INVARIANTS, MAX_VERSIONS
+from local.simulate.many_connections import play_fleet
 from local.simulate.plan import START, Setup
 from local.simulate.rates import NONE, REALISTIC, TORTURE
 from local.simulate.real_clients import REAL_CLIENTS
-from local.simulate.study import HARD, REAL, TORTURED, Case, Row, replay_command
+from local.simulate.study import HARD, REAL, TORTURED, Case, Row, Study, replay_command
 from local.simulate.year import Year
 from scripts import ROOT
 
@@ -169,12 +171,12 @@ def crowd(runs: int) -> Figures:
 
 def test_a_crowd_of_runs_leaves_few_versions_behind() -> None:
     """Of many racers one puts the claim. With ids of their own they use up all of AWS's versions."""
-    figures = crowd(50)
+    figures = crowd(100)
     assert figures.max_versions_per_day < 10
     assert figures.careful == 1
     assert not figures.broken
     with ABLATIONS["claim ids of their own"].handler():
-        assert crowd(120).broken["versions"]
+        assert crowd(100).broken["versions"]
 
 
 def loop_of_overrides(number: int) -> Figures:
@@ -316,8 +318,8 @@ def test_chances_beyond_one_are_refused() -> None:
 def test_the_report_tells_of_every_case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The report has all its tables and plots, and the command draws the same plots again without playing a year."""
     planned = [case for case in study.cases(0) if case.name != "15 min"]
-    rows = [shortened(case) for case in planned]
-    text = study_report.write(rows, tmp_path, scale=0).read_text()
+    played = Study([shortened(case) for case in planned], play_fleet(FleetSetup(connections=3, days=0.2)))
+    text = study_report.write(played, tmp_path, scale=0).read_text()
     assert all(case.name in text for case in planned if case.table != "invariants")
     plots = {path.name: path.read_bytes() for path in tmp_path.glob("*.svg")}
     assert sorted(plots) == [f"reliability-{name}.svg" for name in ("ablations", "schedules", "years")]
