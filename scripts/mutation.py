@@ -21,7 +21,7 @@ from scripts import ROOT
 
 RESULTS = ROOT / "mutants"
 KNOWN = ROOT / "tests" / "mutation" / "survivors.toml"
-MIN_KILLED_SHARE = 0.9
+MIN_KILLED_SHARE = 0.95
 WORDING = "wording"
 # The exit codes of pytest and mutmut. Any other code means that a test was ended because it hung.
 KILLED_BY_TESTS = (1, 3)
@@ -40,11 +40,12 @@ class Change:
     after: str
 
     @classmethod
-    def of(cls, mutant: "Mutant") -> "Change":
-        diff = get_diff_for_mutant(mutant.name, path=mutant.file).splitlines()
+    def of(cls, *, file: str, name: str) -> "Change":
+        """Read the change from mutmut's folder. `name` is mutmut's name of the mutant."""
+        diff = get_diff_for_mutant(name, path=file).splitlines()
         return cls(
-            file=mutant.file,
-            function=_function_of(mutant.name),
+            file=file,
+            function=function_of(name),
             before=_lines_with("-", diff),
             after=_lines_with("+", diff),
         )
@@ -98,7 +99,7 @@ class Span:
     end: int
 
 
-def _function_of(mutant: str) -> str:
+def function_of(mutant: str) -> str:
     """Read `function` or `Class.method` from mutmut's name of a mutant."""
     name = mutant.rpartition(".")[2].rpartition("__mutmut_")[0]
     if "ǁ" in name:
@@ -163,7 +164,7 @@ def main(*patterns: str) -> int:
     """Return the exit code: 1 if too few mutants were killed, or if a survivor is unknown, or if one was not run."""
     known = read_known()
     mutants = list(read_mutants([*patterns]))
-    survivors = [Change.of(mutant) for mutant in mutants if mutant.survived]
+    survivors = [Change.of(file=mutant.file, name=mutant.name) for mutant in mutants if mutant.survived]
     reasons = {change: known.get(change) or known.get(change.known_as(), "") for change in survivors}
     print_survivors(reasons)
     if not patterns:

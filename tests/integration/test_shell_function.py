@@ -18,6 +18,7 @@ from tests.integration.shells import aws_variables, shell
 
 ASK = ["-m", "handler", "--function", FUNCTION_NAME, "status"]
 NOT_OURS = f"RefreshError: the function {FUNCTION_NAME} did not answer as this product does: "
+WHAT_TO_CHECK = "check its name, and which version of the product is deployed"
 # It is in each foreign answer of these tests, with what clears a terminal. Nobody may see it.
 CANARY = "canary\x1b[2J"
 RESULT = empty_result("kept") | {"summary": "The token of client-blue ends at 2026-09-22 20:00 UTC, in 20.0 hours."}
@@ -134,6 +135,45 @@ def test_crash_of_the_function_is_told_in_one_line_of_plain_text(document: dict[
     assert done.returncode == 1
     assert done.stdout == ""
     assert done.stderr == f"RefreshError: the function {FUNCTION_NAME} failed: {told}\n"
+
+
+@pytest.mark.parametrize(
+    ("document", "told"),
+    [
+        ({"errorMessage": "Task timed out"}, f"the function {FUNCTION_NAME} failed: Task timed out"),
+        ({"errorType": "Runtime.ExitError"}, f"the function {FUNCTION_NAME} failed: Runtime.ExitError"),
+        ({"errorType": "Busy"}, f"the function {FUNCTION_NAME} failed: Busy"),
+        ({"errorType": "E", "errorMessage": "text"}, f"the function {FUNCTION_NAME} failed: E: text"),
+        ({"errorMessage": 1_000 * "x"}, f"the function {FUNCTION_NAME} failed: {1_000 * 'x'}"),
+        ({"errorMessage": 1_001 * "x"}, f"the function {FUNCTION_NAME} failed: {1_000 * 'x'} ..."),
+        ({"errorType": 1, "errorMessage": "text"}, f"the function {FUNCTION_NAME} failed: text"),
+        ({"errorType": 1, "errorMessage": [CANARY]}, NOT_OURS.removeprefix("RefreshError: ") + WHAT_TO_CHECK),
+    ],
+    ids=["a message", "a type", "our type alone", "both", "1,000 characters", "1,001", "odd type", "nothing"],
+)
+def test_failure_of_the_function_raises_an_error_that_says_why(
+    monkeypatch: pytest.MonkeyPatch,
+    document: dict[str, Any],
+    told: str,
+) -> None:
+    """It shows 1,000 characters of a foreign text at most."""
+    with Recorder(body=document, headers={"X-Amz-Function-Error": "Unhandled"}) as aws:
+        for name, value in aws_variables(aws.url).items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(RefreshError) as caught:
+            invoke(FUNCTION_NAME, {})
+    assert type(caught.value) is RefreshError
+    assert str(caught.value) == told
+
+
+def test_error_of_this_product_is_raised_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has its class and its text, as if it had happened here."""
+    document = {"errorType": "CredentialsError", "errorMessage": "client_id is missing"}
+    with Recorder(body=document, headers={"X-Amz-Function-Error": "Unhandled"}) as aws:
+        for name, value in aws_variables(aws.url).items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(CredentialsError, match=r"^client_id is missing$"):
+            invoke(FUNCTION_NAME, {})
 
 
 def test_error_of_the_function_is_told_as_here() -> None:

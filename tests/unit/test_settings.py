@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from handler.errors import ConfigurationError
-from handler.settings import Settings, service_name
+from handler.settings import Settings, allows_colour, function_name, service_name
 
 from .builders import BOUNDED, make_settings
 
@@ -399,6 +399,29 @@ def test_service_name(monkeypatch: pytest.MonkeyPatch) -> None:
     assert service_name() == "token-refresh"
     monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "my-service")
     assert service_name() == "my-service"
+
+
+def test_function_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lambda sets it. Elsewhere it is empty."""
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "token-refresh-prod")
+    assert function_name() == "token-refresh-prod"
+    monkeypatch.delenv("AWS_LAMBDA_FUNCTION_NAME")
+    assert function_name() == ""
+
+
+@pytest.mark.parametrize(
+    ("env", "is_allowed"),
+    [
+        ({}, True),
+        ({"TERM": "xterm-256color"}, True),
+        ({"TERM": "dumb"}, False),
+        ({"NO_COLOR": ""}, True),
+        ({"NO_COLOR": "0"}, False),
+    ],
+)
+def test_colours_are_for_those_who_take_them(env: dict[str, str], is_allowed: bool) -> None:
+    """NO_COLOR counts if it is set and not empty, and a dumb terminal shows codes as text."""
+    assert allows_colour(env) == is_allowed
 
 
 @BOUNDED

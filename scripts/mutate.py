@@ -1,0 +1,266 @@
+"""Run mutmut, which changes the handler bit by bit and looks whether a test fails.
+
+`make mutation` runs this in mutmut's virtual environment, and then `scripts.mutation`, which prints what was found.
+Arguments are mutmut's names of mutants, with wildcards, if only some are to be run.
+
+By itself mutmut starts pytest for each mutant, pytest collects thousands of tests, and all those run that call the
+changed function, in any order. Here each mutant costs much less, and just as many are found:
+
+- pytest starts once and collects all tests. Each mutant is a fork of that process, and only runs tests.
+- Only those tests run that execute the changed statement.
+- Those that found the most changes of the function run first.
+"""
+
+import ast
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from difflib import SequenceMatcher
+from functools import cache
+from itertools import zip_longest
+from pathlib import Path
+from textwrap import dedent
+from zlib import crc32
+
+import pytest
+from coverage import Coverage, CoverageData
+from mutmut import __main__ as mutmut
+from mutmut.configuration import config
+from mutmut.mutation.data import MutantLineSpans
+from mutmut.mutation.diff_apply import generated_function_names
+from mutmut.runners.harness import PytestRunner
+from mutmut.state import state
+from mutmut.utils.file_utils import change_cwd
+from mutmut.workers.isolation import ForkServerRunner
+
+from scripts.mutation import RESULTS, Change, function_of, read_known
+
+# How many integration tests run for a change that is known to survive, with a reason.
+TESTS_OF_KNOWN_SURVIVOR = 40
+# How many tests run in a fork without a change at first, and in what time.
+CLEAN_TESTS = 400
+CLEAN_TEST_SECONDS = 300
+NO_MUTANT = "handler.none.x_none__mutmut_0"
+# Coverage's data: which tests execute a line.
+LINES = RESULTS / "lines.coverage"
+# A line for each mutant that a test killed: the file, the function and the test.
+KILLS = RESULTS / "kills.txt"
+# More than there are mutants in a file.
+KILLS_OF_FUNCTION = 1_000
+
+
+class CollectedTests(PytestRunner):  # type: ignore[misc]  # mutmut has no types
+    """Runs tests that pytest has already collected in this process."""
+
+    session: pytest.Session | None = None
+
+    def warm_up(self) -> None:
+        """Do no more than keep mutmut's output: tests fail if a file that is not closed is dropped."""
+        self._output = sys.stdout
+
+    def run_stats(self, *, tests: Iterable[str]) -> int:
+        """Run the tests without a change, and note the lines that each executes. Returns pytest's exit code.
+
+        `tests/mutation/plugin.py` tells coverage which test it is.
+        """
+        coverage = Coverage(data_file=str(LINES), include=[f"{RESULTS}/handler/*"], config_file=False)
+        if LINES.exists():
+            coverage.load()
+        with coverage.collect():
+            exit_code = int(super().run_stats(tests=tests))
+        coverage.save()
+        return exit_code
+
+    def run_tests(self, *, mutant_name: str | None, tests: Iterable[str]) -> int:
+        """Run the tests in this order, up to the first that fails. Returns pytest's exit code."""
+        if mutant_name is None or self.session is None:
+            return int(super().run_tests(mutant_name=mutant_name, tests=tests))
+        collected = {item.nodeid: item for item in self.session.items}
+        items = [collected[test] for test in tests]
+        for item, following in zip_longest(items, items[1:]):
+            item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
+            if self.session.testsfailed:
+                _note_kill(mutant_name, item.nodeid)
+                return int(pytest.ExitCode.TESTS_FAILED)
+        return int(pytest.ExitCode.OK)
+
+
+class ForksOfOneSession(ForkServerRunner):  # type: ignore[misc]  # mutmut has no types
+    """Has pytest collect the tests once, and runs each mutant in a fork of the process that has them."""
+
+    def __init__(self, max_workers: int = 1) -> None:
+        super().__init__(
+            max_workers=max_workers,
+            test_runner_class=CollectedTests,
+            test_runner_args={},
+            max_restarts=0,
+        )
+        self._known = read_known()
+
+    def run_clean_tests(self, tests: Iterable[str]) -> int:  # noqa: ARG002 - mutmut calls it so
+        """Run nothing: all tests have just run without a change, and `startup` runs some of them in a fork."""
+        return int(pytest.ExitCode.OK)
+
+    def startup(self) -> None:
+        """Raise SystemExit if tests fail in a fork without a change, because then each mutant would count as killed."""
+        super().startup()
+        tests = _mixed(state().duration_by_test)[:CLEAN_TESTS]
+        super().submit(NO_MUTANT, tests, CLEAN_TEST_SECONDS, CLEAN_TEST_SECONDS)
+        if self.wait_for_result().exit_code != pytest.ExitCode.OK:
+            raise SystemExit("tests that pass by themselves fail in a fork")
+
+    def _forkserver_main(self, work_fd: int, result_fd: int) -> None:
+        """Be the process that is forked. It serves at the point at which pytest would run the tests."""
+        serve = super()._forkserver_main
+
+        class ServeInsteadOfRunning:
+            @pytest.hookimpl(tryfirst=True)
+            def pytest_runtestloop(self, session: pytest.Session) -> bool:
+                CollectedTests.session = session
+                serve(work_fd, result_fd)
+                return True
+
+        arguments = ["--rootdir=.", "--tb=no", "-x", "-q"]
+        arguments += config().pytest_add_cli_args_test_selection
+        arguments += config().pytest_add_cli_args
+        with Path(os.devnull).open("w") as nowhere, change_cwd(RESULTS):
+            # What pytest prints would write over mutmut's line of progress.
+            sys.stdout = sys.stderr = nowhere
+            pytest.main(arguments, plugins=[ServeInsteadOfRunning()])
+
+    def submit(self, mutant_name: str, tests: list[str], cpu_time_limit: int, estimated_time: float) -> None:
+        chosen = self._chosen(mutant_name, tests)
+        super().submit(mutant_name, chosen, cpu_time_limit, estimated_time)
+
+    def _chosen(self, mutant_name: str, tests: list[str]) -> list[str]:
+        """Return the tests in the order in which they run.
+
+        A change that survives runs all of its tests, so it takes the longest. If the reason why it survives is known,
+        it runs all unit tests, but only some of the others: always the same ones.
+        """
+        executing = _tests_that_execute(mutant_name)
+        if executing is not None:
+            tests = [test for test in tests if test in executing]
+        unit_tests = sorted(test for test in tests if _is_unit_test(test))
+        others = _mixed(test for test in tests if not _is_unit_test(test))
+        if self._is_known(mutant_name):
+            others = others[:TESTS_OF_KNOWN_SURVIVOR]
+        kills = _kills_near(mutant_name)
+        return sorted([*unit_tests, *others], key=lambda test: -kills[test])
+
+    def _is_known(self, mutant_name: str) -> bool:
+        change = Change.of(file=_file_of(mutant_name), name=mutant_name)
+        return change in self._known or change.known_as() in self._known
+
+
+def _tests_that_execute(mutant_name: str) -> set[str] | None:
+    """Return the tests that execute the changed statement of the unchanged function.
+
+    Returns None if that can't be told, because the head of the function is changed.
+    """
+    file = _file_of(mutant_name)
+    original_name, changed_name = generated_function_names(mutant_name)
+    spans = MutantLineSpans.load(file)
+    original, changed = spans.read_function_sources([original_name, changed_name])
+    changed = changed.replace(changed_name, original_name)
+    statements = _statements_of(original)
+    executed = _tests_by_line(file)
+    first_line = spans.span_by_function_name[original_name].start
+    tests: set[str] = set()
+    for changed_line in _changed_lines(original.splitlines(), changed.splitlines()):
+        lines = _lines_of_statement_at(changed_line, statements)
+        if lines is None:
+            return None
+        for line in lines:
+            tests.update(executed.get(first_line + line, ()))
+    return tests
+
+
+@cache
+def _tests_by_line(file: str) -> dict[int, list[str]]:
+    data = CoverageData(str(LINES))
+    data.read()
+    return dict(data.contexts_by_lineno(str(RESULTS / file)))
+
+
+def _changed_lines(original: list[str], changed: list[str]) -> Iterator[int]:
+    """Yield the numbers of the original lines that are changed, from 0 on."""
+    for operation, start, end, *_ in SequenceMatcher(None, original, changed, autojunk=False).get_opcodes():
+        if operation != "equal":
+            yield from range(start, max(end, start + 1))
+
+
+@cache
+def _statements_of(function: str) -> list[tuple[ast.stmt, range]]:
+    """Return each statement of a function with the numbers of its lines, from 0 on.
+
+    What a statement has inside of it, such as the block of an `if`, is not among its lines.
+    """
+    statements: list[tuple[ast.stmt, range]] = []
+    for node in ast.walk(ast.parse(dedent(function))):
+        if isinstance(node, ast.stmt):
+            inside = getattr(node, "body", None)
+            last_line = inside[0].lineno - 1 if inside else node.end_lineno or node.lineno
+            lines = range(node.lineno - 1, max(last_line, node.lineno))
+            statements.append((node, lines))
+    return statements
+
+
+def _lines_of_statement_at(line: int, statements: list[tuple[ast.stmt, range]]) -> Iterable[int] | None:
+    """Return the lines of the statement that has this line, or None if it is the function's own head."""
+    for statement, lines in statements:
+        if line in lines and not isinstance(statement, ast.Match):
+            is_head = isinstance(statement, ast.FunctionDef) and statement is statements[0][0]
+            return None if is_head else lines
+    # Such as `except …:` and `case …:`.
+    return [line]
+
+
+def _is_unit_test(test: str) -> bool:
+    return test.startswith("tests/unit/")
+
+
+def _mixed(tests: Iterable[str]) -> list[str]:
+    """Return the first case of each test, then the second case of each, and so on, from all files in turn."""
+    cases = Counter[str]()
+    places: dict[str, tuple[int, int]] = {}
+    for test in sorted(tests):
+        name = test.partition("[")[0]
+        # The checksum mixes the files, and always in the same way.
+        places[test] = (cases[name], crc32(name.encode()))
+        cases[name] += 1
+    return sorted(places, key=places.__getitem__)
+
+
+def _file_of(mutant_name: str) -> str:
+    module = mutant_name.rpartition(".")[0]
+    return module.replace(".", "/") + ".py"
+
+
+def _note_kill(mutant_name: str, test: str) -> None:
+    with KILLS.open("a") as file:
+        file.write(f"{_file_of(mutant_name)} {function_of(mutant_name)} {test}\n")
+
+
+def _kills_near(mutant_name: str) -> Counter[str]:
+    """Return how many mutants of the same file each test has killed so far. Those of the same function count more."""
+    kills = Counter[str]()
+    if not KILLS.exists():
+        return kills
+    for line in KILLS.read_text().splitlines():
+        file, function, test = line.split(" ", maxsplit=2)
+        if file == _file_of(mutant_name):
+            kills[test] += KILLS_OF_FUNCTION if function == function_of(mutant_name) else 1
+    return kills
+
+
+def main(*mutant_names: str) -> None:
+    # What the package `scripts` has loaded is not the changed copy, which the tests must load.
+    del sys.modules["handler"]
+    mutmut.get_mutant_runner = ForksOfOneSession
+    mutmut._run(mutant_names, None)  # noqa: SLF001 - its command line's function, which knows no other runner
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
