@@ -14,9 +14,9 @@ from local.emulators.clock import Clock
 from local.emulators.lambda_runtime import FUNCTION_NAME
 from local.emulators.lambda_service import LambdaService
 from tests.integration.recorder import Recorder
-from tests.integration.shells import aws_variables, shell
+from tests.integration.shells import aws_variables, in_a_process, in_this_process
 
-ASK = ["-m", "handler", "--function", FUNCTION_NAME, "status"]
+ASK = ["--function", FUNCTION_NAME, "status"]
 NOT_OURS = f"RefreshError: the function {FUNCTION_NAME} did not answer as this product does: "
 WHAT_TO_CHECK = "check its name, and which version of the product is deployed"
 # It is in each foreign answer of these tests, with what clears a terminal. Nobody may see it.
@@ -35,13 +35,13 @@ def without(result: dict[str, Any], name: str) -> dict[str, Any]:
 def ask(answer: Any, *options: str) -> Any:
     """Ask a deployed function that answers this."""
     with LambdaService(Clock(), lambda *_: answer) as service:
-        return shell([*ASK, *options], aws_variables(service.url))
+        return in_this_process([*ASK, *options], aws_variables(service.url))
 
 
 def ask_failed(document: Any) -> Any:
     """Ask a deployed function whose run failed, and left this document."""
     with Recorder(body=document, headers={"X-Amz-Function-Error": "Unhandled"}) as aws:
-        return shell(ASK, aws_variables(aws.url))
+        return in_this_process(ASK, aws_variables(aws.url))
 
 
 def assert_not_ours(done: Any) -> None:
@@ -183,7 +183,7 @@ def test_error_of_the_function_is_told_as_here() -> None:
         raise CredentialsError("the credentials secret: client_id is missing")
 
     with LambdaService(Clock(), fail) as service:
-        done = shell(ASK, aws_variables(service.url))
+        done = in_a_process(ASK, aws_variables(service.url))
     assert done.returncode == 1
     assert done.stderr == "CredentialsError: the credentials secret: client_id is missing\n"
 
@@ -191,7 +191,7 @@ def test_error_of_the_function_is_told_as_here() -> None:
 def test_missing_function_is_named() -> None:
     """With several shells open, the name shows which variable was wrong."""
     with LambdaService(Clock(), lambda *_: RESULT) as service:
-        done = shell(["-m", "handler", "--function", "nobody", "status"], aws_variables(service.url))
+        done = in_this_process(["--function", "nobody", "status"], aws_variables(service.url))
     assert done.returncode == 1
     assert done.stderr == (
         "StoreError: Lambda, invoke: ResourceNotFoundException: "
