@@ -1,4 +1,4 @@
-"""A server on loopback that forwards HTTP and counts it. It keeps connections open, as AWS does; moto does not."""
+"""A server on loopback that forwards HTTP, keeps connections open as AWS does, and counts."""
 
 from __future__ import annotations
 
