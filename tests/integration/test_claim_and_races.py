@@ -216,6 +216,19 @@ def test_slow_claim_is_released(world: World) -> None:
     assert ledger(world)["slots"] == {BLUE: asked_slot(failures=1, error="StoreError")}
 
 
+def test_slow_claim_for_a_token_at_hand_is_released(world: World) -> None:
+    """Nobody was to be asked, so it is no failure, and the next run publishes the token."""
+    token = acquire_token(world)
+    write(world, "oops", CURRENT)
+    do_at_calls(world, is_claim, once(lambda: world.clock.advance(61)), moment="after")
+    with pytest.raises(StoreError, match="took too long"):
+        world.invoke()
+    assert ledger(world)["lock"] is None
+    assert ledger(world)["slots"][BLUE]["failures"] == 0
+    assert world.invoke()["outcome"] == "recovered"
+    assert world.token()["access_token"] == token["access_token"]
+
+
 def test_claim_counts_from_its_own_moment(world: World) -> None:
     """The lock and the time to acquire start when the claim is made, not when the reads started."""
     write(world, SEED, CURRENT)

@@ -49,6 +49,7 @@ from tests.integration.helpers import (
     acquire_token,
     another_runs_lock,
     another_runs_token,
+    labels,
     ledger,
     now,
     outcome_and_reason,
@@ -265,6 +266,8 @@ def test_credentials_that_can_not_be_read_hide_nothing_of_the_token(
     assert [problem["error"] for problem in result["problems"]] == [error]
     assert result["expires_at"] == token["expires_at"]
     assert result["client_id"] == BLUE
+    assert result["version_id"] == labels(world)[CURRENT]
+    assert result["connection"] is None
     assert result["seconds_remaining"] == DAY - HOUR
     assert result["summary"].startswith(f"The token of {BLUE} ends at ")
     assert "IT CAN'T BE RENEWED" in result["summary"]
@@ -303,6 +306,7 @@ def test_token_that_can_not_be_read_is_told(world: World, event: Json) -> None:
     assert {problem["error"] for problem in result["problems"]} == {"StoreError"}
     assert result["summary"].startswith("It is not known what token consumers have.")
     assert result["expires_at"] is None
+    assert result["version_id"] is None
 
 
 @QUESTIONS

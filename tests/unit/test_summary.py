@@ -95,6 +95,12 @@ SUMMARIES = [
         id="expired",
     ),
     pytest.param(
+        {"current": make_token(age=DAY)},
+        "CONSUMERS HAVE NO GOOD TOKEN: the token of client-primary ended at 2027-01-15 08:00 UTC. A refresh is due "
+        f"(expired), {NEXT_RUN} {NO_STANDBY}",
+        id="expired in this second",
+    ),
+    pytest.param(
         {"current": make_token(FORMER)},
         "The stored token is of client-former, which is not in the credentials secret; if that is still active, the "
         f"API takes the token until 2027-01-16 07:00 UTC. A refresh is due (client_changed), {NEXT_RUN} {NO_STANDBY}",
