@@ -174,14 +174,42 @@ def write_ledger_in_first_calls(world: World, times: int) -> Callable[[], None]:
     return write_if_any_remain
 
 
+def test_lost_race_leaves_no_version(world: World) -> None:
+    """Of two runs that replace the same ledger version in the same three minutes, one puts its claim."""
+    acquire_token(world, INTERVAL)
+    before = len(world.secrets.versions(TOKEN_SECRET))
+
+    def is_put(operation: str, _: Json) -> bool:
+        return operation == "PutSecretValue"
+
+    do_at_calls(world, is_put, once(world.invoke))
+    assert world.invoke()["outcome"] == "kept"
+    assert len(world.secrets.versions(TOKEN_SECRET)) == before + 2
+    assert [request.client_id for request in world.vendor.requests] == [BLUE, BLUE]
+
+
 def test_run_that_loses_every_race_is_busy(world: World) -> None:
     """After five lost claims the run gives up. It never asks without a claim."""
     do_at_calls(world, is_claim, write_ledger_in_first_calls(world, 100))
     with record_traffic(world) as traffic, pytest.raises(Busy) as caught:
         world.invoke()
+    assert str(caught.value) == "other runs were faster 5 times"
     assert caught.value.retryable
     assert len(traffic.claims) == 5
     assert traffic.vendor == []
+
+
+def test_run_without_time_for_another_claim_is_busy(world: World) -> None:
+    """It says so, rather than that the timeout is too short: another run is at work."""
+    do_at_calls(world, is_claim, write_ledger_in_first_calls(world, 1))
+    with pytest.raises(Busy, match=r"^another run was faster, and no time is left to try again"):
+        world.invoke(timeout=40)
+
+
+def test_run_claims_again_if_its_time_just_covers_it(world: World) -> None:
+    """After the pause of a second there is as much time left as a claim needs."""
+    do_at_calls(world, is_claim, write_ledger_in_first_calls(world, 1))
+    assert outcome_and_reason(world.invoke(timeout=41)) == ("refreshed", "missing")
 
 
 def test_run_that_loses_four_races_may_win_the_fifth(world: World) -> None:

@@ -306,6 +306,7 @@ def test_token_that_can_not_be_read_is_told(world: World, event: Json) -> None:
     assert {problem["error"] for problem in result["problems"]} == {"StoreError"}
     assert result["summary"].startswith("It is not known what token consumers have.")
     assert result["expires_at"] is None
+    assert result["seconds_remaining"] == 0
     assert result["version_id"] is None
 
 

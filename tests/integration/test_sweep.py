@@ -298,6 +298,7 @@ def test_status_without_a_connection_only_looks(many: World) -> None:
     with record_traffic(many) as traffic:
         result = many.invoke(STATUS)
     assert (result["outcome"], result["due"], result["handed_over"]) == ("swept", 1, 0)
+    assert "HandedOver" not in metrics(many)
     assert many.functions.invocations == []
     assert traffic.writes == []
 
@@ -696,9 +697,26 @@ def test_sweep_that_does_not_know_the_function_is_told_what_to_do(many: World) -
 def test_sweep_without_time_stops_and_tells(many: World) -> None:
     """Lambda would kill it in the middle; the next sweep goes on."""
     many.add_store(GOOD)
-    with pytest.raises(StoreError, match="no time is left after 0 connections"):
+    with pytest.raises(StoreError, match="no time is left after 0 connections") as caught:
         many.invoke(timeout=29)
+    assert caught.value.code == "TooLate"
     assert "TokenSecondsRemaining" not in metrics(many)
+
+
+def test_sweep_goes_on_while_there_is_time(many: World) -> None:
+    """Half a minute is enough for one more call."""
+    many.add_store(GOOD)
+    assert many.invoke(timeout=30)["handed_over"] == 1
+
+
+def test_unsaved_token_is_saved_while_there_is_time(many: World) -> None:
+    """As much as a claim needs is enough."""
+    many.add_store(GOOD)
+    process = many.process()
+    leave_token_unsaved(many, process, {"connection": GOOD})
+    many.clock.advance(300)
+    many.invoke({}, process, timeout=40)
+    assert process.unsaved == {}
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from tests.unit.builders import (
     DAY,
     FORMER,
     HOUR,
+    INTERVAL,
     NOW,
     OTHER_URL,
     PRIMARY,
@@ -142,6 +143,11 @@ SUMMARIES = [
         id="a pause that the vendor asked for",
     ),
     pytest.param(
+        {"current": EXPIRING, "ledger": make_closed_ledger(ahead=900, suspicions=1, error="RateLimited")},
+        f"{ENDS}, {MAY_FAIL} {ASKS_AGAIN} 2027-01-15 08:15 UTC, in 15 minutes: {LIMITED} {NO_STANDBY}",
+        id="the vendor's limit, which is the error",
+    ),
+    pytest.param(
         {"current": EXPIRING, "ledger": closed("same_token", ahead=HOUR)},
         f"{ENDS}, {MAY_FAIL} {ASKS_AGAIN} 2027-01-15 09:00 UTC, in 60 minutes: the vendor has no newer token yet. "
         f"{NO_STANDBY}",
@@ -244,6 +250,20 @@ def test_summary_says_what_a_person_at_night_needs(changes: dict[str, Any], expe
 def test_summary_has_three_sentences_at_most(changes: dict[str, Any], expected: str) -> None:
     """A person reads it on a telephone."""
     assert summary_now(**changes).count(". ") <= 2, expected
+
+
+def test_summary_of_a_forced_refresh_that_may_not_ask_yet() -> None:
+    """The token is fresh, so nobody else asks then."""
+    snapshot = Snapshot(
+        state=make_state(current=make_token(age=INTERVAL - 1_800)),
+        token_version_id="version-of-the-token",
+        ledger_version=NO_VERSION,
+    )
+    assert result_now(snapshot, Request(force=True))["summary"] == (
+        "The token of client-primary ends at 2027-01-15 12:25 UTC, in 4.4 hours. Nothing is due now, and a forced "
+        "refresh may ask the vendor at 2027-01-15 08:30 UTC, in 30 minutes, at the earliest: the vendor grants one "
+        f"token in an interval. {NO_STANDBY}"
+    )
 
 
 @pytest.mark.parametrize(
