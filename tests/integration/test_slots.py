@@ -15,6 +15,7 @@ from tests.integration.helpers import (
     INTERVAL,
     MINUTE,
     REFUSED,
+    Json,
     acquire_token,
     asked_with,
     backing_off_slot,
@@ -71,6 +72,17 @@ def test_closed_slot_is_waiting_while_the_token_is_good(world: World, reason: st
     assert metrics(world) == {"TokenSecondsRemaining": DAY - INTERVAL} | counts
     log_lines = [(line["message"], line["not_before"]) for line in world.lines if "not_before" in line]
     assert log_lines == [(name, opens_at) for name in counted]
+
+
+@pytest.mark.parametrize("event", [{}, {"action": "status"}], ids=["refresh", "status"])
+def test_too_many_claims_are_waiting_until_there_may_be_another(world: World, event: Json) -> None:
+    """The slot is open, so its last reason is no news."""
+    acquire_token(world, INTERVAL)
+    write_ledger(world, slots={BLUE: slot(now(world), "rate_limited")}, pace={"level": 0, "at": now(world)})
+    result = world.invoke(event)
+    assert outcome_and_reason(result) == ("waiting", "too_many_claims")
+    assert result["not_before"] == now(world) + 40 * MINUTE
+    assert "RateLimited" not in metrics(world)
 
 
 def test_refusal_that_is_over_before_the_interval_is_no_more_news(world: World) -> None:

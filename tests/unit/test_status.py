@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from handler.ledger import Ledger, Pace
 from handler.model import Token
-from handler.outlook import next_due_at
+from handler.outlook import may_fail_again, next_due_at
 from handler.policy import Acquire, Request, State, decide
 from handler.reader import Snapshot
 from handler.refresh import Outcome
@@ -112,6 +112,13 @@ def test_outcome_and_reason(changes: dict[str, Any], request_: Request, outcome:
     result = result_now(snapshot_of(state), request_)
     assert result["outcome"] == outcome
     assert result["reason"] == reason
+
+
+def test_failure_before_the_current_token_says_nothing_of_the_next_request() -> None:
+    """The vendor has granted since then."""
+    state = make_state(ledger=make_closed_ledger(ahead=-60, reason="backing_off"))
+    assert not may_fail_again(PRIMARY, state)
+    assert may_fail_again(PRIMARY, replace(state, current=None))
 
 
 def test_result_with_a_token() -> None:
