@@ -36,8 +36,11 @@ from mutmut.workers.isolation import ForkServerRunner
 
 from scripts.mutation import RESULTS, Change, function_of, read_known
 
-# How many integration tests run for a change that is known to survive, with a reason.
-TESTS_OF_KNOWN_SURVIVOR = 40
+# How many integration tests run for a change, at most: those that found the most changes nearby, then a mix. A change
+# that only another test would find counts as a survivor.
+MAX_INTEGRATION_TESTS = 120
+# How many of them run for a change that is known to survive, with a reason.
+MAX_INTEGRATION_TESTS_OF_KNOWN_SURVIVOR = 40
 # How many tests run in a fork without a change at first, and in what time.
 CLEAN_TESTS = 400
 CLEAN_TEST_SECONDS = 300
@@ -136,18 +139,20 @@ class ForksOfOneSession(ForkServerRunner):  # type: ignore[misc]  # mutmut has n
     def _chosen(self, mutant_name: str, tests: list[str]) -> list[str]:
         """Return the tests in the order in which they run.
 
-        A change that survives runs all of its tests, so it takes the longest. If the reason why it survives is known,
-        it runs all unit tests, but only some of the others: always the same ones.
+        A change that survives runs all that are chosen, so it takes the longest. These are all unit tests, and a
+        number of the others.
         """
         executing = _tests_that_execute(mutant_name)
         if executing is not None:
             tests = [test for test in tests if test in executing]
         unit_tests = sorted(test for test in tests if _is_unit_test(test))
-        others = _mixed(test for test in tests if not _is_unit_test(test))
-        if self._is_known(mutant_name):
-            others = others[:TESTS_OF_KNOWN_SURVIVOR]
         kills = _kills_near(mutant_name)
-        return sorted([*unit_tests, *others], key=lambda test: -kills[test])
+        mixed = _mixed(test for test in tests if not _is_unit_test(test))
+        others = sorted(mixed, key=lambda test: -kills[test])
+        most = MAX_INTEGRATION_TESTS
+        if self._is_known(mutant_name):
+            most = MAX_INTEGRATION_TESTS_OF_KNOWN_SURVIVOR
+        return sorted([*unit_tests, *others[:most]], key=lambda test: -kills[test])
 
     def _is_known(self, mutant_name: str) -> bool:
         change = Change.of(file=_file_of(mutant_name), name=mutant_name)
