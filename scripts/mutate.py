@@ -80,7 +80,8 @@ class CollectedTests(PytestRunner):  # type: ignore[misc]  # mutmut has no types
         if mutant_name is None or self.session is None:
             return int(super().run_tests(mutant_name=mutant_name, tests=tests))
         collected = {item.nodeid: item for item in self.session.items}
-        items = [collected[test] for test in tests]
+        # One that is gone was there when a run began that this one goes on with.
+        items = [collected[test] for test in tests if test in collected]
         for item, following in zip_longest(items, items[1:]):
             item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
             if self.session.testsfailed:

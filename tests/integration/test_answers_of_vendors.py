@@ -308,7 +308,7 @@ def test_same_token_that_the_probe_has_refused_is_an_error(clock: Clock, expires
         with pytest.raises(VendorError):
             world.invoke(process=world.process(PROBE_URL=api.url))
         assert world.token() == token
-        assert slot_of(world)["failures"] == 1
+        assert (slot_of(world)["failures"], slot_of(world)["suspicions"]) == (1, 1)
         assert ledger(world)["lock"] is None
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from handler.errors import Busy, ConfigurationError, StoreError
+from local.emulators.secrets_manager import AwsFault
 from local.emulators.world import TOKEN_SECRET, World
 from tests.integration.helpers import (
     BLUE,
@@ -255,6 +256,25 @@ def test_slow_claim_for_a_token_at_hand_is_released(world: World) -> None:
     assert ledger(world)["slots"][BLUE]["failures"] == 0
     assert world.invoke()["outcome"] == "recovered"
     assert world.token()["access_token"] == token["access_token"]
+
+
+def test_claim_that_takes_half_of_the_time_is_good(world: World) -> None:
+    """The other half is enough to acquire."""
+    do_at_calls(world, is_claim, once(lambda: world.clock.advance(60)), moment="after")
+    assert world.invoke()["outcome"] == "refreshed"
+
+
+def test_claim_whose_id_is_taken_gets_another_one(world: World) -> None:
+    """The winner of the shared id may have died, so from the third try on each has an id of its own."""
+    write(world, SEED, CURRENT)
+    world.secrets.fail("PutSecretValue", *3 * [AwsFault("ResourceExistsException")])
+    with record_traffic(world) as traffic:
+        assert world.invoke()["outcome"] == "refreshed"
+    puts = [call.params for call in traffic.aws if call.op == "PutSecretValue"]
+    ids = [put["ClientRequestToken"] for put in puts if put["VersionStages"] == [PENDING]]
+    assert len(ids) == 4
+    assert ids[0] == ids[1]
+    assert len({*ids}) == 3
 
 
 def test_claim_counts_from_its_own_moment(world: World) -> None:

@@ -343,6 +343,14 @@ def test_secrets_manager_that_is_down_is_told(world: World, event: Json) -> None
     assert result["problems"]
 
 
+def test_run_that_could_read_nothing_tells_of_no_life(world: World) -> None:
+    """If that lasts, somebody must look."""
+    acquire_token(world)
+    world.secrets.outage = AwsFault("InternalServiceError", 500)
+    assert run(world) == "StoreError"
+    assert metrics(world) == {"TokenSecondsRemaining": 0, "Failed": 1}
+
+
 def test_fresh_token_is_kept_though_the_ledger_can_not_be_read(world: World) -> None:
     """The ledger is not needed to say so; it is null, and among the problems."""
     acquire_token(world)

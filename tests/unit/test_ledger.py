@@ -338,6 +338,11 @@ def test_pace_that_is_a_little_ahead_tells_when_it_suffices(ahead: int) -> None:
     assert pace.level_at(at) >= 1
 
 
+def test_pace_that_is_ahead_and_suffices_does_so_now() -> None:
+    """Whoever asks when to claim need not wait for a clock that is ahead."""
+    assert Pace(level=1, at=NOW + 60).suffices_at(1, NOW + 0.5) == NOW
+
+
 @pytest.mark.parametrize("ahead", [DAY, 10**9])
 def test_pace_that_is_far_ahead_keeps_nobody_out(ahead: int) -> None:
     """A clock that jumped, or a mistake of a person, must not stop the refresh for longer than can be true."""

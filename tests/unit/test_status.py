@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from handler.ledger import Ledger, Pace
 from handler.model import Token
-from handler.outlook import may_fail_again, next_due_at
+from handler.outlook import may_fail_again, next_due_at, standby_due_at
 from handler.policy import Acquire, Request, State, decide
 from handler.reader import Snapshot
 from handler.refresh import Outcome
@@ -119,6 +119,15 @@ def test_failure_before_the_current_token_says_nothing_of_the_next_request() -> 
     state = make_state(ledger=make_closed_ledger(ahead=-60, reason="backing_off"))
     assert not may_fail_again(PRIMARY, state)
     assert may_fail_again(PRIMARY, replace(state, current=None))
+
+
+def test_standby_is_asked_in_the_second_in_which_the_token_becomes_short() -> None:
+    """A quarter of its life need not be whole seconds."""
+    token = make_token(age=0, remaining=9_999)
+    standby_at = standby_due_at(make_state(current=token, credentials=BOTH))
+    assert standby_at == NOW + 9_999 - 2_498
+    assert not make_state(current=token, now=standby_at - 1).is_current_short()
+    assert make_state(current=token, now=standby_at).is_current_short()
 
 
 def test_result_with_a_token() -> None:
