@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from handler.errors import CredentialsRefused, RateLimited, VendorError
+from handler.errors import CredentialsRefused, RateLimited, StoreError, VendorError
 from handler.model import utc
 from local.emulators.world import World
 from tests.integration.helpers import (
@@ -83,6 +83,14 @@ def test_too_many_claims_are_waiting_until_there_may_be_another(world: World, ev
     assert outcome_and_reason(result) == ("waiting", "too_many_claims")
     assert result["not_before"] == now(world) + 40 * MINUTE
     assert "RateLimited" not in metrics(world)
+
+
+def test_too_many_claims_without_a_token_are_an_error(world: World) -> None:
+    """Nobody else can help: it passes by itself."""
+    write_ledger(world, pace={"level": 0, "at": now(world)})
+    with pytest.raises(StoreError, match="too_many_claims") as caught:
+        world.invoke()
+    assert caught.value.code == "TooManyClaims"
 
 
 def test_refusal_that_is_over_before_the_interval_is_no_more_news(world: World) -> None:

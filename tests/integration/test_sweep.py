@@ -280,6 +280,15 @@ def test_new_connection_does_not_set_off_the_alarm(many: World) -> None:
     assert many.invoke(STATUS)["seconds_remaining"] == 0
 
 
+def test_connection_is_new_for_two_hours(many: World) -> None:
+    """The sweep that finds it and the next one have passed by then."""
+    many.add_store("new")
+    many.clock.advance(2 * HOUR - 1)
+    assert many.invoke(STATUS)["seconds_remaining"] is None
+    many.clock.advance(1)
+    assert many.invoke(STATUS)["seconds_remaining"] == 0
+
+
 def test_every_line_of_the_log_names_the_connection_and_the_version(many: World) -> None:
     """Somebody who reads a line at night knows which store it is about."""
     many.add_store("stores/001")
@@ -310,7 +319,7 @@ def test_status_says_why_a_store_has_no_token(many: World) -> None:
     many.passwords["client-violet#bad"] = "mistyped-password-of-the-emulator"
     many.put_credentials("client-violet#bad", name="bad")
     sweep(many)
-    worst = many.invoke(STATUS)["worst"]
+    worst = many.invoke(STATUS, timeout=30)["worst"]  # just enough for one more call
     assert [(one["name"], one["reason"], one["error"]) for one in worst] == [
         ("bad", "missing", "CredentialsRefused"),
         (GOOD, None, None),
@@ -498,6 +507,7 @@ def test_token_that_the_sweep_can_not_read_is_not_said_to_be_missing(
     )
     assert result["worst"][0]["seconds_remaining"] is None
     assert result["worst"][0]["error"] == "StoreError"
+    assert result["worst"][0]["expires_at_utc"] is None
     assert metrics(many)["TokenSecondsRemaining"] == 0
 
 
@@ -525,13 +535,14 @@ def test_damaged_token_is_not_a_new_connection(many: World) -> None:
 def test_connection_without_a_value_is_counted_as_empty(many: World) -> None:
     """Somebody has made both secrets and fills them later: no problem, and no life to tell of."""
     many.add_store(GOOD)
-    for kind in ("credentials", "token"):
-        many.secrets.do("CreateSecret", Name=f"{PREFIX}new/{kind}")
+    for name in ("new-1", "new-2"):
+        for kind in ("credentials", "token"):
+            many.secrets.do("CreateSecret", Name=f"{PREFIX}{name}/{kind}")
     many.secrets.do("CreateSecret", Name=f"{PREFIX}newer/credentials")
     sweep(many)
     many.clock.advance(OLD)
     result = many.invoke()
-    assert (result["connections"], result["empty"], result["problems"]) == (3, 2, [])
+    assert (result["connections"], result["empty"], result["problems"]) == (4, 3, [])
     assert result["seconds_remaining"] == DAY - OLD
 
 
@@ -646,7 +657,9 @@ def test_name_that_no_event_can_have_is_told(many: World, name: str, shown: str)
     """AWS takes an exclamation mark, and longer names than an event has."""
     many.add_connection(name, "client-violet#keeper-1")
     result = many.invoke()
-    assert list(problems(result)) == [shown]
+    [problem] = result["problems"]
+    assert problem["name"] == shown
+    assert problem["text"] == "a connection can't have this name: create it with another one"
     assert handed_over(many) == []
 
 
@@ -662,7 +675,13 @@ def test_store_that_nobody_foresaw_does_not_end_the_sweep(many: World, monkeypat
 
     monkeypatch.setattr("handler.survey.state_of", stumble)
     result = many.invoke()
-    assert problems(result) == {"bad": "ZeroDivisionError"}
+    [problem] = result["problems"]
+    assert problem == {
+        "name": "bad",
+        "error": "ZeroDivisionError",
+        "text": "an unexpected error; the log of the connection's own run tells where it comes from",
+    }
+    assert result["worst"][0]["error"] == "ZeroDivisionError"
     assert "canary" not in json.dumps(result)
     assert sorted(handed_over(many)) == ["bad", GOOD]
 

@@ -4,7 +4,7 @@ import pytest
 
 from handler.connections import WarmProcess
 from handler.errors import StoreError
-from handler.survey import Problem, Survey
+from handler.survey import Problem, Survey, names_of
 
 from .builders import make_settings
 
@@ -20,3 +20,12 @@ def test_long_text_of_a_problem_is_cut(text: str, told: str) -> None:
     survey = Survey(process, remaining=lambda: 60.0)
     survey.add_problem("stores/017", StoreError(text))
     assert survey.problems == [Problem("stores/017", "StoreError", told)]
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [("a", "a"), ("abc", "a, b, c"), ("abcd", "a, b, c and 1 more"), ("abcdef", "a, b, c and 3 more")],
+)
+def test_three_names_are_told_and_how_many_more_there_are(names: str, told: str) -> None:
+    """A text about many connections stays short."""
+    assert names_of([*names]) == told
