@@ -93,7 +93,7 @@ def test_refusal_is_in_the_log_with_its_client(world: World) -> None:
     assert "HTTP 401, invalid_client" in line["error"]
     [line] = logged(world, str(caught.value))
     assert (line["level"], line["error"], line["retryable"]) == ("ERROR", "CredentialsRefused", False)
-    assert "in _ask" in line["exception"]
+    assert "oauth2.py" in line["exception"]
 
 
 def test_reason_of_an_event_goes_to_the_log(world: World) -> None:
