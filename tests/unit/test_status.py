@@ -130,6 +130,27 @@ def test_standby_is_asked_in_the_second_in_which_the_token_becomes_short() -> No
     assert make_state(current=token, now=standby_at).is_current_short()
 
 
+@pytest.mark.parametrize(
+    ("changes", "ahead"),
+    [
+        pytest.param({}, 7_501, id="short"),
+        pytest.param({"ledger": Ledger(lock=make_lock(until=8_000))}, 8_000, id="another run"),
+        pytest.param({"ledger": Ledger(pace=Pace(level=-2, at=NOW + 6_000))}, 13_200, id="too many claims"),
+        pytest.param({"current": make_token(STANDBY, age=0, remaining=10_000)}, INTERVAL, id="its own token"),
+    ],
+)
+def test_standby_is_asked_when_it_may_be(changes: dict[str, Any], ahead: int) -> None:
+    """The token must be short, its slot open, and a claim possible."""
+    state = make_state(**{"current": make_token(age=0, remaining=10_000), "credentials": BOTH, **changes})
+    assert standby_due_at(state) == NOW + ahead
+
+
+def test_token_that_nobody_looks_at_does_not_change_when_the_next_request_is_due() -> None:
+    """While the current token is fresh, a newer one in another version stays where it is."""
+    state = make_state(displaced=make_token(age=60))
+    assert next_due_at(state, DEFAULT) == FRESH.acquired_at + INTERVAL
+
+
 def test_result_with_a_token() -> None:
     """The result tells whose token it is, when it ends and when the primary may ask next."""
     snapshot = snapshot_of(make_state())

@@ -14,8 +14,9 @@ def test_log_has_a_hundred_problems_at_most(number: int, logged: int) -> None:
     problems = [{"name": f"stores/{index}"} for index in range(number)]
     result = {"outcome": "swept", "problems": problems, "due": 3}
     with captured() as log:
-        RunTelemetry().answered(result, {})
+        RunTelemetry().answered(result, {"action": "status"})
     line = json.loads(log.getvalue())
     assert line["message"] == "swept"
+    assert line["asked"] == {"action": "status"}
     assert line["result"] == {"outcome": "swept", "problems": problems[:logged], "due": 3}
     assert len(problems) == number

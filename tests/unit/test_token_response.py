@@ -109,6 +109,7 @@ LIFETIMES: list[tuple[str | None, float, list[str]]] = [
     ("3600", 3_600, [ends_before_the_next(3_600)]),
     ("3600.5", 3_600.5, [ends_before_the_next(3_600)]),
     ("3569", 3_569, [not_supported(3_569), ends_before_the_next(3_569)]),
+    ("3570", 3_570, [ends_before_the_next(3_570)]),
     ('"86400"', DAY, []),
     ('"3600"', 3_600, [ends_before_the_next(3_600)]),
     ('"3600.5"', 3_600.5, [ends_before_the_next(3_600)]),
