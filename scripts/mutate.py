@@ -36,8 +36,11 @@ from mutmut.workers.isolation import ForkServerRunner
 
 from scripts.mutation import RESULTS, Change, function_of, read_known
 
-# How many integration tests run for a change that is known to survive, with a reason.
-TESTS_OF_KNOWN_SURVIVOR = 40
+# How many integration tests run for a change, at most. A change that only another test would find counts as a survivor.
+# Half of them are those that found the most changes nearby, and half are those of the rarest cases.
+MAX_INTEGRATION_TESTS = 120
+# How many of them run for a change that is known to survive, with a reason.
+MAX_INTEGRATION_TESTS_OF_KNOWN_SURVIVOR = 40
 # How many tests run in a fork without a change at first, and in what time.
 CLEAN_TESTS = 400
 CLEAN_TEST_SECONDS = 300
@@ -77,7 +80,8 @@ class CollectedTests(PytestRunner):  # type: ignore[misc]  # mutmut has no types
         if mutant_name is None or self.session is None:
             return int(super().run_tests(mutant_name=mutant_name, tests=tests))
         collected = {item.nodeid: item for item in self.session.items}
-        items = [collected[test] for test in tests]
+        # One that is gone was there when a run began that this one goes on with.
+        items = [collected[test] for test in tests if test in collected]
         for item, following in zip_longest(items, items[1:]):
             item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
             if self.session.testsfailed:
@@ -136,18 +140,23 @@ class ForksOfOneSession(ForkServerRunner):  # type: ignore[misc]  # mutmut has n
     def _chosen(self, mutant_name: str, tests: list[str]) -> list[str]:
         """Return the tests in the order in which they run.
 
-        A change that survives runs all of its tests, so it takes the longest. If the reason why it survives is known,
-        it runs all unit tests, but only some of the others: always the same ones.
+        A change that survives runs all that are chosen, so it takes the longest. These are all unit tests, and a
+        number of the others.
         """
         executing = _tests_that_execute(mutant_name)
         if executing is not None:
             tests = [test for test in tests if test in executing]
         unit_tests = sorted(test for test in tests if _is_unit_test(test))
-        others = _mixed(test for test in tests if not _is_unit_test(test))
+        most = MAX_INTEGRATION_TESTS
         if self._is_known(mutant_name):
-            others = others[:TESTS_OF_KNOWN_SURVIVOR]
+            most = MAX_INTEGRATION_TESTS_OF_KNOWN_SURVIVOR
         kills = _kills_near(mutant_name)
-        return sorted([*unit_tests, *others], key=lambda test: -kills[test])
+        rareness = _rareness_near(mutant_name)
+        mixed = _mixed(test for test in tests if not _is_unit_test(test))
+        killers = sorted(filter(kills.get, mixed), key=lambda test: -kills[test])[: most // 2]
+        others = sorted(set(mixed) - set(killers), key=lambda test: (rareness[test], mixed.index(test)))
+        chosen = [*unit_tests, *killers, *others[: most - len(killers)]]
+        return sorted(chosen, key=lambda test: -kills[test])
 
     def _is_known(self, mutant_name: str) -> bool:
         change = Change.of(file=_file_of(mutant_name), name=mutant_name)
@@ -175,6 +184,30 @@ def _tests_that_execute(mutant_name: str) -> set[str] | None:
         for line in lines:
             tests.update(executed.get(first_line + line, ()))
     return tests
+
+
+def _rareness_near(mutant_name: str) -> dict[str, tuple[int, int]]:
+    """Return how many tests execute the rarest line that each test executes: of the function, and of the file.
+
+    A test of a special case executes lines that few others do, and finds what the many others do not.
+    """
+    file = _file_of(mutant_name)
+    original_name, _ = generated_function_names(mutant_name)
+    span = MutantLineSpans.load(file).span_by_function_name[original_name]
+    in_file = _rareness(file)
+    in_function = _rareness(file, range(span.start, span.end + 1))
+    never = len(in_file)
+    return {test: (in_function.get(test, never), in_file[test]) for test in in_file}
+
+
+@cache
+def _rareness(file: str, lines: range | None = None) -> dict[str, int]:
+    rareness: dict[str, int] = {}
+    for line, tests in _tests_by_line(file).items():
+        if lines is None or line in lines:
+            for test in tests:
+                rareness[test] = min(rareness.get(test, len(tests)), len(tests))
+    return rareness
 
 
 @cache

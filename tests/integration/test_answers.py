@@ -328,6 +328,7 @@ UNKNOWN = {
     "reset before anything was issued": Fault.cut(issues=False),
     "truncated": Fault.truncated(),
     "truncated before the body": Fault.truncated(keep=0),
+    "truncated error of the vendor": replace(Fault.answer(500, "the vendor is down"), keep=0.5),
 }
 SLOW = {
     "late": Fault.late(60),

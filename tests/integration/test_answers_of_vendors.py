@@ -22,6 +22,7 @@ from local.emulators.raw_server import RawServer, always
 from local.emulators.world import World
 from tests.integration.helpers import (
     BLUE,
+    CURRENT,
     DAY,
     FORCE,
     GREEN,
@@ -33,6 +34,7 @@ from tests.integration.helpers import (
     STATUS,
     Json,
     acquire_token,
+    another_runs_token,
     has_good_token,
     ledger,
     now,
@@ -41,10 +43,11 @@ from tests.integration.helpers import (
     slot,
     slot_of,
     world_with_vendor,
+    write,
     write_ledger,
 )
 from tests.integration.recorder import Recorder
-from tests.integration.traffic import logged, metrics, record_traffic
+from tests.integration.traffic import do_at_vendor, logged, metrics, record_traffic
 
 # Sockets wait in real seconds, so the tests of a slow vendor wait for one second.
 IMPATIENT = {"ACQUIRE_TIMEOUT_SECONDS": "1", "WRITE_RESERVE_SECONDS": "5"}
@@ -235,6 +238,32 @@ def test_same_token_is_waited_out(world: World, age: float, less_by: int, pause:
     assert ledger(world)["lock"] is None
     # The answer's lifetime may be odd, but nothing has failed and nobody was refused.
     assert metrics(world).keys() - {"OddLifetime"} == {"TokenSecondsRemaining", "Waiting"}
+    [line] = logged(world, "SameToken")
+    assert line["principal"] == BLUE
+
+
+def test_pause_after_the_same_token_counts_from_its_answer(world: World) -> None:
+    """A vendor that takes a minute to answer shortens the life of which half is waited for."""
+    token = acquire_token(world, 20.5 * HOUR)
+    world.vendor.script(answer_with(token, expires_in=remaining(world, token)))
+    do_at_vendor(world, "received", lambda: world.clock.advance(MINUTE))
+    result = world.invoke()
+    assert outcome_and_reason(result) == ("waiting", "same_token")
+    assert result["seconds_remaining"] == remaining(world, token)
+    assert result["not_before"] == now(world) + remaining(world, token) / 2
+
+
+def test_same_token_of_the_standby_says_when_the_standby_may_ask_again(standby_world: World) -> None:
+    """The primary may not ask, so what its slot says is of no use."""
+    world = standby_world
+    write_ledger(world, slots={BLUE: slot(now(world) + DAY, "rate_limited")})
+    token = another_runs_token(world, GREEN, acquired_at=now(world) - 22 * HOUR, expires_at=now(world) + 2 * HOUR)
+    write(world, token, CURRENT)
+    world.vendor.script(answer_with(token, expires_in=2 * HOUR))
+    result = world.invoke()
+    assert outcome_and_reason(result) == ("waiting", "same_token")
+    assert result["client_id"] == GREEN
+    assert result["not_before"] == now(world) + HOUR
 
 
 def test_same_token_is_not_asked_for_again_before_its_pause_is_over(world: World) -> None:
@@ -279,7 +308,7 @@ def test_same_token_that_the_probe_has_refused_is_an_error(clock: Clock, expires
         with pytest.raises(VendorError):
             world.invoke(process=world.process(PROBE_URL=api.url))
         assert world.token() == token
-        assert slot_of(world)["failures"] == 1
+        assert (slot_of(world)["failures"], slot_of(world)["suspicions"]) == (1, 1)
         assert ledger(world)["lock"] is None
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from handler.errors import Busy, ConfigurationError, StoreError
+from local.emulators.secrets_manager import AwsFault
 from local.emulators.world import TOKEN_SECRET, World
 from tests.integration.helpers import (
     BLUE,
@@ -174,14 +175,42 @@ def write_ledger_in_first_calls(world: World, times: int) -> Callable[[], None]:
     return write_if_any_remain
 
 
+def test_lost_race_leaves_no_version(world: World) -> None:
+    """Of two runs that replace the same ledger version in the same three minutes, one puts its claim."""
+    acquire_token(world, INTERVAL)
+    before = len(world.secrets.versions(TOKEN_SECRET))
+
+    def is_put(operation: str, _: Json) -> bool:
+        return operation == "PutSecretValue"
+
+    do_at_calls(world, is_put, once(world.invoke))
+    assert world.invoke()["outcome"] == "kept"
+    assert len(world.secrets.versions(TOKEN_SECRET)) == before + 2
+    assert [request.client_id for request in world.vendor.requests] == [BLUE, BLUE]
+
+
 def test_run_that_loses_every_race_is_busy(world: World) -> None:
     """After five lost claims the run gives up. It never asks without a claim."""
     do_at_calls(world, is_claim, write_ledger_in_first_calls(world, 100))
     with record_traffic(world) as traffic, pytest.raises(Busy) as caught:
         world.invoke()
+    assert str(caught.value) == "other runs were faster 5 times"
     assert caught.value.retryable
     assert len(traffic.claims) == 5
     assert traffic.vendor == []
+
+
+def test_run_without_time_for_another_claim_is_busy(world: World) -> None:
+    """It says so, rather than that the timeout is too short: another run is at work."""
+    do_at_calls(world, is_claim, write_ledger_in_first_calls(world, 1))
+    with pytest.raises(Busy, match=r"^another run was faster, and no time is left to try again"):
+        world.invoke(timeout=40)
+
+
+def test_run_claims_again_if_its_time_just_covers_it(world: World) -> None:
+    """After the pause of a second there is as much time left as a claim needs."""
+    do_at_calls(world, is_claim, write_ledger_in_first_calls(world, 1))
+    assert outcome_and_reason(world.invoke(timeout=41)) == ("refreshed", "missing")
 
 
 def test_run_that_loses_four_races_may_win_the_fifth(world: World) -> None:
@@ -214,6 +243,38 @@ def test_slow_claim_is_released(world: World) -> None:
     assert traffic.vendor == []
     assert ledger(world)["lock"] is None
     assert ledger(world)["slots"] == {BLUE: asked_slot(failures=1, error="StoreError")}
+
+
+def test_slow_claim_for_a_token_at_hand_is_released(world: World) -> None:
+    """Nobody was to be asked, so it is no failure, and the next run publishes the token."""
+    token = acquire_token(world)
+    write(world, "oops", CURRENT)
+    do_at_calls(world, is_claim, once(lambda: world.clock.advance(61)), moment="after")
+    with pytest.raises(StoreError, match="took too long"):
+        world.invoke()
+    assert ledger(world)["lock"] is None
+    assert ledger(world)["slots"][BLUE]["failures"] == 0
+    assert world.invoke()["outcome"] == "recovered"
+    assert world.token()["access_token"] == token["access_token"]
+
+
+def test_claim_that_takes_half_of_the_time_is_good(world: World) -> None:
+    """The other half is enough to acquire."""
+    do_at_calls(world, is_claim, once(lambda: world.clock.advance(60)), moment="after")
+    assert world.invoke()["outcome"] == "refreshed"
+
+
+def test_claim_whose_id_is_taken_gets_another_one(world: World) -> None:
+    """The winner of the shared id may have died, so from the third try on each has an id of its own."""
+    write(world, SEED, CURRENT)
+    world.secrets.fail("PutSecretValue", *3 * [AwsFault("ResourceExistsException")])
+    with record_traffic(world) as traffic:
+        assert world.invoke()["outcome"] == "refreshed"
+    puts = [call.params for call in traffic.aws if call.op == "PutSecretValue"]
+    ids = [put["ClientRequestToken"] for put in puts if put["VersionStages"] == [PENDING]]
+    assert len(ids) == 4
+    assert ids[0] == ids[1]
+    assert len({*ids}) == 3
 
 
 def test_claim_counts_from_its_own_moment(world: World) -> None:

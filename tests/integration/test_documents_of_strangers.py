@@ -596,3 +596,21 @@ def test_answers_of_the_right_shape_are_read() -> None:
         assert store_at(aws).describe().changed_at == 1_790_000_000
     with Recorder(body={"VersionId": VERSION}) as aws:
         store_at(aws).put_version(VERSION, "{}", stages=[CURRENT])
+
+
+def test_secret_that_was_never_changed_is_as_old_as_it_is() -> None:
+    """AWS need not send a date of the last change then."""
+    with Recorder(body={"Name": OTHER_NAME, "CreatedDate": 1_790_000_000.0}) as aws:
+        assert store_at(aws).describe().changed_at == 1_790_000_000
+
+
+@pytest.mark.parametrize(
+    ("statuses", "is_in_sync"),
+    [([], True), (["InSync", "InSync"], True), (["InSync", "InProgress"], False), (["Failed"], False)],
+    ids=["no replica", "all are in sync", "one is behind", "failed"],
+)
+def test_secret_is_in_sync_if_each_replica_is(statuses: list[str], *, is_in_sync: bool) -> None:
+    """A consumer in another region may read an older token until then."""
+    replicas = [{"Region": "eu-west-1", "Status": status} for status in statuses]
+    with Recorder(body=DESCRIBED | {"ReplicationStatus": replicas}) as aws:
+        assert store_at(aws).describe().is_in_sync is is_in_sync

@@ -87,7 +87,7 @@ def test_locked_run_waits_once_more_if_its_time_just_covers_it(world: World) -> 
     """The run waits if its time covers a pause, an acquire and a write to the second. The log shows each wait."""
     write_ledger(world, lock=another_runs_lock(world, remaining=900))
     began = now(world)
-    with pytest.raises(Busy, match="another run holds the lock"):
+    with pytest.raises(Busy, match=r"^another run holds the lock"):
         world.invoke(timeout=153)
     assert now(world) - began == 3
     assert [line["message"] for line in world.lines if line.get("level") == "INFO"] == ["Locked"]

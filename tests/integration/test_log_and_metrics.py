@@ -86,11 +86,14 @@ def test_result_counts_from_the_end_of_a_slow_run(world: World) -> None:
 def test_refusal_is_in_the_log_with_its_client(world: World) -> None:
     """The log says which client was refused, and what the vendor answered."""
     world.vendor.script(REFUSED)
-    with pytest.raises(CredentialsRefused):
+    with pytest.raises(CredentialsRefused) as caught:
         world.invoke()
     line = logged(world, "CredentialsRefused")[0]
     assert line["principal"] == BLUE
     assert "HTTP 401, invalid_client" in line["error"]
+    [line] = logged(world, str(caught.value))
+    assert (line["level"], line["error"], line["retryable"]) == ("ERROR", "CredentialsRefused", False)
+    assert "oauth2.py" in line["exception"]
 
 
 def test_reason_of_an_event_goes_to_the_log(world: World) -> None:

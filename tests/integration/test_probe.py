@@ -23,6 +23,7 @@ from tests.integration.helpers import (
     STATUS,
     Json,
     acquire_token,
+    another_runs_token,
     now,
     outcome_and_reason,
     run,
@@ -115,6 +116,28 @@ def test_token_that_is_due_is_probed_once_in_a_run(world: World) -> None:
         assert len(api.received) == 1
 
 
+@pytest.mark.parametrize("remaining", [0, 1])
+def test_only_a_token_that_is_alive_is_probed(world: World, remaining: int) -> None:
+    """Of one that has ended nobody needs to know whether the API takes it."""
+    write(world, another_runs_token(world, expires_at=now(world) + remaining), CURRENT)
+    with Recorder() as api:
+        world.invoke(process=world.process(PROBE_URL=api.url, **NO_LIMIT))
+        assert len(api.received) == remaining
+
+
+def test_run_knows_of_each_token_that_the_api_refuses(standby_world: World) -> None:
+    """First the current one, then the one at hand: neither counts as good any more."""
+    world = standby_world
+    write(world, another_runs_token(world, GREEN, acquired_at=now(world) - 3 * HOUR), CURRENT)
+    write(world, another_runs_token(world, BLUE, acquired_at=now(world) - 2 * HOUR), CURRENT)
+    write_ledger(world, slots={GREEN: slot(now(world) + HOUR, "limit_interval")})
+    with Recorder(401) as api:
+        with pytest.raises(RateLimited):
+            world.invoke(process=world.process(PROBE_URL=api.url))
+        assert len(api.received) == 2
+    assert metrics(world)["TokenSecondsRemaining"] == 0
+
+
 def test_new_token_is_published_unprobed(world: World) -> None:
     """Only the current token is shown to the API: a new token is too scarce to throw away for a suspicion."""
     with Recorder(401) as api:
@@ -186,7 +209,8 @@ def test_probe_that_refuses_a_young_token_only_warns(clock: Clock, status: int, 
         else:
             assert outcome_and_reason(result) == ("kept", "fresh")
             assert metrics(world)["TokenSecondsRemaining"] == DAY - age
-            assert len(logged(world, "ProbeRefused")) == 1
+            [line] = logged(world, "ProbeRefused")
+            assert line["acquired_at"] == now(world) - age
 
 
 def test_probe_that_always_says_403_does_not_make_each_tick_ask(clock: Clock) -> None:

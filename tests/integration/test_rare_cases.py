@@ -104,12 +104,14 @@ def test_error_of_aws_is_told_by_its_code(code: str, repeated: str) -> None:
 @pytest.mark.parametrize("secret_id", [NAME, OTHER_NAME])
 def test_error_about_one_of_both_secrets_names_it(secret_id: str) -> None:
     """If the role may read only one of the two secrets, the error names the other one."""
-    errors = [{"SecretId": secret_id, "ErrorCode": "AccessDeniedException"}]
+    errors = [{"SecretId": secret_id, "ErrorCode": "AccessDeniedException", "Message": "nobody may"}]
     values = [{"Name": name, "ARN": name, "VersionId": "v"} for name in (NAME, OTHER_NAME) if name != secret_id]
     answer = {"SecretValues": values, "Errors": errors}
     with Recorder(body=answer) as aws, pytest.raises(StoreError) as caught:
         store_at(aws).read_both().or_raise()
-    assert str(caught.value) == f"Secrets Manager, batch_get_secret_value of {secret_id}: AccessDeniedException"
+    assert (
+        str(caught.value) == f"Secrets Manager, batch_get_secret_value of {secret_id}: AccessDeniedException nobody may"
+    )
 
 
 def test_aws_that_is_away_is_told_by_the_failure(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from tests.integration.helpers import (
     BLUE,
     CURRENT,
     GREEN,
+    INTERVAL,
     Json,
     acquire_token,
     labels,
@@ -16,6 +17,7 @@ from tests.integration.helpers import (
     public,
     run,
     write,
+    write_ledger,
 )
 from tests.integration.traffic import do_at_calls, once, record_traffic
 
@@ -43,6 +45,17 @@ def test_recovery_is_a_publish_under_a_claim(world: World) -> None:
     assert labels(world)[CURRENT] == labels(world)["REFRESH_LEDGER"] == result["version_id"]
     assert ledger(world)["lock"] is None
     assert public(world.token()) == public(token)
+
+
+def test_claim_of_a_recovery_notes_the_slot_that_the_token_has_spent(world: World) -> None:
+    """The ledger was lost. If the run dies before it publishes, nobody asks for another token all the same."""
+    token = acquire_token(world)
+    write(world, "oops", CURRENT)
+    write_ledger(world)
+    with record_traffic(world) as traffic:
+        assert run(world) == "recovered"
+    [claim] = traffic.claims
+    assert claim["slots"][BLUE]["not_before"] == token["acquired_at"] + INTERVAL
 
 
 @pytest.mark.parametrize("times", [1, 2], ids=["previous", "displaced"])

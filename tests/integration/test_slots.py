@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from handler.errors import CredentialsRefused, RateLimited, VendorError
+from handler.errors import CredentialsRefused, RateLimited, StoreError, VendorError
 from handler.model import utc
 from local.emulators.world import World
 from tests.integration.helpers import (
@@ -15,6 +15,7 @@ from tests.integration.helpers import (
     INTERVAL,
     MINUTE,
     REFUSED,
+    Json,
     acquire_token,
     asked_with,
     backing_off_slot,
@@ -31,8 +32,9 @@ def test_closed_slot_is_not_asked_and_says_when_it_opens(world: World) -> None:
     """Without a good token a closed slot is an error that says when it opens; nothing is written, nobody is asked."""
     opens_at = now(world) + HOUR
     write_ledger(world, slots={BLUE: slot(opens_at, "rate_limited", 1)})
-    with record_traffic(world) as traffic, pytest.raises(RateLimited, match="2026-09-21T15:13:20Z"):
+    with record_traffic(world) as traffic, pytest.raises(RateLimited, match="2026-09-21T15:13:20Z") as caught:
         world.invoke()
+    assert "correct the credentials" not in str(caught.value)
     assert traffic.writes == []
     assert traffic.vendor == []
     assert metrics(world) == {"TokenSecondsRemaining": 0, "Failed": 1, "RateLimited": 1}
@@ -72,6 +74,25 @@ def test_closed_slot_is_waiting_while_the_token_is_good(world: World, reason: st
     assert log_lines == [(name, opens_at) for name in counted]
 
 
+@pytest.mark.parametrize("event", [{}, {"action": "status"}], ids=["refresh", "status"])
+def test_too_many_claims_are_waiting_until_there_may_be_another(world: World, event: Json) -> None:
+    """The slot is open, so its last reason is no news."""
+    acquire_token(world, INTERVAL)
+    write_ledger(world, slots={BLUE: slot(now(world), "rate_limited")}, pace={"level": 0, "at": now(world)})
+    result = world.invoke(event)
+    assert outcome_and_reason(result) == ("waiting", "too_many_claims")
+    assert result["not_before"] == now(world) + 40 * MINUTE
+    assert "RateLimited" not in metrics(world)
+
+
+def test_too_many_claims_without_a_token_are_an_error(world: World) -> None:
+    """Nobody else can help: it passes by itself."""
+    write_ledger(world, pace={"level": 0, "at": now(world)})
+    with pytest.raises(StoreError, match="too_many_claims") as caught:
+        world.invoke()
+    assert caught.value.code == "TooManyClaims"
+
+
 def test_refusal_that_is_over_before_the_interval_is_no_more_news(world: World) -> None:
     """The reason is the one that keeps the slot closed for longest: here the current token, not the refusal."""
     acquire_token(world, 20 * HOUR + 2 * MINUTE)
@@ -94,7 +115,7 @@ def test_refused_credentials_are_not_shown_again_for_an_hour(world: World) -> No
     with pytest.raises(CredentialsRefused):
         world.invoke()
     world.clock.advance(HOUR - 1)
-    with record_traffic(world) as traffic, pytest.raises(CredentialsRefused):
+    with record_traffic(world) as traffic, pytest.raises(CredentialsRefused, match="correct the credentials"):
         world.invoke()
     assert traffic.vendor == []
     assert metrics(world)["CredentialsRefused"] == 1

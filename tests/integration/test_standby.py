@@ -25,7 +25,7 @@ from tests.integration.helpers import (
     slot_of,
     write_ledger,
 )
-from tests.integration.traffic import do_at_vendor, logged, metrics, record_traffic
+from tests.integration.traffic import do_at_vendor, logged, metrics, once, record_traffic
 
 
 @pytest.mark.parametrize(
@@ -140,6 +140,23 @@ def test_standby_keeps_to_its_own_slot(standby_world: World) -> None:
     with record_traffic(standby_world) as traffic, pytest.raises(RateLimited):
         standby_world.invoke()
     assert traffic.vendor == []
+
+
+def test_standby_whose_slot_opens_while_the_primary_is_asked_steps_in(standby_world: World) -> None:
+    """What counts is the time at which the primary was refused."""
+    write_ledger(standby_world, slots={GREEN: slot(now(standby_world) + 30, "rate_limited")})
+    standby_world.vendor.script(LIMITED)
+    do_at_vendor(standby_world, "received", once(lambda: standby_world.clock.advance(30)))
+    assert standby_world.invoke()["client_id"] == GREEN
+
+
+def test_run_that_has_lost_its_lock_asks_nobody_else(standby_world: World) -> None:
+    """Somebody has written another ledger meanwhile, so this run does not know what it says."""
+    standby_world.vendor.script(LIMITED)
+    do_at_vendor(standby_world, "received", once(lambda: write_ledger(standby_world)))
+    with pytest.raises(RateLimited, match="the vendor answered HTTP 400"):
+        standby_world.invoke()
+    assert [request.client_id for request in standby_world.vendor.requests] == [BLUE]
 
 
 def test_refusal_that_could_not_be_written_down_asks_nobody_else(standby_world: World) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from handler import __version__
 from handler.errors import CredentialsRefused, RateLimited, RefreshError, VendorError
+from handler.model import utc
 from local.emulators.faults import Fault
 from local.emulators.secrets_manager import AwsFault
 from local.emulators.world import CREDENTIALS_SECRET, TOKEN_SECRET, World
@@ -49,6 +50,7 @@ from tests.integration.helpers import (
     acquire_token,
     another_runs_lock,
     another_runs_token,
+    labels,
     ledger,
     now,
     outcome_and_reason,
@@ -150,6 +152,7 @@ def test_status_adds_what_happens_next_and_the_ledger(world: World) -> None:
     }
     assert result["ledger"] == token["ledger"] == ledger(world)
     assert result["next_due_at"] == token["acquired_at"] + INTERVAL
+    assert result["next_due_at_utc"] == utc(result["next_due_at"])
     assert result["safe_to_deactivate"] is None
     assert type(result["next_due_at"]) is int
 
@@ -265,9 +268,11 @@ def test_credentials_that_can_not_be_read_hide_nothing_of_the_token(
     assert [problem["error"] for problem in result["problems"]] == [error]
     assert result["expires_at"] == token["expires_at"]
     assert result["client_id"] == BLUE
+    assert result["version_id"] == labels(world)[CURRENT]
+    assert result["connection"] is None
     assert result["seconds_remaining"] == DAY - HOUR
     assert result["summary"].startswith(f"The token of {BLUE} ends at ")
-    assert "IT CAN'T BE RENEWED" in result["summary"]
+    assert result["summary"].endswith(f"IT CAN'T BE RENEWED: {result['problems'][0]['text']}.")
     assert metrics(world) == {"TokenSecondsRemaining": DAY - HOUR}
 
 
@@ -303,6 +308,8 @@ def test_token_that_can_not_be_read_is_told(world: World, event: Json) -> None:
     assert {problem["error"] for problem in result["problems"]} == {"StoreError"}
     assert result["summary"].startswith("It is not known what token consumers have.")
     assert result["expires_at"] is None
+    assert result["seconds_remaining"] == 0
+    assert result["version_id"] is None
 
 
 @QUESTIONS
@@ -334,6 +341,14 @@ def test_secrets_manager_that_is_down_is_told(world: World, event: Json) -> None
     result = world.invoke(event)
     assert outcome_and_reason(result) == ("waiting", "unreadable")
     assert result["problems"]
+
+
+def test_run_that_could_read_nothing_tells_of_no_life(world: World) -> None:
+    """If that lasts, somebody must look."""
+    acquire_token(world)
+    world.secrets.outage = AwsFault("InternalServiceError", 500)
+    assert run(world) == "StoreError"
+    assert metrics(world) == {"TokenSecondsRemaining": 0, "Failed": 1}
 
 
 def test_fresh_token_is_kept_though_the_ledger_can_not_be_read(world: World) -> None:
@@ -376,3 +391,13 @@ def test_status_names_the_standby_and_when_it_may_ask(standby_world: World) -> N
     }
     standby_world.put_credentials(BLUE)
     assert standby_world.invoke(STATUS)["standby"] is None
+
+
+def test_status_says_that_the_standby_s_slot_is_spent(standby_world: World) -> None:
+    """Its token says so, also if the ledger was lost."""
+    token = another_runs_token(standby_world, GREEN)
+    write(standby_world, token, CURRENT)
+    write_ledger(standby_world)
+    standby = standby_world.invoke(STATUS)["standby"]
+    assert standby["not_before"] == token["acquired_at"] + INTERVAL
+    assert standby["not_before_utc"] == utc(standby["not_before"])

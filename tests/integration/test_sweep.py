@@ -8,15 +8,17 @@ from typing import Any
 
 import pytest
 
-from handler import __version__
-from handler.errors import Busy, CredentialsError, EventError, StoreError
+from handler import __version__, app
+from handler.errors import Busy, ConfigurationError, CredentialsError, EventError, StoreError
 from handler.reader import state_of
 from local.emulators.aws_rates import AwsRates
 from local.emulators.clock import Clock
+from local.emulators.lambda_runtime import Context
 from local.emulators.secrets_manager import CUT, AwsFault
-from local.emulators.world import World
+from local.emulators.world import World, environment
 from tests.conftest import secrets_in
 from tests.integration.helpers import Json
+from tests.integration.recorder import Recorder
 from tests.integration.traffic import (
     do_at_calls,
     do_at_vendor,
@@ -117,17 +119,18 @@ def test_sweep_hands_over_only_what_is_due(many: World) -> None:
 
 def test_result_of_a_sweep_names_the_ten_with_the_least_life(many: World) -> None:
     """Of eleven stores the one with the longest life is left out, and the rest come in order."""
-    for number in range(11):
-        many.add_store(f"store-{number:02}")
+    names = [f"store-{number:02}" for number in range(11, 0, -1)]
+    for name in names:
+        many.add_store(name)
         sweep(many)
         many.clock.advance(60)
     worst = many.invoke(STATUS)["worst"]
-    assert [one["name"] for one in worst] == [f"store-{number:02}" for number in range(10)]
+    assert [one["name"] for one in worst] == names[:10]
     first = worst[0]
-    token = many.token("store-00")
+    token = many.token("store-11")
     assert first.pop("seconds_remaining") == token["expires_at"] - int(many.clock.now()) - 1
     assert first == {
-        "name": "store-00",
+        "name": "store-11",
         "expires_at": token["expires_at"],
         "expires_at_utc": token["expires_at_utc"],
         "reason": None,
@@ -156,6 +159,8 @@ def test_token_that_the_process_could_not_save_is_saved_first(many: World) -> No
     assert (result["handed_over"], result["fresh"], result["problems"]) == (0, 1, [])
     assert len(many.vendor.requests) == 1
     assert process.unsaved == {}
+    [line] = logged(many, "Recovered")
+    assert line["connection"] == GOOD
 
 
 def hang_publishes(world: World) -> None:
@@ -184,9 +189,29 @@ def test_tokens_that_still_can_not_be_saved_hold_up_nobody(many: World, event: J
     result = many.invoke(event, process)
     assert many.clock.now() - began_at <= 70
     assert result["outcome"] == ("kept" if event else "swept")
-    assert {line["connection"] for line in logged(many, "SavingFailed")} == {"bad-1"}
+    [line] = logged(many, "SavingFailed")
+    assert line["connection"] == "bad-1"
+    assert line["error"].startswith("Secrets Manager, put_secret_value of tango/bad-1/token: ")
     many.secrets.on_call = None
     assert len(process.unsaved) == 3
+
+
+def test_mistake_of_ours_with_a_token_that_is_to_be_saved_does_not_end_the_sweep(
+    many: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log has the error's class alone: its text may hold a secret."""
+    process = many.process()
+    many.add_store("bad")
+    leave_token_unsaved(many, process, {"connection": "bad"})
+
+    def stumble(*_: object) -> None:
+        raise ZeroDivisionError("canary")
+
+    monkeypatch.setattr("handler.refresh.decide", stumble)
+    assert many.invoke({}, process)["outcome"] == "swept"
+    [line] = logged(many, "SavingFailed")
+    assert (line["connection"], line["error"]) == ("bad", "ZeroDivisionError")
+    assert "canary" not in many.output
 
 
 def test_unsaved_token_that_has_ended_is_nobody_s_business(many: World) -> None:
@@ -255,6 +280,15 @@ def test_new_connection_does_not_set_off_the_alarm(many: World) -> None:
     assert many.invoke(STATUS)["seconds_remaining"] == 0
 
 
+def test_connection_is_new_for_two_hours(many: World) -> None:
+    """The sweep that finds it and the next one have passed by then."""
+    many.add_store("new")
+    many.clock.advance(2 * HOUR - 1)
+    assert many.invoke(STATUS)["seconds_remaining"] is None
+    many.clock.advance(1)
+    assert many.invoke(STATUS)["seconds_remaining"] == 0
+
+
 def test_every_line_of_the_log_names_the_connection_and_the_version(many: World) -> None:
     """Somebody who reads a line at night knows which store it is about."""
     many.add_store("stores/001")
@@ -273,6 +307,7 @@ def test_status_without_a_connection_only_looks(many: World) -> None:
     with record_traffic(many) as traffic:
         result = many.invoke(STATUS)
     assert (result["outcome"], result["due"], result["handed_over"]) == ("swept", 1, 0)
+    assert "HandedOver" not in metrics(many)
     assert many.functions.invocations == []
     assert traffic.writes == []
 
@@ -284,7 +319,7 @@ def test_status_says_why_a_store_has_no_token(many: World) -> None:
     many.passwords["client-violet#bad"] = "mistyped-password-of-the-emulator"
     many.put_credentials("client-violet#bad", name="bad")
     sweep(many)
-    worst = many.invoke(STATUS)["worst"]
+    worst = many.invoke(STATUS, timeout=30)["worst"]  # just enough for one more call
     assert [(one["name"], one["reason"], one["error"]) for one in worst] == [
         ("bad", "missing", "CredentialsRefused"),
         (GOOD, None, None),
@@ -399,6 +434,27 @@ def test_unreadable_credentials_hide_nothing_of_the_token(many: World) -> None:
     assert problems(result) == {"bad": "CredentialsError"}
 
 
+def test_status_of_a_connection_without_readable_credentials_is_its_own(many: World) -> None:
+    """It names the connection, and says what consumers have."""
+    many.add_store("bad")
+    sweep(many)
+    not_json(many)
+    result = many.invoke({"action": "status", "connection": "bad"})
+    assert (result["connection"], result["reason"]) == ("bad", "unreadable")
+    assert result["summary"].startswith("The token of client-violet#bad ends at ")
+
+
+def test_new_connection_with_bad_credentials_does_not_set_off_the_alarm(many: World) -> None:
+    """Whoever adds it is told of the problem, and consumers have nothing to lose yet."""
+    many.add_store(GOOD)
+    sweep(many)
+    many.add_store("bad")
+    not_json(many)
+    result = many.invoke()
+    assert problems(result) == {"bad": "CredentialsError"}
+    assert result["seconds_remaining"] == DAY
+
+
 def without_a_value(world: World) -> None:
     """Delete the credentials for good, and make the secret again."""
     secrets = world.secrets.client()
@@ -421,7 +477,14 @@ def test_credentials_that_are_gone_hide_nothing_of_the_token(many: World, arrang
     assert problems(result) == {"bad": "CredentialsError"}
     assert (result["connections"], result["empty"]) == (2, 0)
     assert metrics(many)["TokenSecondsRemaining"] == 3 * HOUR
-    assert result["worst"][0]["name"] == "bad"
+    assert result["worst"][0] == {
+        "name": "bad",
+        "seconds_remaining": 3 * HOUR,
+        "expires_at": many.token("bad")["expires_at"],
+        "expires_at_utc": many.token("bad")["expires_at_utc"],
+        "reason": None,
+        "error": "CredentialsError",
+    }
     assert "The next token to end is that of bad, in 3.0 hours." in result["summary"]
     many.clock.advance(3 * HOUR)
     result = many.invoke()
@@ -443,6 +506,8 @@ def test_token_that_the_sweep_can_not_read_is_not_said_to_be_missing(
         "Problems: bad."
     )
     assert result["worst"][0]["seconds_remaining"] is None
+    assert result["worst"][0]["error"] == "StoreError"
+    assert result["worst"][0]["expires_at_utc"] is None
     assert metrics(many)["TokenSecondsRemaining"] == 0
 
 
@@ -470,18 +535,34 @@ def test_damaged_token_is_not_a_new_connection(many: World) -> None:
 def test_connection_without_a_value_is_counted_as_empty(many: World) -> None:
     """Somebody has made both secrets and fills them later: no problem, and no life to tell of."""
     many.add_store(GOOD)
-    for kind in ("credentials", "token"):
-        many.secrets.do("CreateSecret", Name=f"{PREFIX}new/{kind}")
+    for name in ("new-1", "new-2"):
+        for kind in ("credentials", "token"):
+            many.secrets.do("CreateSecret", Name=f"{PREFIX}{name}/{kind}")
     many.secrets.do("CreateSecret", Name=f"{PREFIX}newer/credentials")
     sweep(many)
     many.clock.advance(OLD)
     result = many.invoke()
-    assert (result["connections"], result["empty"], result["problems"]) == (3, 2, [])
+    assert (result["connections"], result["empty"], result["problems"]) == (4, 3, [])
     assert result["seconds_remaining"] == DAY - OLD
 
 
-@pytest.mark.parametrize("kind", ["credentials", "token"])
-def test_new_half_of_a_connection_is_not_a_problem_yet(many: World, kind: str) -> None:
+def half_denied(world: World) -> None:
+    world.secrets.do("PutSecretValue", SecretId=f"{PREFIX}half/token", SecretString="{}")
+    world.secrets.access.denied.add(f"{PREFIX}half/token")
+
+
+def description_denied(world: World) -> None:
+    world.secrets.fail("DescribeSecret", AwsFault("AccessDeniedException"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "what_to_do"),
+    [
+        ("credentials", "create or restore it"),
+        ("token", "create or restore it, or delete the token secret if nobody needs the token"),
+    ],
+)
+def test_new_half_of_a_connection_is_not_a_problem_yet(many: World, kind: str, what_to_do: str) -> None:
     """Lists lag behind, and people make one secret after the other."""
     many.secrets.do("CreateSecret", Name=f"{PREFIX}half/{kind}", SecretString="{}")
     many.clock.advance(OLD - 1)
@@ -491,6 +572,26 @@ def test_new_half_of_a_connection_is_not_a_problem_yet(many: World, kind: str) -
     [problem] = many.invoke()["problems"]
     assert problem["name"] == "half"
     assert f"{PREFIX}half/" in problem["text"]
+    assert problem["text"].endswith(f": {what_to_do}")
+
+
+def test_half_of_a_connection_has_no_ledger(many: World) -> None:
+    """A call for each of them would take time from those that have one."""
+    many.secrets.do("CreateSecret", Name=f"{PREFIX}half/credentials", SecretString="{}")
+    many.clock.advance(OLD)
+    with record_traffic(many) as traffic:
+        result = many.invoke(STATUS)
+    assert result["worst"][0]["name"] == "half"
+    assert result["worst"][0]["error"] is None
+    assert traffic.operations == ["BatchGetSecretValue"]
+
+
+@pytest.mark.parametrize("arrange", [half_denied, description_denied])
+def test_half_whose_age_is_not_known_is_a_problem_at_once(many: World, arrange: Callable[[World], None]) -> None:
+    """Its other half may have been missing for long."""
+    many.secrets.do("CreateSecret", Name=f"{PREFIX}half/token")
+    arrange(many)
+    assert problems(many.invoke()) == {"half": "CredentialsError"}
 
 
 def test_token_secret_without_a_value_is_as_old_as_the_secret(many: World) -> None:
@@ -510,6 +611,7 @@ def test_two_stores_with_one_client_and_an_interval_are_told(many: World) -> Non
     assert problems(result) == {"a": "CredentialsError", "b": "CredentialsError"}
     texts = {problem["name"]: problem["text"] for problem in result["problems"]}
     assert texts["a"].startswith("client-blue is a principal of a, b: ")
+    assert texts["a"].endswith("so they refuse each other; give each connection a principal of its own")
     assert texts["b"] == texts["a"]
 
 
@@ -555,7 +657,9 @@ def test_name_that_no_event_can_have_is_told(many: World, name: str, shown: str)
     """AWS takes an exclamation mark, and longer names than an event has."""
     many.add_connection(name, "client-violet#keeper-1")
     result = many.invoke()
-    assert list(problems(result)) == [shown]
+    [problem] = result["problems"]
+    assert problem["name"] == shown
+    assert problem["text"] == "a connection can't have this name: create it with another one"
     assert handed_over(many) == []
 
 
@@ -571,7 +675,13 @@ def test_store_that_nobody_foresaw_does_not_end_the_sweep(many: World, monkeypat
 
     monkeypatch.setattr("handler.survey.state_of", stumble)
     result = many.invoke()
-    assert problems(result) == {"bad": "ZeroDivisionError"}
+    [problem] = result["problems"]
+    assert problem == {
+        "name": "bad",
+        "error": "ZeroDivisionError",
+        "text": "an unexpected error; the log of the connection's own run tells where it comes from",
+    }
+    assert result["worst"][0]["error"] == "ZeroDivisionError"
     assert "canary" not in json.dumps(result)
     assert sorted(handed_over(many)) == ["bad", GOOD]
 
@@ -591,12 +701,41 @@ def test_page_that_fails_ends_the_survey_and_what_was_seen_is_handed_over(many: 
     assert metrics(many)["HandedOver"] == 10
 
 
+def test_sweep_that_does_not_know_the_function_is_told_what_to_do(many: World) -> None:
+    """It has a name in Lambda. Somebody at a shell may have none."""
+    many.add_store(GOOD)
+    nameless = Context(many.clock, many.clock.now() + 60, function_name="")
+    with pytest.raises(ConfigurationError) as caught:
+        app.handle({}, nameless, many.process)
+    assert str(caught.value) == (
+        "a sweep invokes the deployed function for each connection: set AWS_LAMBDA_FUNCTION_NAME to its name, or "
+        "name one connection"
+    )
+
+
 def test_sweep_without_time_stops_and_tells(many: World) -> None:
     """Lambda would kill it in the middle; the next sweep goes on."""
     many.add_store(GOOD)
-    with pytest.raises(StoreError, match="no time is left after 0 connections"):
+    with pytest.raises(StoreError, match="no time is left after 0 connections") as caught:
         many.invoke(timeout=29)
+    assert caught.value.code == "TooLate"
     assert "TokenSecondsRemaining" not in metrics(many)
+
+
+def test_sweep_goes_on_while_there_is_time(many: World) -> None:
+    """Half a minute is enough for one more call."""
+    many.add_store(GOOD)
+    assert many.invoke(timeout=30)["handed_over"] == 1
+
+
+def test_unsaved_token_is_saved_while_there_is_time(many: World) -> None:
+    """As much as a claim needs is enough."""
+    many.add_store(GOOD)
+    process = many.process()
+    leave_token_unsaved(many, process, {"connection": GOOD})
+    many.clock.advance(300)
+    many.invoke({}, process, timeout=40)
+    assert process.unsaved == {}
 
 
 @pytest.mark.parametrize(
@@ -621,6 +760,16 @@ def test_hand_over_that_fails_is_told_and_done_again(many: World, fault: AwsFaul
     assert many.consume(GOOD) == 200
 
 
+def test_hand_over_that_something_else_answers_is_told(many: World) -> None:
+    """Only AWS's own answer to an asynchronous invocation says that the run is in the queue."""
+    many.add_store(GOOD)
+    with Recorder(200) as stranger, environment(many.environment(AWS_ENDPOINT_URL_LAMBDA=stranger.url)):
+        result = many.invoke()
+    [problem] = result["problems"]
+    assert (problem["name"], problem["text"]) == (GOOD, "Lambda, invoke: OtherAnswer")
+    assert result["handed_over"] == 0
+
+
 def test_sweep_stays_below_the_rates_that_aws_enforces(many: World) -> None:
     """With AWS's rates enforced, no call is refused."""
     for number in range(12):
@@ -639,7 +788,7 @@ def test_lock_of_another_run_ends_the_run_at_once(many: World) -> None:
 
     def run_meanwhile() -> None:
         began_at = many.clock.now()
-        with pytest.raises(Busy):
+        with pytest.raises(Busy, match=r"^another run of this connection holds the lock"):
             many.invoke({"connection": GOOD})
         waited.append(many.clock.now() - began_at)
 

@@ -18,12 +18,10 @@ from handler.refresh import Refresh
 from local.emulators.faults import Fault
 from local.emulators.world import TOKEN_SECRET, World
 from tests.integration.helpers import (
-    BLUE,
     CURRENT,
     DAY,
     DOWN,
     FORCE,
-    GREEN,
     HOUR,
     INTERVAL,
     LIMITED,
@@ -38,7 +36,6 @@ from tests.integration.helpers import (
     run_as_lambda,
     write,
 )
-from tests.integration.traffic import do_at_calls, once
 
 MAX_VERSIONS_IN_A_DAY = 96
 MAX_VERSIONS_OF_A_STORM = 40
@@ -260,18 +257,3 @@ def test_too_many_claims_is_waiting_and_says_when_it_ends(world: World) -> None:
     requests = len(world.vendor.requests)
     run(world, OVERRIDE)
     assert len(world.vendor.requests) == requests + 1
-
-
-def test_lost_race_leaves_no_version(world: World) -> None:
-    """Of two runs that replace the same ledger version in the same three minutes, one puts its claim."""
-    acquire_token(world, INTERVAL)
-    before = count_versions(world)
-
-    def is_put(operation: str, _: Json) -> bool:
-        return operation == "PutSecretValue"
-
-    do_at_calls(world, is_put, once(world.invoke))
-    assert run(world) == "kept"
-    assert count_versions(world) == before + 2
-    assert [request.client_id for request in world.vendor.requests] == [BLUE, BLUE]
-    assert GREEN not in {request.client_id for request in world.vendor.requests}

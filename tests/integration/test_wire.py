@@ -103,6 +103,7 @@ def test_basic_authentication_is_as_in_the_rfc(world: World) -> None:
     scheme, _, value = request.headers["Authorization"].partition(" ")
     user, _, password = base64.b64decode(value, validate=True).decode("ascii").partition(":")
     assert scheme == "Basic"
+    assert not set(user + password) & set(":/+&= ")
     assert unquote(user) == ODD_ID
     assert unquote(password) == ODD_SECRET
     assert form(request) == [

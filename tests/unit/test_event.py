@@ -61,6 +61,7 @@ RULE = {
             id="dry, forced",
         ),
         pytest.param({"action": "status"}, {"action": "status"}, id="status"),
+        pytest.param({"connection": "x" * 250}, {"connection": "x" * 250}, id="the longest name"),
     ],
 )
 def test_event_asks_for(event: dict[str, Any], options: dict[str, Any]) -> None:
@@ -179,6 +180,13 @@ def test_event_is_refused(event: dict[str, Any], key: str) -> None:
         ({"action": "delete"}, "the event's action must be refresh or status"),
         ({"action": "status", "reason": ""}, "the event's action status goes with no other key than connection"),
         ({"override_limit": True}, "the event's override_limit goes with force"),
+        *[
+            (
+                {"connection": name},
+                "the event's connection can't be the name of one: it may have letters, digits and /_+=.@-",
+            )
+            for name in ("", "shop!1", "x" * 251)
+        ],
     ],
 )
 def test_refusal_says_what_would_be_right(event: object, message: str) -> None:

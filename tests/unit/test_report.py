@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from handler.report import for_people, in_one_line
+from handler.report import as_json, for_people, in_one_line
 from handler.result import empty_result
 
 ENDS_AT = 1_790_000_000  # 2026-09-21 14:13 UTC
@@ -36,6 +36,11 @@ def swept(*rows: dict[str, Any], width: int = 100, **changes: Any) -> list[str]:
 
 def table_of(*rows: dict[str, Any], width: int = 100) -> list[str]:
     return swept(*rows, width=width)[2].splitlines()
+
+
+def test_json_has_a_line_for_each_key() -> None:
+    """So a person can read it, too."""
+    assert as_json({"outcome": "kept", "warnings": []}) == '{\n  "outcome": "kept",\n  "warnings": []\n}'
 
 
 # One connection

@@ -17,6 +17,11 @@ REQUIRED = {
     "TOKEN_SECRET_ID": "the-token",
     "TOKEN_URL": "https://auth.tangocard.com/oauth/token",
 }
+MANY: dict[str, str | None] = {
+    "CREDENTIALS_SECRET_ID": None,
+    "TOKEN_SECRET_ID": None,
+    "CONNECTIONS_PREFIX": "tango/",
+}
 DEFAULTS = {
     "AUDIENCE": "https://api.tangocard.com/",
     "SCOPE": "raas.all",
@@ -266,6 +271,33 @@ def test_longest_time_is_ten_years() -> None:
 def test_problem_says_what_would_be_right(changes: dict[str, str | None], message: str) -> None:
     """The message is enough to correct the environment."""
     assert problems_of(**changes) == f"environment: {message}"
+
+
+@pytest.mark.parametrize("prefix", ["tango/", "a.B_c+d=e@f-g/stores/", f"{'x' * 199}/"])
+def test_prefix_stands_in_for_the_two_secrets(prefix: str) -> None:
+    """A deployment of many connections. Each connection may have a TOKEN_URL of its own."""
+    settings = read(**MANY | {"CONNECTIONS_PREFIX": prefix, "TOKEN_URL": None})
+    assert settings.connections_prefix == prefix
+    assert settings.keeps_many
+    assert not read().keeps_many
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        *[
+            ({name: "the-secret"}, "does not go with CREDENTIALS_SECRET_ID or TOKEN_SECRET_ID: set one or the other")
+            for name in ("CREDENTIALS_SECRET_ID", "TOKEN_SECRET_ID")
+        ],
+        ({"CONNECTIONS_PREFIX": "tango"}, "must end with a slash, such as tango/"),
+        ({"CONNECTIONS_PREFIX": "tango!/"}, "may have 200 letters, digits and /_+=.@- at most"),
+        ({"CONNECTIONS_PREFIX": f"{'x' * 200}/"}, "may have 200 letters, digits and /_+=.@- at most"),
+    ],
+    ids=["with one secret", "with the other", "no slash", "a character that AWS does not allow", "201 characters"],
+)
+def test_prefix_that_can_not_be_one_is_told(changes: dict[str, str | None], message: str) -> None:
+    """The message says what would be right."""
+    assert problems_of(**MANY | changes) == f"environment: CONNECTIONS_PREFIX {message}"
 
 
 @pytest.mark.parametrize("name", ["MAX_LIFETIME_SECONDS", "ACQUIRE_TIMEOUT_SECONDS"])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from handler.ledger import Ledger, Pace
 from handler.model import Token
-from handler.outlook import next_due_at
+from handler.outlook import may_fail_again, next_due_at, standby_due_at
 from handler.policy import Acquire, Request, State, decide
 from handler.reader import Snapshot
 from handler.refresh import Outcome
@@ -112,6 +112,43 @@ def test_outcome_and_reason(changes: dict[str, Any], request_: Request, outcome:
     result = result_now(snapshot_of(state), request_)
     assert result["outcome"] == outcome
     assert result["reason"] == reason
+
+
+def test_failure_before_the_current_token_says_nothing_of_the_next_request() -> None:
+    """The vendor has granted since then."""
+    state = make_state(ledger=make_closed_ledger(ahead=-60, reason="backing_off"))
+    assert not may_fail_again(PRIMARY, state)
+    assert may_fail_again(PRIMARY, replace(state, current=None))
+
+
+def test_standby_is_asked_in_the_second_in_which_the_token_becomes_short() -> None:
+    """With a whole quarter of its life left it is not short yet."""
+    token = make_token(age=0, remaining=10_000)
+    standby_at = standby_due_at(make_state(current=token, credentials=BOTH))
+    assert standby_at == NOW + 7_501
+    assert not make_state(current=token, now=standby_at - 1).is_current_short()
+    assert make_state(current=token, now=standby_at).is_current_short()
+
+
+@pytest.mark.parametrize(
+    ("changes", "ahead"),
+    [
+        pytest.param({}, 7_501, id="short"),
+        pytest.param({"ledger": Ledger(lock=make_lock(until=8_000))}, 8_000, id="another run"),
+        pytest.param({"ledger": Ledger(pace=Pace(level=-2, at=NOW + 6_000))}, 13_200, id="too many claims"),
+        pytest.param({"current": make_token(STANDBY, age=0, remaining=10_000)}, INTERVAL, id="its own token"),
+    ],
+)
+def test_standby_is_asked_when_it_may_be(changes: dict[str, Any], ahead: int) -> None:
+    """The token must be short, its slot open, and a claim possible."""
+    state = make_state(**{"current": make_token(age=0, remaining=10_000), "credentials": BOTH, **changes})
+    assert standby_due_at(state) == NOW + ahead
+
+
+def test_token_that_nobody_looks_at_does_not_change_when_the_next_request_is_due() -> None:
+    """While the current token is fresh, a newer one in another version stays where it is."""
+    state = make_state(displaced=make_token(age=60))
+    assert next_due_at(state, DEFAULT) == FRESH.acquired_at + INTERVAL
 
 
 def test_result_with_a_token() -> None:

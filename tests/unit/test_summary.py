@@ -1,5 +1,7 @@
 """What a person reads at night: one to three sentences, with capitals if consumers have no token, or will have none."""
 
+import time
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -7,17 +9,20 @@ import pytest
 
 from handler.errors import CredentialsError, RefreshError, StoreError
 from handler.ledger import Ledger, Slot
-from handler.model import Client, Token
+from handler.model import Client, Token, utc
 from handler.policy import Request
 from handler.reader import Snapshot
+from handler.refresh import Outcome
+from handler.result import result_of
 from handler.secrets_manager import NO_VERSION
 from handler.status import result_now
-from handler.summary import span_of, summary_without_state
+from handler.summary import date_of, span_of, summary_without_state
 from tests.unit.builders import (
     ACCOUNT,
     DAY,
     FORMER,
     HOUR,
+    INTERVAL,
     NOW,
     OTHER_URL,
     PRIMARY,
@@ -25,6 +30,7 @@ from tests.unit.builders import (
     make_closed_ledger,
     make_credentials,
     make_lock,
+    make_settings,
     make_slot,
     make_state,
     make_token,
@@ -95,6 +101,12 @@ SUMMARIES = [
         id="expired",
     ),
     pytest.param(
+        {"current": make_token(age=DAY)},
+        "CONSUMERS HAVE NO GOOD TOKEN: the token of client-primary ended at 2027-01-15 08:00 UTC. A refresh is due "
+        f"(expired), {NEXT_RUN} {NO_STANDBY}",
+        id="expired in this second",
+    ),
+    pytest.param(
         {"current": make_token(FORMER)},
         "The stored token is of client-former, which is not in the credentials secret; if that is still active, the "
         f"API takes the token until 2027-01-16 07:00 UTC. A refresh is due (client_changed), {NEXT_RUN} {NO_STANDBY}",
@@ -134,6 +146,11 @@ SUMMARIES = [
         f"{ENDS}, {MAY_FAIL} {ASKS_AGAIN} 2027-01-15 08:30 UTC, in 30 minutes: the vendor asked for a pause. "
         f"{NO_STANDBY}",
         id="a pause that the vendor asked for",
+    ),
+    pytest.param(
+        {"current": EXPIRING, "ledger": make_closed_ledger(ahead=900, suspicions=1, error="RateLimited")},
+        f"{ENDS}, {MAY_FAIL} {ASKS_AGAIN} 2027-01-15 08:15 UTC, in 15 minutes: {LIMITED} {NO_STANDBY}",
+        id="the vendor's limit, which is the error",
     ),
     pytest.param(
         {"current": EXPIRING, "ledger": closed("same_token", ahead=HOUR)},
@@ -225,6 +242,42 @@ SUMMARIES = [
         f"ends at 2027-01-15 08:02 UTC, in 2 minutes, at the latest. {NO_STANDBY}",
         id="another run, which may bring a token before its lock ends",
     ),
+    pytest.param(
+        {"credentials": BOTH, "ledger": make_closed_ledger(STANDBY, ahead=0)},
+        f"{FRESH_IS} Nothing is due now, and the next request is due at 2027-01-16 03:05 UTC, in 19.1 hours. The "
+        "standby is client-standby; its last request failed (rate_limited).",
+        id="a standby that may ask from this second on",
+    ),
+    pytest.param(
+        {"current": EXPIRING, "credentials": BOTH, "ledger": Ledger(lock=make_lock(until=60))},
+        f"{ENDS}. Another run is at work, and its lock ends at 2027-01-15 08:01 UTC, in 1 minute, at the latest. The "
+        "standby is client-standby.",
+        id="another run, and a standby",
+    ),
+    pytest.param(
+        {"current": make_token(STANDBY), "credentials": BOTH},
+        "The token of client-standby ends at 2027-01-16 07:00 UTC, in 23.0 hours. A refresh is due (client_changed), "
+        f"{NEXT_RUN} This is the standby's token, and the primary is asked as soon as it may be.",
+        id="the standby's token, and the primary may ask",
+    ),
+    pytest.param(
+        {"current": EXPIRING, "ledger": closed("limit_interval", ahead=3 * HOUR)},
+        f"{ENDS}. {ASKS_AGAIN} 2027-01-15 11:00 UTC, in 3.0 hours: the vendor grants one token in an interval. "
+        f"{NO_STANDBY}",
+        id="may ask in the second in which the token ends",
+    ),
+    pytest.param(
+        {"ledger": closed("credentials_refused", ahead=21 * HOUR)},
+        f"{FRESH_IS} Nothing is due now, and the next request is due at 2027-01-16 05:00 UTC, in 21.0 hours. "
+        f"{NO_STANDBY}",
+        id="fresh, and the next request may fail",
+    ),
+    pytest.param(
+        {"current": make_token(age=DAY), "ledger": closed("rate_limited", ahead=HOUR, suspicions=1)},
+        "CONSUMERS HAVE NO GOOD TOKEN: the token of client-primary ended at 2027-01-15 08:00 UTC. "
+        f"{ASKS_AGAIN} 2027-01-15 09:00 UTC, in 60 minutes: {LIMITED} {NO_STANDBY}",
+        id="expired in this second, and nobody may ask",
+    ),
 ]
 
 
@@ -238,6 +291,61 @@ def test_summary_says_what_a_person_at_night_needs(changes: dict[str, Any], expe
 def test_summary_has_three_sentences_at_most(changes: dict[str, Any], expected: str) -> None:
     """A person reads it on a telephone."""
     assert summary_now(**changes).count(". ") <= 2, expected
+
+
+def test_summary_of_a_forced_refresh() -> None:
+    """It asks although nothing is due."""
+    no_limit = make_settings(limit_interval_seconds=0, limit_margin_seconds=0)
+    snapshot = Snapshot(
+        state=make_state(settings=no_limit),
+        token_version_id="version-of-the-token",
+        ledger_version=NO_VERSION,
+    )
+    assert result_now(snapshot, Request(force=True))["summary"] == (
+        f"{FRESH_IS} Nothing is due now, but a forced refresh asks the vendor. {NO_STANDBY}"
+    )
+
+
+def test_summary_of_a_recovered_token_that_is_due_already() -> None:
+    """The next run may ask at once, so the moment has no length of time with it."""
+    snapshot = Snapshot(
+        state=make_state(current=make_token(STANDBY), credentials=BOTH),
+        token_version_id="version-of-the-token",
+        ledger_version=NO_VERSION,
+    )
+    summary = result_of(Outcome("recovered", "previous", snapshot))["summary"]
+    assert "This run published it without a request, and the next request is due at 2027-01-15 08:00 UTC." in summary
+
+
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Have the machine's clock show another time than UTC."""
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_dates_are_in_utc_wherever_the_machine_is() -> None:
+    """They are compared with the dates of AWS's logs."""
+    assert date_of(NOW) == "2027-01-15 08:00 UTC"
+    assert utc(NOW) == "2027-01-15T08:00:00Z"
+
+
+def test_summary_of_a_forced_refresh_that_may_not_ask_yet() -> None:
+    """The token is fresh, so nobody else asks then."""
+    snapshot = Snapshot(
+        state=make_state(current=make_token(age=INTERVAL - 1_800)),
+        token_version_id="version-of-the-token",
+        ledger_version=NO_VERSION,
+    )
+    assert result_now(snapshot, Request(force=True))["summary"] == (
+        "The token of client-primary ends at 2027-01-15 12:25 UTC, in 4.4 hours. Nothing is due now, and a forced "
+        "refresh may ask the vendor at 2027-01-15 08:30 UTC, in 30 minutes, at the earliest: the vendor grants one "
+        f"token in an interval. {NO_STANDBY}"
+    )
 
 
 @pytest.mark.parametrize(

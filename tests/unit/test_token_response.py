@@ -109,6 +109,7 @@ LIFETIMES: list[tuple[str | None, float, list[str]]] = [
     ("3600", 3_600, [ends_before_the_next(3_600)]),
     ("3600.5", 3_600.5, [ends_before_the_next(3_600)]),
     ("3569", 3_569, [not_supported(3_569), ends_before_the_next(3_569)]),
+    ("3570", 3_570, [ends_before_the_next(3_570)]),
     ('"86400"', DAY, []),
     ('"3600"', 3_600, [ends_before_the_next(3_600)]),
     ('"3600.5"', 3_600.5, [ends_before_the_next(3_600)]),
@@ -460,8 +461,26 @@ def test_success_without_a_usable_token(body: bytes) -> None:
         read(body)
     assert caught.value.retryable is False
     assert caught.value.possibly_granted is True
+    assert str(caught.value) == "the vendor's answer has no access_token that can be used and saved"
     assert "canary" not in f"{caught.value} {caught.value!r} {vars(caught.value)}"
     assert caught.value.__context__ is None  # json's own error holds the body
+
+
+def test_further_members_that_leave_no_room_for_the_token_are_left_out() -> None:
+    """The token is what consumers need."""
+    members = {"instance_url": json.dumps("x" * 1_900), "scope": json.dumps("y" * 1_990)}
+    token = read(answer("t" * 55_900, **members), audience="a" * 1_500).token
+    assert token.extra == {}
+    assert len(token.scope) == 1_990
+    assert read_back(token) == token
+
+
+def test_token_that_leaves_no_room_for_a_ledger_can_not_be_saved() -> None:
+    """It was issued all the same. The settings and the vendor's scope take the room."""
+    body = answer("t" * 55_990, scope=json.dumps("y" * 1_990))
+    with pytest.raises(VendorError, match=r"^the vendor's token is too long to be saved") as caught:
+        read(body, audience="a" * 2_000, scope="s" * 2_000)
+    assert caught.value.possibly_granted is True
 
 
 keys = st.sampled_from(["access_token", "expires_in", "scope", "token_type", "exp"])

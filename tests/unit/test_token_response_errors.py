@@ -95,6 +95,7 @@ def test_other_answer_is_not_a_rate_limit(status: int, body: bytes) -> None:
         (401, b""),
         (401, b"<html>Unauthorized</html>"),
         (401, as_json(error="something_else")),
+        (400, b'{"error" : "invalid_client", "error_description": "the answer is cut'),
     ],
 )
 def test_refused_credentials(status: int, body: bytes) -> None:
@@ -113,6 +114,7 @@ def test_refused_credentials(status: int, body: bytes) -> None:
         *[(400, as_json(error=code)) for code in OTHER_CODES],
         *[(403, as_json(error=value)) for value in NOT_CODES],
         (400, as_json(message="invalid_client")),
+        (400, as_json(details={"error": "invalid_client"})),
         (404, as_json(error="invalid_client")),
         (302, as_json(error="invalid_client")),
     ],
@@ -160,6 +162,14 @@ def test_every_status_has_a_meaning(status: int) -> None:
     assert error.possibly_granted is (status >= 500 or status < 200)
     assert (error.retry_after is None) is (status != 429)
     assert str(error) == message
+
+
+@pytest.mark.parametrize("body", [b"", LIMIT_TEXT])
+def test_status_beyond_those_of_http_may_hide_a_token(body: bytes) -> None:
+    """Nobody knows what it means, so it is not the limit, and does not pass by itself."""
+    error = make_error(600, body)
+    assert type(error) is VendorError
+    assert (error.retryable, error.possibly_granted) == (False, True)
 
 
 @pytest.mark.parametrize(
