@@ -37,7 +37,7 @@ def standby_due_at(state: State) -> int | None:
     token = _token_after_recovery(state)
     short_at = int(state.now)
     if token is not None and state.seconds_remaining(token):
-        short_for = min(state.settings.standby_below_seconds, token.life_seconds // SHORT_PART_OF_LIFE)
+        short_for = min(state.settings.standby_below_seconds, math.ceil(token.life_seconds / SHORT_PART_OF_LIFE))
         # With exactly so much left a token is not short yet.
         short_at = max(short_at, token.expires_at - short_for + 1)
     return max(short_at, state.slot(standby, token).not_before, _claims_wait_until(state))

@@ -429,6 +429,17 @@ def test_next_due_at_is_when_the_primary_is_asked(state: State) -> None:
         assert not isinstance(decide(replace(alone, now=due_at - 1), DEFAULT), Acquire)
 
 
+@pytest.mark.parametrize("life", [DAY, 10_000, 9_999, 9_998, 9_997])
+def test_standby_is_due_in_the_first_second_in_which_the_token_is_short(life: int) -> None:
+    """A quarter of a life is not always a number of whole seconds."""
+    token = make_token(age=0, remaining=life)
+    state = make_state(current=token, credentials=BOTH, ledger=make_closed_ledger(ahead=DAY))
+    due_at = standby_due_at(state)
+    assert due_at is not None
+    assert replace(state, now=due_at).is_current_short()
+    assert not replace(state, now=due_at - 1).is_current_short()
+
+
 @BOUNDED
 @given(states(), st.none() | tokens, times)
 def test_no_client_in_use_is_safe_to_deactivate(state: State, previous: Token | None, changed_at: int) -> None:
