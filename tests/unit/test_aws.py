@@ -34,11 +34,16 @@ def client_that_gets(answer: Any, status: int) -> Any:
     return client
 
 
-def error_after(answer: Any, *, status: int = BAD_REQUEST, **parameters: str) -> StoreError:
+def error_after(
+    answer: Any,
+    *,
+    status: int = BAD_REQUEST,
+    parameters: dict[str, str] | None = None,
+) -> StoreError:
     """Return the error of a call that ends so: `describe_secret` of a secret, or `list_secrets`."""
     operation = "describe_secret" if parameters else "list_secrets"
     with pytest.raises(StoreError) as caught:
-        aws.call(client_that_gets(answer, status), operation, **parameters)
+        aws.call(client_that_gets(answer, status), operation, **(parameters or {}))
     return caught.value
 
 
@@ -116,7 +121,7 @@ def test_error_tells_what_failed_and_what_to_do(
     code: str, message: object, parameters: dict[str, str], told: str
 ) -> None:
     """AWS's own text is repeated only if it is about access or a key: another one may quote a secret."""
-    assert str(error_after(refused(code, message=message), **parameters)) == f"Secrets Manager, {told}"
+    assert str(error_after(refused(code, message=message), parameters=parameters)) == f"Secrets Manager, {told}"
 
 
 @pytest.mark.parametrize(
@@ -125,7 +130,7 @@ def test_error_tells_what_failed_and_what_to_do(
 )
 def test_call_without_an_answer_may_have_had_an_effect(answer: Any, code: str) -> None:
     """What botocore met in the answer is told by its name alone."""
-    error = error_after(answer, status=200, **OF_THE_TOKEN)
+    error = error_after(answer, status=200, parameters=OF_THE_TOKEN)
     assert str(error) == f"Secrets Manager, describe_secret of the-token: {code}"
     assert (error.code, error.is_refusal, error.retryable) == (code, False, True)
 
