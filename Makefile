@@ -90,7 +90,7 @@ fuzz: $(READY)  ## run the property tests with many more examples (some minutes;
 explore: $(READY)  ## every interleaving of two or three runs with faults, within printed bounds (SECONDS=300 a search at most; 15 min on 2 cores)
 	$(BIN)/python -m local.explore --seconds $(SECONDS)
 
-study: $(READY)  ## simulate years of faults with the real handler, and write docs/RELIABILITY.md (13 min on 2 cores)
+study: $(READY)  ## simulate years of faults with the real handler, and write docs/RELIABILITY.md (22 min on 2 cores)
 	$(BIN)/python -m local.simulate
 
 rules: $(READY)  ## take each rule of policy.py and ledger.py out, and write docs/RULES.md: what changes (15 min on 2 cores)
