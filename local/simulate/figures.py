@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from local.simulate.consumers import Outage
     from local.simulate.network import Grant
 
+DIGEST_CHARACTERS = 16
+
 
 @dataclass(slots=True)
 class Figures:
@@ -75,6 +77,11 @@ def describe_broken(figures: Figures, command: str) -> str:
     return "\n".join(lines)
 
 
+def digest_of(text: str) -> str:
+    """Return a short hash, by which two plays of the same are known to be alike."""
+    return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_CHARACTERS]
+
+
 class Trace:
     """All that happens in a year as lines of text, and one hash over them: the same year has the same hash."""
 
@@ -91,7 +98,7 @@ class Trace:
 
     @property
     def digest(self) -> str:
-        return self._hash.hexdigest()[:16]
+        return self._hash.hexdigest()[:DIGEST_CHARACTERS]
 
 
 class TokenRecords:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from local.fleet.checks import checks_of, figures_of
 from local.fleet.fleet import Fleet
 from local.fleet.report import rows_of
+from local.simulate.figures import digest_of
 
 if TYPE_CHECKING:
     from local.fleet.checks import Check
@@ -49,4 +49,4 @@ def play_fleet(setup: FleetSetup) -> FleetDays:
 
 def _trace_of(fleet: Fleet) -> str:
     lines = [f"{name} {line}" for name, record in sorted(fleet.records.items()) for line in record.lines]
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+    return digest_of("\n".join(lines))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import itertools
 import operator
 import os
@@ -17,7 +16,7 @@ from local.durations import HOUR, MINUTE
 from local.fleet.plan import FleetSetup
 from local.simulate.ablations import ABLATIONS, Ablation
 from local.simulate.availability import Availability
-from local.simulate.figures import describe_broken
+from local.simulate.figures import describe_broken, digest_of
 from local.simulate.many_connections import FleetDays, play_fleet
 from local.simulate.plan import Setup
 from local.simulate.rates import HARSH, REALISTIC, TORTURE
@@ -138,7 +137,7 @@ class Study:
     @property
     def trace(self) -> str:
         """One hash over all of it: the same seeds, the same hash."""
-        return _hash_of(trace_of(self.rows) + self.fleet.trace)
+        return digest_of(trace_of(self.rows) + self.fleet.trace)
 
     def describe_broken(self) -> list[str]:
         """Say what did not hold, apart from what is taken out on purpose, and how to play it again."""
@@ -272,11 +271,7 @@ def _play_years(planned: Iterable[Case], pool: ProcessPoolExecutor) -> list[Row]
 
 def trace_of(rows: Iterable[Row]) -> str:
     """Return one hash over the traces of all years: the same seeds, the same hash."""
-    return _hash_of("".join(year.trace for row in rows for year in row.figures))
-
-
-def _hash_of(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return digest_of("".join(year.trace for row in rows for year in row.figures))
 
 
 def default_workers() -> int:
