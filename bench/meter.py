@@ -5,10 +5,9 @@ from __future__ import annotations
 import http.client
 from contextlib import closing
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler
 from urllib.parse import urlsplit
 
-from local.emulators.loopback import Loopback, LoopbackServer
+from local.emulators.loopback import Loopback, LoopbackHandler, LoopbackServer
 
 HOP_BY_HOP = {"connection", "content-length", "keep-alive", "transfer-encoding", "server", "date"}
 
@@ -36,21 +35,15 @@ class Meter(Loopback):
 
 
 class _Server(LoopbackServer):
-    block_on_close = False  # a client may leave its connection open
     meter: Meter
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
+class _Handler(LoopbackHandler):
     server: _Server
 
     def setup(self) -> None:
         super().setup()
         self.server.meter.counts.connections += 1
-
-    def log_message(self, *_: object) -> None:
-        """Log nothing: requests carry secrets."""
 
     def _forward(self) -> None:
         meter = self.server.meter

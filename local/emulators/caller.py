@@ -8,6 +8,8 @@ image sends neither, but browsers tell with Sec-Fetch-Site where it stands.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from email.message import Message
 
 REFUSAL = (
     "Host, and Origin if there is one, must name this machine: 127.0.0.1, localhost or [::1]; "
@@ -18,12 +20,15 @@ _HOST = re.compile(_THIS_MACHINE, re.IGNORECASE)
 _ORIGIN = re.compile(f"https?://{_THIS_MACHINE}", re.IGNORECASE)
 
 
-def is_of_this_machine(host: str | None, origin: str | None, fetch_site: str | None) -> bool:
-    """Say whether a request with these headers may be answered. None is a header that is missing.
+def is_of_this_machine(headers: Mapping[str, str] | Message) -> bool:
+    """Say whether a request with these headers may be answered.
 
-    Every browser sends a Host, and also an Origin with each POST to another site. `fetch_site` is Sec-Fetch-Site:
-    "none" if somebody typed the address.
+    Every browser sends a Host, and also an Origin with each POST to another site. Sec-Fetch-Site is "none" if somebody
+    typed the address.
     """
+    host = headers.get("Host")
+    origin = headers.get("Origin")
+    fetch_site = headers.get("Sec-Fetch-Site")
     if host is None or not _HOST.fullmatch(host):
         return False
     if fetch_site not in {None, "same-origin", "none"}:

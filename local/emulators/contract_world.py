@@ -11,7 +11,6 @@ import json
 import re
 import threading
 from contextlib import ExitStack
-from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any, Self
 
 import boto3
@@ -20,7 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from local.emulators.caller import REFUSAL, is_of_this_machine
 from local.emulators.clock import Clock
-from local.emulators.loopback import Loopback, LoopbackServer
+from local.emulators.loopback import Loopback, LoopbackHandler, LoopbackServer
 from local.emulators.secrets_manager import CUT, REGION, AwsFault, SecretsManager
 
 if TYPE_CHECKING:
@@ -180,24 +179,12 @@ class Api:
 
 
 class _Server(LoopbackServer):
-    request_queue_size = 128  # with the default of 5 a crowd of callers has to repeat its SYNs
-
     def __init__(self, handler: type[_Handler]) -> None:
         super().__init__(("127.0.0.1", 0), handler)
         self.url = f"http://127.0.0.1:{self.server_port}/"
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-
-    def handle(self) -> None:
-        with contextlib.suppress(ConnectionError):  # clients may leave at any moment
-            super().handle()
-
-    def log_message(self, *_: object) -> None:
-        """Log nothing, since requests carry tokens."""
-
+class _Handler(LoopbackHandler):
     def handle_one_request(self) -> None:
         self.body = b""
         super().handle_one_request()
@@ -212,10 +199,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.answer(400, "a Content-Length below 1,000,000 is expected")
             return False
         self.body = self.rfile.read(int(length))
-        host = self.headers.get("Host")
-        origin = self.headers.get("Origin")
-        fetch_site = self.headers.get("Sec-Fetch-Site")
-        if not is_of_this_machine(host, origin, fetch_site):
+        if not is_of_this_machine(self.headers):
             self.answer(403, REFUSAL)
             return False
         return True
@@ -256,13 +240,13 @@ class _ControlServer(_Server):
 class _ControlHandler(_Handler):
     server: _ControlServer
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802 - the library's name
         if self.path != "/":
             self.answer(404, "no such path: GET / tells the counts")
             return
         self.answer(200, json.dumps(self.server.world.counts()))
 
-    def do_POST(self) -> None:
+    def do_POST(self) -> None:  # noqa: N802 - the library's name
         if self.path == "/reset":
             self.server.world.reset()
             self.answer(204)

@@ -17,7 +17,6 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.message import Message
-from http.server import BaseHTTPRequestHandler
 from typing import Any, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -27,7 +26,7 @@ from local.emulators.clock import Clock
 from local.emulators.faults import HttpAnswer, encode
 from local.emulators.lambda_queue import DeadLetter, LambdaQueue
 from local.emulators.lambda_runtime import FUNCTION_ARN, FUNCTION_NAME, Context, Handle, Run, run
-from local.emulators.loopback import Loopback, LoopbackServer
+from local.emulators.loopback import Loopback, LoopbackHandler, LoopbackServer
 from local.emulators.secrets_manager import AwsFault
 
 CONTROL_PATH = "/_emulator"
@@ -225,30 +224,23 @@ def _refusal(status: int, code: str, message: str) -> HttpAnswer:
 
 
 class _Server(LoopbackServer):
-    request_queue_size = 128  # a sweep hands over many connections at once
-
     def __init__(self, service: LambdaService, port: int) -> None:
         self.service = service
         super().__init__(("127.0.0.1", port), _Handler)
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(LoopbackHandler):
     server: _Server
-    protocol_version = "HTTP/1.1"  # as AWS does, it takes several calls over one connection
-    disable_nagle_algorithm = True  # a body does not wait until its head was acknowledged
 
     def setup(self) -> None:
         super().setup()
         self.server.service.connections += 1
 
-    def log_message(self, *_: object) -> None:
-        """Write no access log."""
-
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802 - the library's name
         if self._is_allowed():
             self._send(self.server.service.get(self.path))
 
-    def do_POST(self) -> None:
+    def do_POST(self) -> None:  # noqa: N802 - the library's name
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if not self._is_allowed():
             return
@@ -260,20 +252,16 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _is_allowed(self) -> bool:
         """Refuse what a web page may have sent. Returns False if that was done."""
-        host = self.headers.get("Host")
-        origin = self.headers.get("Origin")
-        fetch_site = self.headers.get("Sec-Fetch-Site")
-        if is_of_this_machine(host, origin, fetch_site):
+        if is_of_this_machine(self.headers):
             return True
         self._send(_refusal(403, "AccessDeniedException", REFUSAL))
         return False
 
     def _send(self, answer: HttpAnswer) -> None:
-        with contextlib.suppress(ConnectionError):  # clients may leave at any moment
-            self.send_response(answer.status)
-            for name, value in answer.headers.items():
-                self.send_header(name, value)
-            if answer.status != 204:
-                self.send_header("Content-Length", str(len(answer.body)))
-            self.end_headers()
-            self.wfile.write(answer.body)
+        self.send_response(answer.status)
+        for name, value in answer.headers.items():
+            self.send_header(name, value)
+        if answer.status != 204:
+            self.send_header("Content-Length", str(len(answer.body)))
+        self.end_headers()
+        self.wfile.write(answer.body)

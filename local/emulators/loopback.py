@@ -6,7 +6,7 @@ import contextlib
 import socket
 import socketserver
 import threading
-from http.server import ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
 POLL_SECONDS = 0.005  # how long a server may take to notice that it must stop; nearly every test stops two
@@ -15,6 +15,8 @@ MAX_STOP_SECONDS = 10.0  # real ones; only a request whose handling does not end
 
 class LoopbackServer(ThreadingHTTPServer):
     """Serves in threads of its own from `start` to `stop`: one that accepts, and one for each connection."""
+
+    request_queue_size = 128  # with the default of 5 a crowd of clients has to repeat its SYNs
 
     def __init__(self, address: tuple[str, int], handler: type[socketserver.BaseRequestHandler]) -> None:
         self._connections: list[tuple[threading.Thread, socket.socket]] = []
@@ -53,6 +55,20 @@ class LoopbackServer(ThreadingHTTPServer):
             thread.join(MAX_STOP_SECONDS)
         if any(thread.is_alive() for thread in threads):
             raise RuntimeError("a request is still being handled: does a hook of the server not return?")
+
+
+class LoopbackHandler(BaseHTTPRequestHandler):
+    """Takes many requests over one connection, as AWS does."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # what is sent in parts does not wait until the part before was acknowledged
+
+    def log_message(self, *_: object) -> None:
+        """Log nothing, since requests carry secrets. What is raised still goes to stderr."""
+
+    def handle(self) -> None:
+        with contextlib.suppress(ConnectionError):  # clients may leave at any moment
+            super().handle()
 
 
 class Loopback:

@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from email.message import Message
 from functools import cache
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler
 from typing import Any, NamedTuple, Self
 
 import boto3
@@ -35,7 +34,7 @@ from local.emulators.caller import REFUSAL, is_of_this_machine
 from local.emulators.clock import Clock
 from local.emulators.documented import CORRECTED, Documented
 from local.emulators.faults import HttpAnswer, encode
-from local.emulators.loopback import Loopback, LoopbackServer
+from local.emulators.loopback import Loopback, LoopbackHandler, LoopbackServer
 from local.emulators.read_lag import READS, History, Present
 from local.emulators.request_checks import check_request, with_token
 from local.emulators.secret_list import find
@@ -222,7 +221,7 @@ class SecretsManager:
     def answer(self, request: HttpRequest) -> HttpAnswer | None:
         """Answer what has arrived by HTTP. Returns None if the connection is to be cut."""
         headers = request.headers
-        if not is_of_this_machine(headers.get("Host"), headers.get("Origin"), headers.get("Sec-Fetch-Site")):
+        if not is_of_this_machine(headers):
             return _error("AccessDeniedException", REFUSAL, 403)
         if request.path.partition("?")[0] == CONTROL_PATH:
             return control(self, request.method, request.body)
@@ -370,24 +369,13 @@ def _connect(url: str) -> Any:
 
 
 class _Server(LoopbackServer):
-    request_queue_size = 128  # with the default of 5 a crowd of test clients has to repeat its SYNs
-
     def __init__(self, secrets: SecretsManager, port: int) -> None:
         self.secrets = secrets
         super().__init__(("127.0.0.1", port), _Handler)
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"  # as AWS does, it takes many calls over one connection
-    disable_nagle_algorithm = True
+class _Handler(LoopbackHandler):
     server: _Server
-
-    def log_message(self, *_: object) -> None:
-        """Write no access log. What is raised here still goes to stderr."""
-
-    def handle(self) -> None:
-        with suppress(ConnectionError):  # clients may leave at any moment
-            super().handle()
 
     def _serve(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))

@@ -9,12 +9,11 @@ import socket
 import struct
 from collections.abc import Callable
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING
 
 from local.emulators.caller import REFUSAL, is_of_this_machine
 from local.emulators.faults import NO_FAULT, Fault, HttpAnswer, json_answer, refusal
-from local.emulators.loopback import LoopbackServer
+from local.emulators.loopback import LoopbackHandler, LoopbackServer
 
 if TYPE_CHECKING:
     from local.emulators.token_endpoint import Vendor
@@ -26,24 +25,13 @@ ROUTES = {TOKEN_PATH: ("POST",), API_PATH: ("GET",), CONTROL_PATH: ("GET", "POST
 
 
 class TokenServer(LoopbackServer):
-    request_queue_size = 128  # with the default of 5 a crowd of test clients has to repeat its SYNs
-
     def __init__(self, vendor: Vendor, port: int) -> None:
         self.vendor = vendor
         super().__init__(("127.0.0.1", port), _Handler)
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True  # each byte of a slow answer is sent when it is due
+class _Handler(LoopbackHandler):
     server: TokenServer
-
-    def log_message(self, *_: object) -> None:
-        """Log nothing, since requests carry secrets."""
-
-    def handle(self) -> None:
-        with contextlib.suppress(ConnectionError):  # clients may leave at any moment
-            super().handle()
 
     def _route(self) -> None:
         path = self.path.partition("?")[0]
@@ -56,7 +44,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(length))
         if len(body) < int(length):
             self.close_connection = True
-        elif not self._is_of_this_machine():
+        elif not is_of_this_machine(self.headers):
             self._send(refusal(403, "access_denied", REFUSAL))
         elif not allowed:
             self._send(refusal(404, "not_found", "no such path"))
@@ -69,12 +57,6 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             answer = self._control(body)
             self._send(replace(answer, body=answer.body + b"\n"))  # people read it in a terminal
-
-    def _is_of_this_machine(self) -> bool:
-        host = self.headers.get("Host")
-        origin = self.headers.get("Origin")
-        fetch_site = self.headers.get("Sec-Fetch-Site")
-        return is_of_this_machine(host, origin, fetch_site)
 
     # For a method that is not allowed the path decides: 404 or 405. The library itself would answer 501.
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _route  # noqa: N815 - its names
