@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from botocore.exceptions import ClientError
@@ -33,9 +33,9 @@ T = TypeVar("T")
 
 
 class Questions:
-    """Asks them in the order of `all_answers`. Raises ClientError if AWS refuses what it should take.
+    """Asks them in the order of `answers`. Raises ClientError if AWS refuses what it should take.
 
-    About 25 calls, and more if reads lag.
+    About 25 calls without the deletion, and more if reads lag.
     """
 
     def __init__(self, client: Any, secrets: ThrowAwaySecrets, sleep: Callable[[float], None] = time.sleep) -> None:
@@ -44,16 +44,15 @@ class Questions:
         self._full = secrets.full
         self._sleep = sleep
 
-    def all_answers(self) -> list[Answer]:
+    def answers(self) -> Iterator[Answer]:
+        """Yield each answer as soon as it is there: if a later call fails, the earlier answers are known."""
         first_full = self._create()
-        return [
-            self._batch_with_an_empty_secret(),
-            self._read_of_an_empty_secret(),
-            self._first_put(),
-            *self._moves(first_full),
-            *self._puts(),
-            self._batch_with_a_deleted_secret(),
-        ]
+        yield self._batch_with_an_empty_secret()
+        yield self._read_of_an_empty_secret()
+        yield self._first_put()
+        yield from self._moves(first_full)
+        yield from self._puts()
+        yield self._batch_with_a_deleted_secret()
 
     def _create(self) -> str:
         """Create both secrets, and return the version id of the one with a value."""
@@ -94,12 +93,12 @@ class Questions:
                 answer = self._client.batch_get_secret_value(SecretIdList=[self._empty, self._full])
             except ClientError as refusal:
                 return f"{WHOLE_BATCH} {_code(refusal)}"
-            values = {value["Name"]: value for value in answer["SecretValues"]}
+            values = {value["Name"]: value for value in answer.get("SecretValues", [])}
             if self._full not in values:
                 return "the other secret is not in the answer"
             if self._empty in values and "SecretString" not in values[self._empty]:
                 return WITHOUT_TEXT
-            for error in answer["Errors"]:
+            for error in answer.get("Errors", []):
                 if self._empty in error["SecretId"]:
                     return f"{IN_ERRORS} {error['ErrorCode']}"
             return "nothing"

@@ -11,7 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 PREFIX = "token-keeper-verify-aws-"
 DELETE_ATTEMPTS = 3
-DELETE_PAUSE_SECONDS = 2.0
+DELETE_PAUSE_SECONDS = 1.0
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -54,19 +54,27 @@ class ThrowAwaySecrets:
                 signal.signal(signum, handler)
 
     def _delete(self, name: str) -> bool:
+        """Return whether the secret is gone, or AWS has said that it will be.
+
+        AWS may not find a new secret at once, and takes the deletion of a secret that it does not find for a success.
+        So "not found" counts only at the last attempt.
+        """
+        is_gone = False
         for attempt in range(DELETE_ATTEMPTS):
             if attempt:
                 self._sleep(DELETE_PAUSE_SECONDS)
             try:
                 self._client.delete_secret(SecretId=name, ForceDeleteWithoutRecovery=True)
+                described = self._client.describe_secret(SecretId=name)
             except ClientError as error:
-                if error.response["Error"]["Code"] == "ResourceNotFoundException":
-                    return True
+                is_gone = error.response["Error"]["Code"] == "ResourceNotFoundException"
             except BotoCoreError:
-                pass  # the next attempt may get through
+                is_gone = False  # the next attempt may get through
             else:
-                return True
-        return False
+                is_gone = "DeletedDate" in described
+                if is_gone:
+                    break
+        return is_gone
 
 
 def _stop(signum: int, _frame: FrameType | None) -> None:

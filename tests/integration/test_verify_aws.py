@@ -18,11 +18,15 @@ from local.emulators.secrets_manager import AwsFault, SecretsManager
 from local.emulators.world import AWS, environment
 from local.no_proxy import no_proxy_for_loopback
 from scripts import ROOT
+from scripts.verify_aws import ministack
 from scripts.verify_aws.__main__ import main
-from scripts.verify_aws.throw_away import PREFIX
+from scripts.verify_aws.answers import Verdict
+from scripts.verify_aws.questions import Questions
+from scripts.verify_aws.throw_away import PREFIX, ThrowAwaySecrets
 
 OTHER = "somebody/elses"
 DENIED = AwsFault("AccessDeniedException", message="not allowed")
+NOT_FOUND = AwsFault("ResourceNotFoundException", message="not found")
 QUESTIONS = 12
 
 
@@ -53,7 +57,7 @@ def row(output: str, question: str) -> list[str]:
 
 
 def test_the_emulator_answers_as_expected(aws: SecretsManager, capsys: pytest.CaptureFixture[str]) -> None:
-    """All questions have the expected answer, in about 25 calls, and the exit code is 0."""
+    """All questions have the expected answer, in about 35 calls, and the exit code is 0."""
     before = len(aws.calls)
     assert verify(aws) == 0
     output = capsys.readouterr().out
@@ -61,7 +65,7 @@ def test_the_emulator_answers_as_expected(aws: SecretsManager, capsys: pytest.Ca
     assert output.index(aws.url) < output.index("| question |")
     assert "us-east-1" in output
     assert "Account" not in output  # only AWS itself is asked for it
-    assert len(aws.calls) - before <= 27
+    assert len(aws.calls) - before <= 36
     assert secrets_left(aws) == []
 
 
@@ -140,6 +144,62 @@ def test_a_secret_that_can_not_be_deleted_is_named(aws: SecretsManager, capsys: 
     command = "aws secretsmanager delete-secret --region us-east-1 --force-delete-without-recovery --secret-id"
     assert f"{command} {name}" in shown.err
     assert "Both secrets are deleted." not in shown.out
+
+
+def test_secret_that_aws_does_not_find_at_first_is_deleted(
+    aws: SecretsManager, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """AWS may not find a new secret at once, so "not found" is not yet a success."""
+    aws.fail("DeleteSecret", None, NOT_FOUND, NOT_FOUND)
+    assert verify(aws) == 0
+    assert "Both secrets are deleted." in capsys.readouterr().out
+    assert secrets_left(aws) == []
+
+
+def test_answers_before_a_failure_are_shown(aws: SecretsManager, capsys: pytest.CaptureFixture[str]) -> None:
+    """The last question can't be asked. The table has all others, and the exit code is 1."""
+    aws.fail("DeleteSecret", DENIED)
+    assert verify(aws) == 1
+    shown = capsys.readouterr()
+    assert f"{QUESTIONS - 1} of {QUESTIONS - 1} answers are as expected." in shown.out
+    assert "Not all questions could be asked:" in shown.err
+    assert secrets_left(aws) == []
+
+
+class WithoutErrors:
+    """A client of which a batch has no list of errors, which AWS's service model does not require."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def batch_get_secret_value(self, **parameters: Any) -> Any:
+        answer = self._client.batch_get_secret_value(**parameters)
+        del answer["Errors"]
+        return answer
+
+
+def test_batch_without_a_list_of_errors_is_an_answer(aws: SecretsManager) -> None:
+    """The table says that nothing was said, and the other questions are asked."""
+    client = WithoutErrors(aws.client())
+    with ThrowAwaySecrets(client, aws.clock.sleep) as secrets:
+        answers = list(Questions(client, secrets, aws.clock.sleep).answers())
+    assert len(answers) == QUESTIONS
+    assert answers[0].answer == "nothing"
+    assert answers[0].verdict is Verdict.BREAKS
+
+
+@pytest.mark.skipif(not ministack.PROGRAM.exists(), reason="ministack is not installed")
+def test_ministack_is_asked_too() -> None:
+    """The command of docs/AWS.md prints what the page says of it."""
+    command = [sys.executable, "-m", "scripts.verify_aws.ministack"]
+    completed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert completed.returncode == 1
+    assert f"6 of {QUESTIONS} answers are as expected." in completed.stdout
+    assert "3 are such that the function would not work right" in completed.stdout
+    assert "Both secrets are deleted." in completed.stdout
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
