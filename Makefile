@@ -87,7 +87,7 @@ format: $(READY)  ## let ruff rewrite what it can
 fuzz: $(READY)  ## run the property tests with many more examples (some minutes; EXAMPLES=10000)
 	FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest tests/unit -m hypothesis -n auto
 
-explore: $(READY)  ## every interleaving of two or three runs with faults, within printed bounds (SECONDS=300 a search at most; 15 min on 2 cores)
+explore: $(READY)  ## every interleaving of two or three runs with faults, within printed bounds (SECONDS=300 a search at most; 11 min on 2 cores)
 	$(BIN)/python -m local.explore --seconds $(SECONDS)
 
 study: $(READY)  ## simulate years of faults with the real handler, and write docs/RELIABILITY.md (22 min on 2 cores)
@@ -177,5 +177,5 @@ deploy: .venv-deploy/.ready  ## build, then deploy to AWS (ENV=sandbox, producti
 deploy-local-package: package $(READY) .venv-ministack/.ready  ## the same with what `make package` has made, without SAM
 	$(BIN)/python -m scripts.deploy_local --published
 
-deploy-local: $(READY) .venv-ministack/.ready  ## deploy to an emulated AWS on loopback, IAM enforced, and check it there (4 min)
+deploy-local: $(READY) .venv-ministack/.ready  ## deploy to an emulated AWS on loopback, IAM enforced, and check it there (3 min)
 	$(BIN)/python -m scripts.deploy_local

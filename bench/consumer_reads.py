@@ -1,6 +1,6 @@
 """`python -m bench.consumer_reads` times cached reads of the token, with our reader and with others, taking turns.
 
-One of the others is the reader of version 1.0.0. It computed at each call what the present one computes when it reads
+One of the others is how our reader was written at first. It computed at each call what the present one computes when it reads
 the token. It is kept here, because only readers that take turns in one run can be compared.
 """
 
@@ -29,7 +29,7 @@ ROUNDS = 15
 READS = 2_000
 DICT = "a dict look-up"
 OURS = "TokenReader.token()"
-EARLIER = "TokenReader.token() of 1.0.0"
+EARLIER = "TokenReader.token() as first written"
 TTL_SECONDS = 300.0
 
 
@@ -106,7 +106,7 @@ def main() -> None:
         rows.append([name, f"{nanoseconds:,.0f}", f"{reads_a_second:,.0f}", f"{ratio:.1f}"])
     print(table(["cached read", "ns", "reads a second", "times ours"], rows, rule="---:"))
     print(f"\nOurs takes {ours - medians[DICT]:,.0f} ns more than the look-up.")
-    print(f"It takes {ours / medians[EARLIER]:.2f} of the time of 1.0.0, on Python {platform.python_version()}.")
+    print(f"It takes {ours / medians[EARLIER]:.2f} of the time of the first one, on Python {platform.python_version()}.")
 
 
 if __name__ == "__main__":

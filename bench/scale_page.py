@@ -89,12 +89,12 @@ class ScalePage:
         found = self._deployment.ratio_to_smaller_sweeps()
         limit = MAX_RATIO_TO_SMALLER_SWEEPS
         currency = self._book.document["currency"]
-        sizes = f"CPU time of a usual sweep of {largest.connections:,}, divided by that of sweeps of "
-        sizes += f"{thousand.connections:,} for as many connections"
+        sizes = f"CPU time of a usual sweep of {largest.connections:,}, divided by that of as many connections in "
+        sizes += f"sweeps of {thousand.connections:,}, with the start of each process"
         rows = [
             [sizes, f"{found.median:.3f}", found.quartiles(3), f"{limit:.2f}", verdict(found.median, limit)],
             [
-                f"{thousand.connections:,} connections, {currency} a month",
+                f"{thousand.connections:,} connections, {currency} a month, if AWS bills a page as one call",
                 f"{cost:,.2f}",
                 "",
                 f"{MAX_COST:,}",

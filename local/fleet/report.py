@@ -52,8 +52,7 @@ def rows_of(fleet: Fleet) -> Iterator[tuple[str, str]]:
     """Yield the figures, each with its name."""
     figures = figures_of(fleet)
     calls = fleet.secrets_manager.calls_by_kind
-    most = max((sweep.connections for sweep in fleet.sweeps), default=0)
-    yield "connections", f"{len(fleet.records)} in all, {most} at once at most, {len(fleet.present)} at the end"
+    yield "connections", f"{len(fleet.records)} in all, {len(fleet.present)} at the end"
     longest = max((sweep.seconds for sweep in fleet.sweeps), default=0)
     yield "sweeps", f"{len(fleet.sweeps)}, the longest {longest:.0f} s"
     yield "runs of connections", f"{fleet.runs.total()}{_in_brackets(fleet.runs)}"

@@ -30,17 +30,20 @@ are made of small rules. This page takes one rule at a time out of the real code
 - *explorer*: {searches} short searches of the [explorer](PROTOCOL.md#what-always-holds), each through every order of
   faults within its bounds. A name in the cell is an invariant that breaks without the rule. *Other states* means that
   the searches reach another number of states, and nothing breaks.
-- *simulator*: {torture} times some days of torture in the [simulator](RELIABILITY.md): with and without a standby, with
-  a probe, with service accounts, and with tokens of two hours. A name is an invariant that breaks. *Another trace*
-  means that something else happens, and nothing breaks.
-- *figure*: {harsh} times two months at harsh rates, with a standby. The first number is how much more or less of the
-  time consumers have a good token, in points of a percent. The second is how many more or fewer requests a day the
-  vendor gets. Each has its 95 % interval. *Chance* means that both intervals contain 0: these days show no difference.
+- *simulator*: {torture} plays of six or forty days of torture (faults far beyond the harsh rates) in the
+  [simulator](RELIABILITY.md): with and without a standby, with a probe, with service accounts, and with tokens of two
+  hours. A name is an invariant that breaks. *Another trace* means that something else happens, and nothing breaks. The
+  plays of forty days are only played if the rule changes nothing in the others.
+- *figure*: {harsh} plays of two months with a standby, at harsh rates without outages of a whole day. The first number
+  is how many percentage points more or less of the time consumers have a good token. The second is how many more or
+  fewer requests a day the vendor gets. Each has its 95 % interval. *Chance* means that both intervals contain 0: these
+  days show no difference. A rule that changes nothing in the days of torture is taken to change nothing here.
 - *{same}* means that nothing changes there.
 
-The names of the invariants are explained in [PROTOCOL.md](PROTOCOL.md#what-always-holds). The last column says what the
-rule saves. For a rule that neither finds it says *contract*, if other people rely on what PROTOCOL.md says about it,
-and which test plays it. The unit tests of the two files do not count: they only state the rules once more.
+The names of the invariants are explained in [PROTOCOL.md](PROTOCOL.md#what-always-holds) and, those of the simulator,
+in [RELIABILITY.md](RELIABILITY.md#what-holds-at-every-step). The last column says what the rule saves. It says
+*contract* if other people rely on what PROTOCOL.md says about it. If neither finds the rule, the column often names a
+test that plays it. The unit tests of the two files do not count: they only state the rules once more.
 
 `make rules` plays all of it and writes this page. `.venv/bin/python -m local.rules --rule NAME` does it for one rule.
 """

@@ -5,6 +5,10 @@ from __future__ import annotations
 import random
 import statistics
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 YEAR_HOURS = 365 * 24
 
@@ -22,10 +26,8 @@ class Availability:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The mean's 95 % interval, found by drawing as many of the years a thousand times."""
-        rng = random.Random(self.name)
-        means = sorted(statistics.fmean(rng.choices(self.years, k=len(self.years))) for _ in range(1_000))
-        return means[25], means[-26]
+        """The mean's 95 % interval."""
+        return interval_of_mean(self.years, self.name)
 
     @property
     def hours_without_token(self) -> float:
@@ -37,6 +39,16 @@ class Availability:
         """The mean's 95 % interval in hours of a year, the fewer first."""
         worse, better = self.interval
         return hours_without_token(better), hours_without_token(worse)
+
+
+def interval_of_mean(values: Sequence[float], seed: str) -> tuple[float, float]:
+    """Return the mean's 95 % interval, found by drawing as many of the values a thousand times (the bootstrap).
+
+    The same values and seed give the same interval.
+    """
+    rng = random.Random(seed)
+    means = sorted(statistics.fmean(rng.choices(values, k=len(values))) for _ in range(1_000))
+    return means[25], means[-26]
 
 
 def hours_without_token(availability: float) -> float:

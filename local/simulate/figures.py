@@ -119,4 +119,4 @@ class TokenRecords:
             return grant.fault
         if grant.token in self.killed:
             return "process killed"
-        return "could not be saved"
+        return "its process ended before it was saved"

@@ -44,24 +44,26 @@ PUBLIC_KEYS = {
 }
 # Each invariant in a sentence, as the report and a failing check show it.
 INVARIANTS = {
-    "document": "AWSCURRENT is a token document or the seed",
+    "document": "AWSCURRENT is a token document, or the empty one that the keeper puts into a new secret",
     "older": "the keeper never publishes an older token of the same client and configuration",
     "foreign": "the keeper never publishes a token of a client or a configuration that is not ours",
     "claim": "each request to the vendor has a durable claim: the run's own, for this client, long enough, used once",
     "flight": "two requests are never in flight at once",
-    "early": "no request is sent while the ledger closes the slot, nor within the interval of a published token; but "
-    "another request than the one before, and `force`, pass over our own pauses, and the primary over all of it in a "
-    "run that overrides the limit; `force` and the override not within ten minutes of the last claim",
+    "early": "no request is sent while the ledger closes the slot, nor within the interval of a published token. Three "
+    "may pass: a request that differs from the one before, and `force`, pass over our own pauses; a run that overrides "
+    "the limit passes over everything, with the primary. The last two do not within ten minutes of the last claim",
     "standby": "no standby is asked if a good token of ours that is not short is in a labelled version or in the "
     "process when the claim is made, unless a person wrote the token secret during the run",
     "lock": "the keeper puts AWSCURRENT only under its run's own lock, and never moves it",
     "publish": "a token is published in one version that releases the lock and closes the slot",
     "held": "a token whose answer arrived is published, or its process keeps it for as long as it is of use",
     "idle": "nothing is written if nothing is due, nor in a dry run or for a status",
-    "versions": f"the keeper puts at most {MAX_VERSIONS} versions in any 24 h, whoever invokes it",
+    "versions": f"the keeper puts at most {MAX_VERSIONS} versions in any 24 h, whoever invokes it: 92 by the pace of "
+    "its claims, and some by runs that are killed before their claim counts",
     "secret": "no secret is in what a run returns, raises or reports",
-    "heals": "after the faults, and the ledger's pause for them of at most two hours, it heals within one period of "
-    "the schedule and one lock, unless the vendor has no slot for us or refused us one at most an interval ago",
+    "heals": "when the faults are over, consumers have a good token again within one period of the schedule and one "
+    "lock. This counts from the end of the ledger's pause for the faults, at most two hours. It is not expected if the "
+    "vendor has no slot for us, or refused us one at most an interval ago",
 }
 _Json = dict[str, Any]
 

@@ -9,9 +9,10 @@ import os
 import sys
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
+from handler.settings import Settings
 from local.durations import HOUR, MINUTE
 from local.fleet.plan import FleetSetup
 from local.simulate.ablations import ABLATIONS, Ablation
@@ -58,6 +59,7 @@ SETUPS = {
     "no-lag": NO_LAG,
     "much-lag": MUCH_LAG,
 }
+DEFAULTS = {setting.name: setting.default for setting in fields(Settings)}
 # The defaults, and values next to them.
 SETTINGS = {
     "standby_below_seconds": (0, 3_600, 9_000, 14_400),
@@ -227,7 +229,9 @@ def _setting_cases(scale: float) -> Iterator[Case]:
     for setting, values in SETTINGS.items():
         for value in values:
             setup = replace(COMPARED, settings={setting: value})
-            yield Case(table="settings", name=f"{setting} = {value}", setup=setup, years=years)
+            is_default = value == DEFAULTS[setting]
+            name = f"{setting} = {value}{' (default)' if is_default else ''}"
+            yield Case(table="settings", name=name, setup=setup, years=years)
     yield Case(table="settings", name="with a probe", setup=replace(COMPARED, probe=True), years=years)
 
 

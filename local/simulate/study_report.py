@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 from local.durations import HOUR
 from local.markdown import table
 from local.simulate.ablations import ABLATIONS
+from local.simulate.availability import YEAR_HOURS, interval_of_mean
 from local.simulate.causes import CAUSES, OTHERWISE
 from local.simulate.invariants import INVARIANTS
 from local.simulate.rates import HARSH, REALISTIC
 from local.simulate.results_file import RESULTS_FILE, results_of, save
-from local.simulate.study import WITH_STANDBY, WITHOUT_STANDBY, WRITES_BY_HAND, Row
+from local.simulate.study import REAL, WITH_STANDBY, WITHOUT_STANDBY, WRITES_BY_HAND, Row
 from local.simulate.study_plots import draw_all
 
 if TYPE_CHECKING:
@@ -26,7 +27,22 @@ if TYPE_CHECKING:
     from local.simulate.study import Study
 
 YEAR_DAYS = 365
-NOISE = "a difference that lies within the intervals means nothing."
+COMPARISON_HEADS = (
+    "availability",
+    "its 95 % interval",
+    "h a year without",
+    "more hours",
+    "longest",
+    "lost",
+    "refused",
+    "requests a day",
+    "most versions",
+)
+NOISE = (
+    "*More hours* is how many more hours of a year there is no token than with the product, or with nothing changed, "
+    "and with or without a standby like the line itself. It compares years of the same seed. In brackets is its 95 % "
+    "interval: if that includes 0, then these years show no difference."
+)
 DRAWN_AGAIN = "`.venv/bin/python -m local.simulate --plots-only` draws them from it again."
 PLOT_WORDS = (
     "Each dot is a mean, and the bar through it is its 95 % interval; a bar that is narrower than its dot is hidden. "
@@ -46,6 +62,10 @@ FLEET_WORDS = (
     "Stores come and go, people mistype credentials and policies, processes are killed, and the vendor is down for two "
     "hours. Hours without a token are *avoidable* if no fault, and no pause after one, explains them. `make fleet` "
     "plays these days alone."
+)
+ABLATION_WORDS = (
+    "Some mechanisms cost no hour if they are missing, or none in so few years: they prevent what may not happen at "
+    "all. [What holds at every step](#what-holds-at-every-step) names what breaks without them."
 )
 COMPARED = "Harsh rates, so that differences show, but without outages of a whole day, which no variant can bridge."
 
@@ -109,8 +129,8 @@ def _sections(tables: dict[str, list[Row]], fleet: FleetDays) -> Iterable[str]:
     yield "\n![Years by their hours without a token](reliability-years.svg)\n"
     yield (
         "Hours without a token in 100 years, by cause. "
-        "An outage counts for the first cause in this order that happened since the last token was acquired; "
-        "for the first of all only while what a person wrote is current.\n"
+        "An outage counts for the first cause in this order that happened since the last token was acquired. "
+        "An outage counts for the first line only while what a person wrote has the label AWSCURRENT.\n"
     )
     yield _causes(headline)
     yield "\nTokens that were issued and lost, per 1,000 refreshes; `vendor_…` is the fault that the answer met.\n"
@@ -121,18 +141,18 @@ def _sections(tables: dict[str, list[Row]], fleet: FleetDays) -> Iterable[str]:
     yield _many_connections(fleet)
     yield "\n## How often to look\n"
     yield f"{COMPARED} A check of a fresh token is one call.\n"
-    yield _comparison(tables["schedules"], "schedule")
+    yield _schedules(tables["schedules"])
     yield "\n![Hours without a token by schedule](reliability-schedules.svg)\n"
     yield f"{PLOT_WORDS}\n"
     yield "## What each mechanism is for\n"
-    yield f"{COMPARED} The first line is the product.\n"
-    yield _comparison(tables["ablations"], "without")
+    yield f"{COMPARED} The first line is the product. {ABLATION_WORDS}\n"
+    yield _comparison("without", tables["ablations"], product=tables["ablations"][0])
     yield "\n![Hours without a token, by what is taken out](reliability-ablations.svg)\n"
     yield f"{PLOT_WORDS}\n"
-    yield _ablations()
+    yield _ablations(is_studied=True)
     yield "\n## Settings\n"
     yield f"{COMPARED}\n"
-    yield _comparison(tables["settings"], "setting")
+    yield _comparison("setting", tables["settings"], product=tables["ablations"][0])
     yield "\n## What holds at every step\n"
     yield _invariants(tables["invariants"])
     yield "\n## The rates\n"
@@ -202,9 +222,11 @@ def _changes(headline: Sequence[Row], changed: Sequence[Row]) -> str:
         for row in headline
         if row.case.name in {WITH_STANDBY, WITHOUT_STANDBY}
     ]
+    same_standby = {row.case.setup.standby: row for row in unchanged}
     cells: dict[str, Callable[[Row], str]] = {
         "availability, mean": lambda row: _percent(row.availability.mean),
         "its 95 % interval": lambda row: " to ".join(f"{100 * part:.4f}" for part in row.availability.interval),
+        "more hours": lambda row: _more_hours(row, same_standby[row.case.setup.standby]),
         "worst year": _worst_year,
         "longest outage": lambda row: _hours(row.longest_outage),
         "lost": lambda row: f"{row.total('lost').total() / years:.2f}",
@@ -219,7 +241,7 @@ def _changes(headline: Sequence[Row], changed: Sequence[Row]) -> str:
         f"Usually somebody writes the token secret by hand {written:g} times a year, and one read in "
         f"{1 / REALISTIC.aws_lag:,.0f} lags. {CHANGE_WORDS}"
     )
-    return f"{introduction}\n\n{table(['', *cells], lines)}\n\nLost and refused are per year. {_noise(changed)}"
+    return f"{introduction}\n\n{table(['', *cells], lines)}\n\n{_notes(changed)}"
 
 
 def _many_connections(fleet: FleetDays) -> str:
@@ -234,36 +256,46 @@ def _many_connections(fleet: FleetDays) -> str:
     )
 
 
-def _comparison(rows: Sequence[Row], head: str) -> str:
-    heads = [
-        head,
-        "availability",
-        "its 95 % interval",
-        "h a year without",
-        "longest",
-        "lost",
-        "refused",
-        "requests a day",
-        "most versions",
-    ]
-    return table(heads, map(_comparison_cells, rows)) + f"\n\nLost and refused are per year. {_noise(rows)}"
+def _schedules(rows: Sequence[Row]) -> str:
+    """Compare each line with the product of the same kind, which runs once an hour."""
+    product_of = {row.case.setup.standby: row for row in rows if row.case.setup.period == REAL.period}
+    lines = [_comparison_cells(row, product_of[row.case.setup.standby]) for row in rows]
+    return f"{table(('schedule', *COMPARISON_HEADS), lines)}\n\n{_notes(rows)}"
 
 
-def _noise(rows: Sequence[Row]) -> str:
+def _comparison(head: str, rows: Sequence[Row], product: Row) -> str:
+    lines = [_comparison_cells(row, product) for row in rows]
+    return f"{table((head, *COMPARISON_HEADS), lines)}\n\n{_notes(rows)}"
+
+
+def _notes(rows: Sequence[Row]) -> str:
     years = max(len(row.figures) for row in rows)
-    return f"Each line has {years} years: {NOISE}"
+    return f"Lost and refused are per year. Each line has {years} years. {NOISE}"
 
 
-def _comparison_cells(row: Row) -> list[str]:
+def _comparison_cells(row: Row, product: Row) -> list[str]:
     years = sum(year.days for year in row.figures) / YEAR_DAYS
     return [
         *availability_cells(row.availability),
+        _more_hours(row, product),
         _hours(row.longest_outage),
         f"{row.total('lost').total() / years:.1f}",
         f"{row.total('refusals') / years:.1f}",
         f"{row.total('requests') / years / YEAR_DAYS:.2f}",
         _max_versions(row),
     ]
+
+
+def _more_hours(row: Row, product: Row) -> str:
+    """Return how many more hours of a year there is no token than with the product, and that mean's interval."""
+    if row is product:
+        return ""
+    differences = [
+        YEAR_HOURS * (whole.careful - changed.careful)
+        for whole, changed in zip(product.figures, row.figures, strict=True)
+    ]
+    fewest, most = interval_of_mean(differences, row.case.name)
+    return f"{statistics.fmean(differences):+.1f} ({fewest:+.1f} to {most:+.1f})"
 
 
 def availability_cells(availability: Availability) -> list[str]:
@@ -276,9 +308,9 @@ def availability_cells(availability: Availability) -> list[str]:
     ]
 
 
-def _ablations() -> str:
-    studied = {name: ablation for name, ablation in ABLATIONS.items() if ablation.is_studied}
-    return "\n".join(f"- *{name}*: {ablation.words}." for name, ablation in studied.items())
+def _ablations(*, is_studied: bool) -> str:
+    chosen = {name: ablation for name, ablation in ABLATIONS.items() if ablation.is_studied == is_studied}
+    return "\n".join(f"- *{name}*: {ablation.words}." for name, ablation in chosen.items())
 
 
 def _invariants(rows: Sequence[Row]) -> str:
@@ -289,14 +321,16 @@ def _invariants(rows: Sequence[Row]) -> str:
     broken = sum(row.broken.total() for row in whole)
     introduction = (
         f"Checked at every write, request and end of a run. In {days:,} days ({runs:,} runs) of rates far beyond the\n"
-        f"harsh ones, with and without a standby and a probe, {broken} were broken. The second column names what\n"
-        "breaks each, which shows that each can fail:\n"
+        f"harsh ones, with and without a standby and a probe, {broken} were broken. The last column names what\n"
+        "breaks each, which shows that each can fail. Above is said what each of them leaves out or does, except for\n"
+        "these:\n\n"
+        f"{_ablations(is_studied=False)}\n"
     )
     lines = []
     for name, sentence in INVARIANTS.items():
         breakers = [f"*{row.case.name}* ({row.broken[name]})" for row in ablated if row.broken[name]]
-        lines.append([sentence, ", ".join(breakers) or "nothing here"])
-    return introduction + "\n" + table(["what holds", "broken by (times)"], lines)
+        lines.append([f"`{name}`", sentence, ", ".join(breakers) or "nothing here"])
+    return introduction + "\n" + table(["name", "what holds", "broken by (times)"], lines)
 
 
 def _rates() -> str:
