@@ -128,6 +128,7 @@ typescript: $(RUNS) consumers/typescript/node_modules/.ready  ## compile and lin
 mutation: .venv-mutation/.ready  ## change handler/ bit by bit, and check that a test notices (2 h; MUTANTS='handler.policy.*')
 	rm -rf mutants
 	$(MUTATION)/python -m scripts.mutate $(MUTANTS)
+	$(MUTATION)/python -m scripts.mutate --survivors $(MUTANTS)
 	$(MUTATION)/python -m scripts.mutation $(MUTANTS)
 
 lock: $(READY)  ## write requirements.lock again, after a change of requirements.txt: what ships, by hash

@@ -1,7 +1,8 @@
 """Run mutmut, which changes the handler bit by bit and looks whether a test fails.
 
-`make mutation` runs this in mutmut's virtual environment, and then `scripts.mutation`, which prints what was found.
-Arguments are mutmut's names of mutants, with wildcards, if only some are to be run.
+`make mutation` runs this in mutmut's virtual environment, then once more with `--survivors`, and then
+`scripts.mutation`, which prints what was found. Arguments are mutmut's names of mutants, with wildcards, if only some
+are to be run. With `--survivors` those of them are run again that have survived without a known reason, by more tests.
 
 By itself mutmut starts pytest for each mutant, pytest collects thousands of tests, and all those run that call the
 changed function, in any order. Here each mutant costs much less, and just as many are found:
@@ -11,13 +12,14 @@ changed function, in any order. Here each mutant costs much less, and just as ma
 - Those that found the most changes of the function run first.
 """
 
+import argparse
 import ast
 import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from difflib import SequenceMatcher
-from functools import cache
+from functools import cache, partial
 from itertools import zip_longest
 from pathlib import Path
 from textwrap import dedent
@@ -34,12 +36,14 @@ from mutmut.state import state
 from mutmut.utils.file_utils import change_cwd
 from mutmut.workers.isolation import ForkServerRunner
 
-from scripts.mutation import RESULTS, Change, function_of, read_known
+from scripts.mutation import RESULTS, Change, function_of, read_known, read_mutants
 
 # How many integration tests run for a change, at most. A change that only another test would find counts as a survivor.
 # Half of them are those that found the most changes nearby, and half are those of the rarest cases.
 MAX_INTEGRATION_TESTS = 120
-# How many of them run for a change that is known to survive, with a reason.
+# How many run for a change that has survived that.
+MAX_INTEGRATION_TESTS_OF_SURVIVOR = 500
+# How many run for a change that is known to survive, with a reason.
 MAX_INTEGRATION_TESTS_OF_KNOWN_SURVIVOR = 40
 # How many tests run in a fork without a change at first, and in what time.
 CLEAN_TESTS = 400
@@ -93,13 +97,14 @@ class CollectedTests(PytestRunner):  # type: ignore[misc]  # mutmut has no types
 class ForksOfOneSession(ForkServerRunner):  # type: ignore[misc]  # mutmut has no types
     """Has pytest collect the tests once, and runs each mutant in a fork of the process that has them."""
 
-    def __init__(self, max_workers: int = 1) -> None:
+    def __init__(self, max_workers: int = 1, *, max_integration_tests: int = MAX_INTEGRATION_TESTS) -> None:
         super().__init__(
             max_workers=max_workers,
             test_runner_class=CollectedTests,
             test_runner_args={},
             max_restarts=0,
         )
+        self._max_integration_tests = max_integration_tests
         self._known = read_known()
 
     def run_clean_tests(self, tests: Iterable[str]) -> int:  # noqa: ARG002 - mutmut calls it so
@@ -147,7 +152,7 @@ class ForksOfOneSession(ForkServerRunner):  # type: ignore[misc]  # mutmut has n
         if executing is not None:
             tests = [test for test in tests if test in executing]
         unit_tests = sorted(test for test in tests if _is_unit_test(test))
-        most = MAX_INTEGRATION_TESTS
+        most = self._max_integration_tests
         if self._is_known(mutant_name):
             most = MAX_INTEGRATION_TESTS_OF_KNOWN_SURVIVOR
         kills = _kills_near(mutant_name)
@@ -288,12 +293,35 @@ def _kills_near(mutant_name: str) -> Counter[str]:
     return kills
 
 
-def main(*mutant_names: str) -> None:
+def _unknown_survivors(patterns: list[str]) -> list[str]:
+    known = read_known()
+    names = []
+    for mutant in read_mutants(patterns):
+        change = Change.of(file=mutant.file, name=mutant.name)
+        if mutant.survived and change not in known and change.known_as() not in known:
+            names.append(mutant.name)
+    return names
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog="python -m scripts.mutate")
+    parser.add_argument("--survivors", action="store_true", help="run those again that survived, by more tests")
+    parser.add_argument("names", nargs="*", help="of mutants, with wildcards")
+    options = parser.parse_args(arguments)
     # What the package `scripts` has loaded is not the changed copy, which the tests must load.
     del sys.modules["handler"]
+    names = options.names
     mutmut.get_mutant_runner = ForksOfOneSession
-    mutmut._run(mutant_names, None)  # noqa: SLF001 - its command line's function, which knows no other runner
+    if options.survivors:
+        names = _unknown_survivors(names)
+        if not names:
+            return
+        mutmut.get_mutant_runner = partial(
+            ForksOfOneSession,
+            max_integration_tests=MAX_INTEGRATION_TESTS_OF_SURVIVOR,
+        )
+    mutmut._run(names, None)  # noqa: SLF001 - its command line's function, which knows no other runner
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(sys.argv[1:])

@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from handler.errors import CredentialsRefused, StoreError
+from handler.errors import CredentialsRefused, StoreError, VendorError
+from local.emulators.faults import Fault
 from local.emulators.secrets_manager import AwsFault
 from local.emulators.world import World
 from tests.conftest import secrets_in
@@ -94,6 +95,15 @@ def test_refusal_is_in_the_log_with_its_client(world: World) -> None:
     [line] = logged(world, str(caught.value))
     assert (line["level"], line["error"], line["retryable"]) == ("ERROR", "CredentialsRefused", False)
     assert "oauth2.py" in line["exception"]
+
+
+def test_failure_in_the_log_says_that_a_retry_may_help(world: World) -> None:
+    """Whoever reads the line of a vendor in trouble sees that Lambda's retry is worth waiting for."""
+    world.vendor.script(Fault.answer(503))
+    with pytest.raises(VendorError) as caught:
+        world.invoke()
+    [line] = logged(world, str(caught.value))
+    assert (line["error"], line["retryable"]) == ("VendorError", True)
 
 
 def test_reason_of_an_event_goes_to_the_log(world: World) -> None:

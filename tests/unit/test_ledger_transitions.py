@@ -554,6 +554,14 @@ def test_no_answer_opens_a_slot_earlier(error: RefreshError, is_override: bool) 
     assert slot.reason == "limit_interval"
 
 
+@pytest.mark.parametrize(("ahead", "reason"), [(1, "limit_interval"), (0, "backing_off")])
+def test_limit_stays_the_reason_only_while_it_stands(ahead: int, reason: str) -> None:
+    """A pause of our own that ends later takes the place of a limit that is over, to the second."""
+    limit = Slot(not_before=NOW + ahead, reason="limit_interval")
+    closed = limit.closed_until(NOW + HOUR, "backing_off", NOW)
+    assert closed == Slot(not_before=NOW + HOUR, reason=reason)
+
+
 @pytest.mark.parametrize(
     "error",
     [answered(503, b"", "60"), answered(500), OutcomeUnknown("cut")],
