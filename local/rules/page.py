@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import statistics
 from typing import TYPE_CHECKING
 
+from local.intervals import half_interval
 from local.markdown import table
 from local.rules.measures import HARSH_DAYS, SEARCHES, TORTURE_DAYS, Measured, Played, Whole, changes_a_trace
 from local.rules.registry import RULES
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 SAME = "same"
 CHANCE = "chance"
-STUDENT = 2.571  # the 97.5 % quantile of Student's distribution for the six pairs of harsh days
 HEAD = ("rule", "explorer", "simulator", "figure", "why it stays")
 
 INTRODUCTION = """# The rules, and what each is for
@@ -134,7 +133,7 @@ def _named(failures: set[str], broken: set[str]) -> str:
 
 
 def _figure(whole: Sequence[Played], without: Sequence[Played]) -> str:
-    """Return the differences in availability, in points of a percent, and in requests a day, with their intervals."""
+    """Return the differences in availability, in percentage points, and in requests a day, with their intervals."""
     has_failed = any(one.failure for one in without)
     if not without or has_failed or [one.trace for one in without] == [one.trace for one in whole]:
         return SAME
@@ -147,13 +146,8 @@ def _figure(whole: Sequence[Played], without: Sequence[Played]) -> str:
 
 
 def _with_interval(differences: Sequence[float]) -> str:
-    return f"{statistics.mean(differences):+.2f} ± {_half_interval(differences):.2f}"
-
-
-def _half_interval(differences: Sequence[float]) -> float:
-    """Return half of the 95 % interval of the mean."""
-    return STUDENT * statistics.stdev(differences) / math.sqrt(len(differences))
+    return f"{statistics.mean(differences):+.2f} ± {half_interval(differences):.2f}"
 
 
 def _is_chance(differences: Sequence[float]) -> bool:
-    return abs(statistics.mean(differences)) <= _half_interval(differences)
+    return abs(statistics.mean(differences)) <= half_interval(differences)

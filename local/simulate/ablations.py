@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 from handler import ledger, oauth2, refresh, result
 from handler.errors import Busy, CredentialsRefused, StoreError
 from handler.ledger import PACE_MAX_LEVEL, Ledger, Pace, Slot, Terms
+from handler.model import Token
+from handler.policy import EXPIRING, State
 from handler.policy import PREVIOUS as FROM_PREVIOUS
-from handler.policy import State
 from handler.reader import Reader
 from handler.refresh import Outcome, Refresh
 from handler.secrets_manager import CURRENT, LEDGER, NO_VERSION, PENDING, PREVIOUS, Both, SecretStore, Version
+from local.durations import DAY, HOUR
 from local.simulate import runtime
 from local.simulate.naive import ServicesYear, every_run, nothing, when_expiring
 from local.simulate.stand_in import Change, stand_in
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
-    from handler.model import Token
+    from handler.policy import Request
     from handler.reader import Snapshot
     from handler.result import Result
     from local.simulate.figures import Figures
@@ -127,6 +129,19 @@ def _own_claim_id(self: Refresh, *_: Any) -> str:
     return self._connection.new_id()
 
 
+def _always_due(self: State, token: Token | None, request: Request) -> str:
+    return _due_reason(self, token, request) or EXPIRING
+
+
+def _unlimited(self: Ledger, *_: Any, **__: Any) -> Ledger:
+    return self
+
+
+def _with_later_end(self: Token) -> dict[str, Any]:
+    document = _document(self)
+    return document | {"expires_at": document["expires_at"] + int(2 * HOUR)}
+
+
 def _forgotten(*_: Any) -> Ledger:
     return Ledger()
 
@@ -145,6 +160,8 @@ def _locked_for_ever(self: Ledger, now: float, own_runs: Any, *rest: Any) -> Led
 
 # What the handler itself does, before anything is taken out.
 _as_of = Ledger.as_of
+_document = Token.document
+_due_reason = State.due_reason
 _compare_and_set = SecretStore.compare_and_set_ledger
 _read_both = SecretStore.read_both
 _get_version = SecretStore.get_version
@@ -231,6 +248,24 @@ ABLATIONS = {
     ),
     "heartbeat": _handler(
         "each run writes that it was here", (SecretStore, "read_both", _with_heartbeat), is_studied=False
+    ),
+    # With service accounts: a client's slot stays closed for about as long as its token is fresh.
+    "asks at every look": Ablation(
+        "a refresh is due although the token is fresh, with service accounts",
+        setup=lambda setup: replace(setup, accounts="service"),
+        handler=lambda: stand_in((State, "due_reason", _always_due)),
+        is_studied=False,
+    ),
+    "forgets refusals": _handler(
+        "a refusal for the limit is not remembered", (Ledger, "after_rate_limit", _unlimited), is_studied=False
+    ),
+    "pauses for a day": _handler(
+        "the pause after failures lasts a day", (Terms, "back_off_seconds", lambda *_: int(DAY)), is_studied=False
+    ),
+    "a later end": _handler(
+        "what is stored says that the token lives two hours longer",
+        (Token, "document", _with_later_end),
+        is_studied=False,
     ),
     "token in the result": _handler(
         "the result shows the token", (runtime, "result_of", _with_token), is_studied=False

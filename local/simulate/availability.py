@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import random
 import statistics
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from local.intervals import half_interval
 
 YEAR_HOURS = 365 * 24
 
@@ -26,8 +23,9 @@ class Availability:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The mean's 95 % interval."""
-        return interval_of_mean(self.years, self.name)
+        """The mean's 95 % interval. It ends at 1, since no year has more than all of its time."""
+        half = half_interval(self.years)
+        return self.mean - half, min(1.0, self.mean + half)
 
     @property
     def hours_without_token(self) -> float:
@@ -39,16 +37,6 @@ class Availability:
         """The mean's 95 % interval in hours of a year, the fewer first."""
         worse, better = self.interval
         return hours_without_token(better), hours_without_token(worse)
-
-
-def interval_of_mean(values: Sequence[float], seed: str) -> tuple[float, float]:
-    """Return the mean's 95 % interval, found by drawing as many of the values a thousand times (the bootstrap).
-
-    The same values and seed give the same interval.
-    """
-    rng = random.Random(seed)
-    means = sorted(statistics.fmean(rng.choices(values, k=len(values))) for _ in range(1_000))
-    return means[25], means[-26]
 
 
 def hours_without_token(availability: float) -> float:

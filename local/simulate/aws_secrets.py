@@ -21,6 +21,7 @@ from moto.secretsmanager.models import SecretsManagerBackend
 
 from local.emulators.documented import Documented
 from local.emulators.secrets_manager import REGION
+from local.simulate.host import SimulatorFailed
 from local.simulate.rates import FaultSampler
 
 if TYPE_CHECKING:
@@ -77,10 +78,6 @@ class AwsError(Exception):
         self.code = code
         self.message = message
         self.status = status
-
-
-class SimulatorFailed(BaseException):
-    """The simulator itself failed. Not an Exception: the handler would take it for an error of AWS."""
 
 
 class SimulatedSecretsManager:

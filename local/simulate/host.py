@@ -22,6 +22,10 @@ class Killed(BaseException):
     """The process has ended, in the middle of whatever it did."""
 
 
+class SimulatorFailed(BaseException):
+    """The simulator itself failed. Not an Exception: the handler would take it for an error of AWS or of the vendor."""
+
+
 class _ThreadKilled(Exception):
     """The same in the thread that talks to the vendor; its run notices when it next looks at the clock."""
 

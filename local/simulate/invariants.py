@@ -26,6 +26,12 @@ MAX_VERSIONS = 96  # in any 24 hours; AWS keeps about 100
 # Between two claims of a principal if the later one passes over a pause or the limit. The handler
 # counts 600 s from before a claim, which takes up to a minute; and clocks differ.
 MIN_SECONDS_BETWEEN_FORCED = 500.0
+# For so long at least a client is not asked again after a refusal for the limit: 15 minutes, less what clocks differ.
+MIN_SECONDS_AFTER_LIMIT = 840.0
+# After failures the vendor is left in peace for so long at most, and for what clocks differ.
+MAX_PAUSE_SECONDS = 7_260.0
+# A stored end may be so much later than the true one: clocks differ.
+MAX_SECONDS_AFTER_END = 60.0
 # If a request is made with something else than before, these say nothing about it. `force` passes
 # over them too.
 OWN_PAUSES = {BACKING_OFF, CREDENTIALS_REFUSED}
@@ -49,13 +55,18 @@ INVARIANTS = {
     "foreign": "the keeper never publishes a token of a client or a configuration that is not ours",
     "claim": "each request to the vendor has a durable claim: the run's own, for this client, long enough, used once",
     "flight": "two requests are never in flight at once",
-    "early": "no request is sent while the ledger closes the slot, nor within the interval of a published token. Three "
+    "early": "no request is sent while the ledger closes the slot, nor within the interval of a published token, nor "
+    "soon after a refusal for the limit. Three "
     "may pass: a request that differs from the one before, and `force`, pass over our own pauses; a run that overrides "
     "the limit passes over everything, with the primary. The last two do not within ten minutes of the last claim",
+    "needed": "no request is sent while the primary's own token is current and good, and is not in its refresh window, "
+    "unless somebody forces it, or a person wrote the token secret during the run",
     "standby": "no standby is asked if a good token of ours that is not short is in a labelled version or in the "
     "process when the claim is made, unless a person wrote the token secret during the run",
     "lock": "the keeper puts AWSCURRENT only under its run's own lock, and never moves it",
     "publish": "a token is published in one version that releases the lock and closes the slot",
+    "end": "no document that the keeper publishes says that its token lives on after its end",
+    "pause": "a pause after failures, which the vendor has not asked for, lasts two hours at most",
     "held": "a token whose answer arrived is published, or its process keeps it for as long as it is of use",
     "idle": "nothing is written if nothing is due, nor in a dry run or for a status",
     "versions": f"the keeper puts at most {MAX_VERSIONS} versions in any 24 h, whoever invokes it: 92 by the pace of "
@@ -105,16 +116,19 @@ class _Stored:
 class Invariants:
     """Checks them, and counts how often each was broken, with the first example.
 
-    `is_accepted` says whether the vendor's API takes a token now.
+    `is_accepted` says whether the vendor's API takes a token now, and `ends_at` when the life of a token ends that the
+    vendor has issued.
     """
 
     def __init__(
         self,
         secrets_manager: SimulatedSecretsManager,
         is_accepted: Callable[[str], bool],
+        ends_at: Callable[[str], float],
     ) -> None:
         self._secrets_manager = secrets_manager
         self._is_accepted = is_accepted
+        self._ends_at = ends_at
         self.broken: Counter[str] = Counter()
         self.examples: dict[str, str] = {}
         self._current = _Stored()
@@ -122,9 +136,9 @@ class Invariants:
         self._used_claims: set[str] = set()  # the versions under which a request was sent
         # When the newest published token of a principal and configuration was acquired.
         self._newest: dict[tuple[str, ...], int] = {}
-        # By principal: until when the ledger has ever said that the vendor's limit closes its slot, and
-        # when its last claim was made.
-        self._limit_until: dict[str, int] = {}
+        # By principal: until when the vendor's limit closes its slot, as the ledger has ever said or as a refusal says,
+        # and when its last claim was made.
+        self._limit_until: dict[str, float] = {}
         self._claimed_at: dict[str, float] = {}
         self._hand_wrote_at = 0.0
         self._known_versions: set[str] = set()
@@ -174,6 +188,7 @@ class Invariants:
         self._read_ledger_state(now, process)
         if self._ledger_state.version_id != before.version_id:
             self._check_standby(now, process, principal_lists, current_before)
+            self._check_need(now, process, principal_lists, current_before)
         if self._current.version_id == current_before.version_id:
             return None
         document = self._current.document
@@ -185,6 +200,8 @@ class Invariants:
         if _is_token(document):
             self._check_owner(now, process, document, principal_lists)
             self._check_age(now, document)
+            is_true = document["expires_at"] <= self._ends_at(document["access_token"]) + MAX_SECONDS_AFTER_END
+            self.expect("end", now, holds=is_true, example=_about(document))
             if operation == "put_secret_value":
                 self._check_publish(now, process, before)
         return document
@@ -217,8 +234,38 @@ class Invariants:
             self._claimed_at[principal] = now
         self._ledger_state = state
         for owner, slot in (state.ledger.get("slots") or {}).items():
-            if slot["reason"] in LIMITS:
-                self._limit_until[owner] = max(self._limit_until.get(owner, 0), slot["not_before"])
+            self._read_slot(now, writer, owner, slot)
+        if not state.lock:
+            for owner, refused_at in writer.limited.items():
+                self._close(owner, refused_at + MIN_SECONDS_AFTER_LIMIT)
+
+    def _read_slot(self, now: float, writer: Process, owner: str, slot: _Json) -> None:
+        if slot["reason"] in LIMITS:
+            self._close(owner, slot["not_before"])
+        if slot["reason"] == BACKING_OFF:
+            pause = slot["not_before"] - now - writer.skew
+            self.expect("pause", now, holds=pause <= MAX_PAUSE_SECONDS, example=f"{owner} {pause:.0f} s")
+
+    def _close(self, owner: str, until: float) -> None:
+        self._limit_until[owner] = max(self._limit_until.get(owner, 0), until)
+
+    def _check_need(
+        self,
+        now: float,
+        process: Process,
+        principal_lists: list[list[str]],
+        current_before: _Stored,
+    ) -> None:
+        """Check a claim of whoever will be asked. `current_before`: what was current when it was made."""
+        principal = self._ledger_state.lock.get("principal")
+        if not principal or process.is_forced or process.has_lagged or self._was_disturbed(process):
+            return
+        is_fresh = self._is_fresh(now, process, current_before.document, principal_lists)
+        self.expect("needed", now, holds=not is_fresh, example=_about(current_before.document))
+
+    def _was_disturbed(self, process: Process) -> bool:
+        """Say whether a person wrote the token secret during the run."""
+        return self._hand_wrote_at >= process.began_at - MAX_LAG_SECONDS
 
     def _check_standby(
         self,
@@ -230,9 +277,8 @@ class Invariants:
         """Check a claim for a standby. `current_before`: what was current when it was made."""
         state = self._ledger_state
         principal = state.lock.get("principal")
-        was_disturbed = self._hand_wrote_at >= process.began_at - MAX_LAG_SECONDS
         may_be_primary = any(principals[0] == principal for principals in principal_lists)
-        if not principal or was_disturbed or may_be_primary:
+        if not principal or self._was_disturbed(process) or may_be_primary:
             return
         at_hand = [
             document
@@ -257,17 +303,35 @@ class Invariants:
     ) -> bool:
         """Say whether it is a token of ours that the API takes, and that is not short."""
         settings = process.settings
-        if not _is_token(document):
-            return False
-        if _configuration(document) != (settings.token_url, settings.audience):
+        if not self._is_good(process, document):
             return False
         if not all(_owner(document) in principals for principals in principal_lists):
             return False
-        if not self._is_accepted(document["access_token"]):
-            return False
-        remaining = document["expires_at"] - now - process.skew
+        remaining = _seconds_remaining(now, process, document)
         life = document["expires_at"] - document["acquired_at"]
         return bool(remaining >= settings.standby_below_seconds or remaining >= life / SHORT_PART_OF_LIFE)
+
+    def _is_fresh(
+        self,
+        now: float,
+        process: Process,
+        document: _Json,
+        principal_lists: list[list[str]],
+    ) -> bool:
+        """Say whether it is a token of the primary that the API takes, and that is not in the refresh window."""
+        if not self._is_good(process, document):
+            return False
+        if not all(_owner(document) == principals[0] for principals in principal_lists):
+            return False
+        # The handler counts whole seconds.
+        return _seconds_remaining(now, process, document) > process.settings.refresh_window_seconds + 1
+
+    def _is_good(self, process: Process, document: _Json) -> bool:
+        """Say whether it is a token of the run's configuration that the API takes."""
+        settings = process.settings
+        if not _is_token(document) or _configuration(document) != (settings.token_url, settings.audience):
+            return False
+        return self._is_accepted(document["access_token"])
 
     def _check_lock(self, now: float, operation: str, process: Process, before: _LedgerState) -> None:
         holds = (
@@ -396,6 +460,12 @@ def _is_paused(before: _Json, claimed: _Json, now: float) -> bool:
 def _is_token(document: _Json) -> bool:
     token = document.get("access_token")
     return document.keys() >= PUBLIC_KEYS and isinstance(token, str) and bool(token.strip())
+
+
+def _seconds_remaining(now: float, process: Process, document: _Json) -> float:
+    """Return how long the token lives by the clock of the process."""
+    remaining: float = document["expires_at"] - now - process.skew
+    return remaining
 
 
 def _is_long_enough(lock: _Json, now: float, process: Process) -> bool:

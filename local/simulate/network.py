@@ -16,7 +16,7 @@ from handler.settings import PRINCIPAL_SEPARATOR
 from handler.token_response import HttpResponse
 from local.emulators.faults import refusal
 from local.emulators.service_accounts import MAX_WRONG_PASSWORDS
-from local.simulate.host import Killed
+from local.simulate.host import Killed, SimulatorFailed
 from local.simulate.rates import FaultSampler
 from local.simulate.stand_in import Change, stand_in
 
@@ -93,12 +93,16 @@ class VendorClock:
 
 @dataclass(slots=True)
 class Reply:
-    """An HTTP answer as it arrives. `is_cut`: the connection ends before the body does."""
+    """An HTTP answer as it arrives. `is_cut`: the connection ends before the body does.
+
+    `limited`: the principal that it refuses for the limit; empty for another answer.
+    """
 
     status: int
     headers: dict[str, str]
     body: bytes = field(repr=False)
     is_cut: bool = False
+    limited: str = ""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -147,14 +151,16 @@ class Network:
         body.partial = answer
         if reply.is_cut:
             raise ConnectionFailed
-        self.note_arrival(process, reply.body)
+        self.note_arrival(process, reply)
         return answer
 
-    def note_arrival(self, process: Process, body: bytes) -> None:
-        """Note that the process received the whole body, and so the token in it."""
-        token = json_object(body).get("access_token")
+    def note_arrival(self, process: Process, reply: Reply) -> None:
+        """Note that the process received the whole answer, and so the token or the refusal in it."""
+        token = json_object(reply.body).get("access_token")
         if token in self.grants:
             process.delivered.append(token)
+        if reply.limited and not process.is_overriding:
+            process.limited[reply.limited] = self._engine.now
 
     def probe(self, process: Process, authorization: str) -> int:
         """Call the vendor's API with a token; return the HTTP status. Raises ConnectionFailed."""
@@ -234,7 +240,9 @@ class Network:
         if answer.error == "invalid_grant":
             wrong_passwords = self.wrong_passwords(principal_in(body))
             self.max_wrong_passwords = max(self.max_wrong_passwords, wrong_passwords)
-        return Reply(answer.status, dict(answer.headers), answer.body)
+        is_limited = answer.error == "rate_limited"
+        limited = principal_in(body) if is_limited else ""
+        return Reply(answer.status, dict(answer.headers), answer.body, limited=limited)
 
     def _note_grant(self, fault: str) -> Grant:
         issued = self.vendor.issued[-1]
@@ -284,6 +292,11 @@ class Network:
         grant = self._note_grant(fault)
         return "" if fault in TOKEN_LOSING_FAULTS else grant.token
 
+    def ends_at(self, token: str) -> float:
+        """Return when the life ends that the vendor gave to this token; 0 if it issued none like it."""
+        grant = self.grants.get(token)
+        return grant.expires_at if grant else 0.0
+
     def good_until(self, token: str) -> float:
         """Return until when the API takes this token; 0 for a token that it does not take."""
         grant = self.grants.get(token)
@@ -310,16 +323,19 @@ def replace_exchange(engine: Engine, network: Network, _rng: random.Random) -> I
 
 
 def _answer_or_error(work: Callable[[], HttpResponse], _: float) -> HttpResponse | Exception:
-    """Do the work. Returns the exception that ends it, for the caller to decide what it means.
+    """Do the work. Returns how the connection failed, for the caller to decide what that means.
 
-    As with a thread, a run that is killed notices that when it next looks at the clock.
+    As with a thread, a run that is killed notices that when it next looks at the clock. Raises SimulatorFailed if the
+    vendor or an invariant fails: the handler would take that for a failure of the connection.
     """
     try:
         return work()
-    except Exception as error:  # noqa: BLE001 - as in the handler
+    except (ConnectionFailed, TimeoutError) as error:
         return error
     except Killed:
         return ConnectionFailed()
+    except Exception as error:
+        raise SimulatorFailed from error
 
 
 def in_virtual_time(engine: Engine) -> list[Change]:

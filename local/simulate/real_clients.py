@@ -93,7 +93,8 @@ def replace_sockets(engine: Engine, network: Network, rng: random.Random) -> Ite
                 _, read_timeout = timeout
                 reply = network.post(process, request.url, request.body.read, read_timeout)
                 raw = _response(reply)
-                network.note_arrival(process, b"" if reply.is_cut else reply.body)
+                if not reply.is_cut:
+                    network.note_arrival(process, reply)
         except ConnectionFailed as failure:
             raise requests.ConnectionError from failure
         return adapter.build_response(request, raw)

@@ -63,6 +63,9 @@ class Process(Host):
         self.is_forced = False
         self.has_lagged = False  # a read showed something else than what was stored
         self.issued: list[str] = []  # tokens that the vendor issued, whether their answer arrived or not
+        self.is_overriding = False  # the limit, with the request that was sent last
+        # Whom an answer has refused for the limit, and when it arrived. A refused override leaves the slot as it was.
+        self.limited: dict[str, float] = {}
         self.writes = 0
 
     def run(self, request: Request, inspection: Job | None = None) -> RunEnd:
@@ -72,6 +75,7 @@ class Process(Host):
         self.is_forced = request.force
         self.has_lagged = False
         self.issued = []
+        self.limited = {}
         self.writes = 0
         self.begin_run()
         end = self._run(request, inspection or self._job)

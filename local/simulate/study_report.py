@@ -7,9 +7,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from local.durations import HOUR
+from local.intervals import half_interval
 from local.markdown import table
 from local.simulate.ablations import ABLATIONS
-from local.simulate.availability import YEAR_HOURS, interval_of_mean
+from local.simulate.availability import YEAR_HOURS
 from local.simulate.causes import CAUSES, OTHERWISE
 from local.simulate.invariants import INVARIANTS
 from local.simulate.rates import HARSH, REALISTIC
@@ -40,7 +41,7 @@ COMPARISON_HEADS = (
 )
 NOISE = (
     "*More hours* is how many more hours of a year there is no token than with the product, or with nothing changed, "
-    "and with or without a standby like the line itself. It compares years of the same seed. In brackets is its 95 % "
+    "and with or without a standby like the line itself. It compares years of the same seed. After the ± is its 95 % "
     "interval: if that includes 0, then these years show no difference."
 )
 DRAWN_AGAIN = "`.venv/bin/python -m local.simulate --plots-only` draws them from it again."
@@ -294,8 +295,7 @@ def _more_hours(row: Row, product: Row) -> str:
         YEAR_HOURS * (whole.careful - changed.careful)
         for whole, changed in zip(product.figures, row.figures, strict=True)
     ]
-    fewest, most = interval_of_mean(differences, row.case.name)
-    return f"{statistics.fmean(differences):+.1f} ({fewest:+.1f} to {most:+.1f})"
+    return f"{statistics.fmean(differences):+.1f} ± {half_interval(differences):.1f}"
 
 
 def availability_cells(availability: Availability) -> list[str]:

@@ -148,7 +148,7 @@ class Year:
         )
         self.secrets_manager.call("create_secret", Name=CREDENTIALS_SECRET)
         self.secrets_manager.call("create_secret", Name=TOKEN_SECRET)
-        self.invariants = Invariants(self.secrets_manager, self.network.is_accepted)
+        self.invariants = Invariants(self.secrets_manager, self.network.is_accepted, self.network.ends_at)
         self.function = Lambda(self.engine, self._new_process, self._on_end)
 
     def _build_people(self) -> None:
@@ -334,6 +334,7 @@ class Year:
     def _on_request(self, process: Process, principal: str) -> None:
         may_override = process.may_override and self._may_be_primary(principal)
         process.may_override = False
+        process.is_overriding = may_override
         self.invariants.check_request(
             self.engine.now,
             process,

@@ -18,11 +18,13 @@ from local.simulate.ablations import ABLATIONS
 from local.simulate.causes import WRITTEN_BY_HAND
 from local.simulate.engine import Engine
 from local.simulate.figures import Figures, describe_broken
-from local.simulate.invariants import INVARIANTS, MAX_VERSIONS
+from local.simulate.host import SimulatorFailed
+from local.simulate.invariants import INVARIANTS, MAX_VERSIONS, Invariants
 from local.simulate.many_connections import play_fleet
 from local.simulate.plan import START, Setup
 from local.simulate.rates import NONE, REALISTIC, TORTURE
 from local.simulate.real_clients import REAL_CLIENTS
+from local.simulate.stand_in import stand_in
 from local.simulate.study import HARD, REAL, TORTURED, Case, Row, Study, replay_command
 from local.simulate.year import Year
 from scripts import ROOT
@@ -35,9 +37,12 @@ BREAKERS = {
     "claim": ("no claim", 2, 3),
     "flight": ("no claim", 0, 3),
     "early": ("no slots", 0, 3),
+    "needed": ("asks at every look", 0, 3),
     "standby": ("no displaced token", 1, 3),
     "lock": ("recovery by a moved label", 0, 3),
     "publish": ("no own slot", 0, 3),
+    "end": ("a later end", 0, 3),
+    "pause": ("pauses for a day", 0, 10),
     "held": ("forgets", 5, 10),
     "idle": ("heartbeat", 2, 3),
     "versions": ("no ledger", 1, 5),
@@ -53,9 +58,9 @@ PAGE = ROOT / "docs" / "RELIABILITY.md"
 
 
 def shortened(case: Case) -> Row:
-    """Play one day of a case."""
-    short = replace(case, setup=replace(case.setup, days=1), years=1)
-    return Row(short, [short.play_year(0)])
+    """Play one day of a case, with two seeds, since one value has no interval."""
+    short = replace(case, setup=replace(case.setup, days=1), years=2)
+    return Row(short, [short.play_year(seed) for seed in range(short.years)])
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -93,6 +98,17 @@ def test_a_broken_invariant_is_told_in_its_sentence_with_the_command_that_plays_
     assert again.returncode == 1, again.stderr
     assert again.stdout.strip().endswith(told)
     assert figures.trace in again.stdout
+
+
+@pytest.mark.parametrize("check", ["check_write", "check_request"])
+def test_a_check_that_fails_itself_ends_the_year(check: str) -> None:
+    """Otherwise the handler would take it for an error of AWS or of the vendor, and nobody would see it."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise KeyError(check)
+
+    with stand_in((Invariants, check, fail)), pytest.raises(SimulatorFailed):
+        Year(0, replace(REAL, days=2)).play()
 
 
 def test_nothing_is_told_of_a_year_in_which_all_held() -> None:
