@@ -9,18 +9,20 @@ changed function, in any order. Here each mutant costs much less, and just as ma
 
 - pytest starts once and collects all tests. Each mutant is a fork of that process, and only runs tests.
 - Only those tests run that execute the changed statement.
-- Those that found the most changes of the function run first.
+- Those that found the most changes of the function run first. Then those that speak of what is changed take turns with
+  those of the rarest cases.
 """
 
 import argparse
 import ast
 import os
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from difflib import SequenceMatcher
 from functools import cache, partial
-from itertools import zip_longest
+from itertools import chain, zip_longest
 from pathlib import Path
 from textwrap import dedent
 from zlib import crc32
@@ -39,7 +41,7 @@ from mutmut.workers.isolation import ForkServerRunner
 from scripts.mutation import RESULTS, Change, function_of, read_known, read_mutants
 
 # How many integration tests run for a change, at most. A change that only another test would find counts as a survivor.
-# Half of them are those that found the most changes nearby, and half are those of the rarest cases.
+# At most half of them are those that found the most changes nearby.
 MAX_INTEGRATION_TESTS = 120
 # How many run for a change that has survived that.
 MAX_INTEGRATION_TESTS_OF_SURVIVOR = 500
@@ -156,11 +158,15 @@ class ForksOfOneSession(ForkServerRunner):  # type: ignore[misc]  # mutmut has n
         if self._is_known(mutant_name):
             most = MAX_INTEGRATION_TESTS_OF_KNOWN_SURVIVOR
         kills = _kills_near(mutant_name)
-        rareness = _rareness_near(mutant_name)
         mixed = _mixed(test for test in tests if not _is_unit_test(test))
         killers = sorted(filter(kills.get, mixed), key=lambda test: -kills[test])[: most // 2]
-        others = sorted(set(mixed) - set(killers), key=lambda test: (rareness[test], mixed.index(test)))
-        chosen = [*unit_tests, *killers, *others[: most - len(killers)]]
+        others = [test for test in mixed if test not in killers]
+        rareness = _rareness_near(mutant_name)
+        rarest = sorted(others, key=lambda test: rareness[test])
+        closeness = _closeness(mutant_name, others)
+        closest = sorted(others, key=lambda test: -closeness[test])
+        in_turn = list(dict.fromkeys(chain.from_iterable(zip(closest, rarest, strict=True))))
+        chosen = [*unit_tests, *killers, *in_turn[: most - len(killers)]]
         return sorted(chosen, key=lambda test: -kills[test])
 
     def _is_known(self, mutant_name: str) -> bool:
@@ -189,6 +195,42 @@ def _tests_that_execute(mutant_name: str) -> set[str] | None:
         for line in lines:
             tests.update(executed.get(first_line + line, ()))
     return tests
+
+
+def _closeness(mutant_name: str, tests: list[str]) -> dict[str, float]:
+    """Return how much each test speaks of what is changed: the words that it shares with the changed lines.
+
+    A word counts more if few tests have it.
+    """
+    change = Change.of(file=_file_of(mutant_name), name=mutant_name)
+    changed_words = _words_of(f"{change.before} {change.after}")
+    words_by_function = _words_by_test_function()
+    number_with = Counter(chain.from_iterable(words_by_function.values()))
+    closeness = {}
+    for test in tests:
+        function = test.partition("[")[0]
+        shared = changed_words & words_by_function.get(function, set())
+        closeness[test] = sum(1 / number_with[word] for word in shared)
+    return closeness
+
+
+@cache
+def _words_by_test_function() -> dict[str, set[str]]:
+    """Return the words of each test by its name in pytest: those of its code, its docstring and its file's name."""
+    words = {}
+    for path in (RESULTS / "tests").rglob("test_*.py"):
+        file = path.relative_to(RESULTS).as_posix()
+        lines = path.read_text().splitlines()
+        for node in ast.parse("\n".join(lines)).body:
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+                first_line = min(part.lineno for part in (node, *node.decorator_list))
+                source = "\n".join(lines[first_line - 1 : node.end_lineno])
+                words[f"{file}::{node.name}"] = _words_of(f"{file} {source}")
+    return words
+
+
+def _words_of(text: str) -> set[str]:
+    return set(re.findall(r"[a-z]{4,}", text.lower()))
 
 
 def _rareness_near(mutant_name: str) -> dict[str, tuple[int, int]]:

@@ -186,7 +186,7 @@ def _years(number: int, scale: float) -> int:
 
 def _headline_cases(scale: float) -> Iterator[Case]:
     for name, setup, number in (
-        (WITH_STANDBY, REAL, 600),
+        (WITH_STANDBY, REAL, 400),
         (WITHOUT_STANDBY, replace(REAL, standby=False), 100),
         ("harsh rates, with a standby", HARD, 20),
         ("harsh rates, without a standby", replace(HARD, standby=False), 20),
