@@ -223,7 +223,7 @@ def _words_by_test_function() -> dict[str, set[str]]:
         lines = path.read_text().splitlines()
         for node in ast.parse("\n".join(lines)).body:
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
-                first_line = min(part.lineno for part in (node, *node.decorator_list))
+                first_line = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
                 source = "\n".join(lines[first_line - 1 : node.end_lineno])
                 words[f"{file}::{node.name}"] = _words_of(f"{file} {source}")
     return words
