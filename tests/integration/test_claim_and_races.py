@@ -7,20 +7,25 @@ from collections.abc import Callable
 
 import pytest
 
-from handler.errors import Busy, ConfigurationError, StoreError
+from handler.errors import Busy, ConfigurationError, StoreError, VendorError
 from local.emulators.secrets_manager import AwsFault
 from local.emulators.world import TOKEN_SECRET, World
 from tests.integration.helpers import (
     BLUE,
     CURRENT,
+    DOWN,
+    GREEN,
     INTERVAL,
     LEDGER,
+    NOT_SAVED,
     PENDING,
     PREVIOUS,
     PUBLISHED_LABELS,
+    REFUSED,
     SEED,
     Json,
     acquire_token,
+    another_runs_lock,
     another_runs_token,
     asked_slot,
     labels,
@@ -30,7 +35,7 @@ from tests.integration.helpers import (
     write,
     write_ledger,
 )
-from tests.integration.traffic import do_at_calls, is_claim, once, record_traffic
+from tests.integration.traffic import do_at_calls, do_at_vendor, is_claim, once, record_traffic
 
 
 def test_ledger_is_in_hand_if_the_token_carries_it(world: World) -> None:
@@ -175,18 +180,56 @@ def write_ledger_in_first_calls(world: World, times: int) -> Callable[[], None]:
     return write_if_any_remain
 
 
+def is_put(operation: str, _: Json) -> bool:
+    return operation == "PutSecretValue"
+
+
 def test_lost_race_leaves_no_version(world: World) -> None:
     """Of two runs that replace the same ledger version in the same three minutes, one puts its claim."""
     acquire_token(world, INTERVAL)
     before = len(world.secrets.versions(TOKEN_SECRET))
-
-    def is_put(operation: str, _: Json) -> bool:
-        return operation == "PutSecretValue"
-
     do_at_calls(world, is_put, once(world.invoke))
     assert world.invoke()["outcome"] == "kept"
     assert len(world.secrets.versions(TOKEN_SECRET)) == before + 2
     assert [request.client_id for request in world.vendor.requests] == [BLUE, BLUE]
+
+
+def test_claim_of_another_run_with_the_same_id_is_not_won(world: World) -> None:
+    """If the version under the label has the id of this run's claim and another run's lock, the race is lost."""
+    acquire_token(world, INTERVAL)
+
+    def claim_and_keep_the_lock() -> None:
+        world.vendor.script(DOWN)
+        its_claim, its_release = None, NOT_SAVED
+        world.secrets.fail("PutSecretValue", its_claim, its_release)
+        with pytest.raises(VendorError):
+            world.invoke()
+
+    do_at_calls(world, is_put, once(claim_and_keep_the_lock))
+    with record_traffic(world) as traffic, pytest.raises(Busy, match=r"^another run holds the lock"):
+        world.invoke(timeout=100)
+    ours, theirs, _ = (call.params for call in traffic.writes if is_put(call.op, {}))
+    assert ours["ClientRequestToken"] == theirs["ClientRequestToken"] == labels(world)[LEDGER]
+    assert ours["SecretString"] != theirs["SecretString"]
+    assert len(traffic.vendor) == 1
+
+
+def test_earlier_claim_of_this_run_that_a_late_read_shows_is_not_the_new_one(standby_world: World) -> None:
+    """The run asks with its standby only if the claim for it is under the label, not one that it has released."""
+    world = standby_world
+    world.vendor.script(REFUSED)
+    do_at_vendor(world, "received", lambda: world.clock.advance(10))
+
+    def another_run_claims_and_reads_lag() -> None:
+        write_ledger(world, lock=another_runs_lock(world, principal=GREEN))
+        world.secrets.read_lags["GetSecretValue"] = 5
+
+    # The label moves to the primary's claim, to its release, and then to the standby's claim.
+    do_at_calls(world, is_claim, once(another_run_claims_and_reads_lag, at=3))
+    with record_traffic(world) as traffic, pytest.raises(Busy, match=r"^another run holds the lock"):
+        world.invoke(timeout=100)
+    assert [claim["lock"] and claim["lock"]["principal"] for claim in traffic.claims[:3]] == [BLUE, None, GREEN]
+    assert [request.client_id for request in traffic.vendor] == [BLUE]
 
 
 def test_run_that_loses_every_race_is_busy(world: World) -> None:

@@ -29,7 +29,7 @@ from tests.integration.traffic import record_traffic
 
 ROOT = Path(__file__).parents[2]
 ODD_ID = "id:with/odd chars"
-ODD_SECRET = "se+cret:%&=ü €\"'"
+ODD_SECRET = "se+cret:/%&=ü €\"'"
 FAR_AWAY = "https://vendor.example/oauth/token"
 TOKEN = {"access_token": "recorded", "token_type": "Bearer", "expires_in": DAY}
 
