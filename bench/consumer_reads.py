@@ -1,7 +1,7 @@
 """`python -m bench.consumer_reads` times cached reads of the token, with our reader and with others, taking turns.
 
-One of the others is how our reader was written at first. It computed at each call what the present one computes when it reads
-the token. It is kept here, because only readers that take turns in one run can be compared.
+One of the others is how our reader was written at first. It computed at each call what the present one computes when
+it reads the token. It is kept here, because only readers that take turns in one run can be compared.
 """
 
 from __future__ import annotations
@@ -106,7 +106,8 @@ def main() -> None:
         rows.append([name, f"{nanoseconds:,.0f}", f"{reads_a_second:,.0f}", f"{ratio:.1f}"])
     print(table(["cached read", "ns", "reads a second", "times ours"], rows, rule="---:"))
     print(f"\nOurs takes {ours - medians[DICT]:,.0f} ns more than the look-up.")
-    print(f"It takes {ours / medians[EARLIER]:.2f} of the time of the first one, on Python {platform.python_version()}.")
+    version = platform.python_version()
+    print(f"It takes {ours / medians[EARLIER]:.2f} of the time of the first one, on Python {version}.")
 
 
 if __name__ == "__main__":
