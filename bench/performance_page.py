@@ -132,7 +132,7 @@ class Tables:
                     f"{found.median:.3f}",
                     found.quartiles(3),
                     f"{limit:.2f}",
-                    verdict(found.median, limit),
+                    verdict(found, limit),
                 ]
                 rows.append(row)
         head = ["measure", "ours divided by that of", "run as", "ratio", "quartiles", "at most", ""]

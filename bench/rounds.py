@@ -1,10 +1,11 @@
-"""Run every package once in each round, in another order each time. Only results of the same round are compared.
+"""Run every package once in each round, in a shuffled order. Only results of the same round are compared.
 
 So whatever slows the machine down for a while slows all that is compared down.
 """
 
 from __future__ import annotations
 
+import random
 from collections import defaultdict
 from itertools import product
 from typing import TYPE_CHECKING
@@ -45,7 +46,7 @@ def play(
         show_progress(f"round {number} of {rounds}")
         # Samples that are compared are made within seconds of each other.
         for way, kind in product(ways, SITUATIONS):
-            for package in rotated(list(artifacts), number):
+            for package in shuffled(list(artifacts), number):
                 if package == NOTHING and kind == DUE:
                     continue
                 sample = run_once(python, tools, artifacts[package], way, kind)
@@ -54,9 +55,14 @@ def play(
     return dict(samples)
 
 
-def rotated(names: list[str], number: int) -> list[str]:
-    first = number % len(names)
-    return names[first:] + names[:first]
+def shuffled(names: list[str], number: int) -> list[str]:
+    """Return the order of a round, which is the same in each run of the bench.
+
+    So no package always runs after the same other one, which leaves the machine's caches as it needs them.
+    """
+    order = list(names)
+    random.Random(number).shuffle(order)  # noqa: S311 - it must be repeatable, not secret
+    return order
 
 
 def run_once(python: str, tools: Tools, artifact: Artifact, way: str, kind: str) -> Sample:

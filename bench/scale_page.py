@@ -21,7 +21,7 @@ from bench.scale import (
     processor_seconds,
     sized_for,
 )
-from bench.spread import verdict
+from bench.spread import Spread, verdict
 from bench.sweeps import SIZES
 from handler.survey import MIN_SECONDS_BETWEEN_PAGES, RESERVE_SECONDS
 from local import markdown
@@ -92,20 +92,20 @@ class ScalePage:
         sizes = f"CPU time of a usual sweep of {largest.connections:,}, divided by that of as many connections in "
         sizes += f"sweeps of {thousand.connections:,}, with the start of each process"
         rows = [
-            [sizes, f"{found.median:.3f}", found.quartiles(3), f"{limit:.2f}", verdict(found.median, limit)],
+            [sizes, f"{found.median:.3f}", found.quartiles(3), f"{limit:.2f}", verdict(found, limit)],
             [
                 f"{thousand.connections:,} connections, {currency} a month, if AWS bills a page as one call",
                 f"{cost:,.2f}",
                 "",
                 f"{MAX_COST:,}",
-                verdict(cost, MAX_COST),
+                verdict(Spread.of([cost]), MAX_COST),
             ],
             [
                 "one connection without a prefix, AWS calls for a fresh token",
                 f"{self._calls_of_one:,}",
                 "",
                 "1",
-                verdict(self._calls_of_one, 1),
+                verdict(Spread.of([self._calls_of_one]), 1),
             ],
         ]
         longest_page = self._deployment.longest_page(largest, DEPLOYED)

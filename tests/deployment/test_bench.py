@@ -10,6 +10,7 @@ import shutil
 import statistics
 import sys
 import time
+from itertools import pairwise, permutations
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +37,9 @@ from bench.cost import DEPLOYED, MEMORIES, Book, Tick, billed, cheapest, consume
 from bench.growth import costs, limits
 from bench.meter import Counts
 from bench.processes import Sample, bare, cpu_seconds_until_now
-from bench.rounds import BARE
+from bench.rounds import BARE, shuffled
 from bench.scale import Deployment
-from bench.spread import Spread, ratio
+from bench.spread import Spread, ratio, verdict
 from bench.sweeps import ALL_DUE, SIZES, HandedOver, Scale, Sweep, handed_over_runs, sweep
 from bench.worlds import DUE, FRESH, SITUATIONS, due_stores, fleet, refresh_of, situation, store
 from handler.settings import Settings
@@ -131,6 +132,39 @@ def test_ratios_are_of_one_round() -> None:
     """The ratio compares functions in the same round, so a slow machine slows both and changes nothing."""
     assert ratio([1.0, 10.0, 2.0], [2.0, 20.0, 4.0]) == Spread(0.5, 0.5, 0.5)
     assert Spread.of([3.0]) == Spread(3.0, 3.0, 3.0)
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [
+        (0.40, "met"),
+        (0.383, "met"),
+        (0.35, "met, narrowly"),
+        (0.348, "met, narrowly"),
+        (0.34, "missed, narrowly"),
+        (0.329, "missed, narrowly"),
+        (0.30, "missed"),
+    ],
+)
+def test_a_target_between_the_quartiles_is_met_or_missed_narrowly(limit: float, expected: str) -> None:
+    """There the median alone would be a coin toss, so the page says that it was close."""
+    assert verdict(Spread(median=0.348, low=0.329, high=0.383), limit) == expected
+
+
+@pytest.mark.parametrize(("found", "expected"), [(809.99, "met"), (810, "met"), (810.01, "missed")])
+def test_a_figure_without_quartiles_is_met_or_missed(found: float, expected: str) -> None:
+    """It is calculated or counted, so another run of the bench says the same."""
+    assert verdict(Spread.of([found]), 810) == expected
+
+
+def test_packages_run_in_a_shuffled_order_that_is_the_same_in_each_bench() -> None:
+    """In forty rounds each package runs after each other one."""
+    names = sorted(ZIPS)
+    orders = [shuffled(names, number) for number in range(40)]
+    assert orders == [shuffled(names, number) for number in range(40)]
+    assert all(sorted(order) == names for order in orders)
+    neighbours = {pair for order in orders for pair in pairwise(order)}
+    assert neighbours == set(permutations(names, 2))
 
 
 def test_a_stack_has_as_many_of_everything_as_the_template() -> None:
