@@ -10,19 +10,24 @@ from local.emulators.clock import Clock
 _GROUPS = {
     "BatchGetSecretValue": "batches",
     "ListSecrets": "lists",
+    "GetSecretValue": "values",
     "DescribeSecret": "descriptions",
-    "CreateSecret": "writes",
-    "DeleteSecret": "writes",
     "PutSecretValue": "writes",
-    "RestoreSecret": "writes",
     "UpdateSecret": "writes",
     "UpdateSecretVersionStage": "writes",
+    "CreateSecret": "creations",
+    "DeleteSecret": "deletions",
+    "RestoreSecret": "restorations",
 }
 _CALLS_PER_SECOND = {
     "batches": 100.0,
     "lists": 100.0,
-    "descriptions": 40.0,
+    "values": 10_000.0,
+    "descriptions": 40_000.0,
     "writes": 50.0,
+    "creations": 50.0,
+    "deletions": 50.0,
+    "restorations": 50.0,
 }
 
 

@@ -264,7 +264,7 @@ class SecretsManager:
             return self._of_moto(request)
         with self._lock:
             if self.rates and not self.rates.allow(operation):
-                return _error("ThrottlingException", "Rate exceeded", 429)
+                return _error("ThrottlingException", "Rate exceeded", HTTPStatus.BAD_REQUEST)
             try:
                 check_request(operation, params)
                 corrected = CORRECTED.get(operation)

@@ -1059,20 +1059,22 @@ def test_a_denied_key_denies_values_alone(aws: Aws) -> None:
 
 @corrects
 def test_calls_above_the_rate_are_throttled(aws: Aws) -> None:
-    """Writes have one rate together, 50 a second, and lists have their own. What time regains can be used again."""
+    """Writes have one rate together, 50 a second; other calls have their own. What time regains can be used again."""
     secret = aws.secret("one")
     aws.server.rates = AwsRates(aws.clock)
     puts = [aws.refusal("put_secret_value", SecretId=secret, SecretString=str(turn)) for turn in range(49)]
     move = aws.move(secret, LEDGER, None, aws.call("get_secret_value", SecretId=secret)["VersionId"])
     refusal = aws.refusal("put_secret_value", SecretId=secret, SecretString="throttled")
     pages_left = len(pages(aws, "list_secrets", secret))
+    reads = [aws.error(operation, SecretId=secret) for operation in 60 * ["describe_secret", "get_secret_value"]]
     aws.clock.advance(0.5)
     later = [aws.error("put_secret_value", SecretId=secret, SecretString=f"later {turn}") for turn in range(26)]
     aws.server.rates = None
     assert {code for code, _, _ in puts} == {""}
     assert move == ""
-    assert refusal == ("ThrottlingException", "Rate exceeded", 429)
+    assert refusal == ("ThrottlingException", "Rate exceeded", 400)
     assert pages_left == 1
+    assert set(reads) == {""}
     assert later == [*[""] * 25, "ThrottlingException"]
     assert aws.read(secret) == "later 24"
 
