@@ -18,7 +18,7 @@ from local.emulators.secrets_manager import AwsFault, SecretsManager
 from local.emulators.world import AWS, environment
 from local.no_proxy import no_proxy_for_loopback
 from scripts import ROOT
-from scripts.verify_aws import ministack
+from scripts.deploy_local.emulator import PROGRAM as MINISTACK
 from scripts.verify_aws.__main__ import main
 from scripts.verify_aws.answers import Verdict
 from scripts.verify_aws.questions import Questions
@@ -191,7 +191,7 @@ def test_batch_without_a_list_of_errors_is_an_answer(aws: SecretsManager) -> Non
     assert answers[0].verdict is Verdict.BREAKS
 
 
-@pytest.mark.skipif(not ministack.PROGRAM.exists(), reason="ministack is not installed")
+@pytest.mark.skipif(not MINISTACK.exists(), reason="ministack is not installed")
 def test_ministack_is_asked_too() -> None:
     """The command of docs/AWS.md prints what the page says of it."""
     command = [sys.executable, "-m", "scripts.verify_aws.ministack"]
