@@ -183,6 +183,9 @@ def main(*patterns: str) -> int:
     ]
     print(f"{len(mutants)} mutants: {', '.join(counts)}")
     print(f"{share:.1%} killed, of at least {MIN_KILLED_SHARE:.0%}")
+    by_tests = killed - by_types
+    share_of_tests = by_tests / max(1, len(mutants) - by_types)
+    print(f"{share_of_tests:.1%} killed by a test, of those that mypy lets pass")
     is_good = share >= MIN_KILLED_SHARE and not unknown and not not_run
     return 0 if is_good else 1
 
