@@ -125,7 +125,7 @@ typescript: $(RUNS) consumers/typescript/node_modules/.ready  ## compile and lin
 	npm run --prefix consumers/typescript lint
 	PYTHON="$(abspath $(BIN))/python" npm test --prefix consumers/typescript
 
-mutation: .venv-mutation/.ready  ## change handler/ bit by bit, and check that a test notices (2 h; MUTANTS='handler.policy.*')
+mutation: .venv-mutation/.ready  ## change handler/ bit by bit, and check that mypy or a test notices (2 h; MUTANTS='handler.policy.*')
 	rm -rf mutants
 	$(MUTATION)/python -m scripts.mutate $(MUTANTS)
 	$(MUTATION)/python -m scripts.mutate --survivors $(MUTANTS)
