@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
-from handler.ledger import Ledger
+from handler.ledger import Ledger, Slot
 from handler.model import Token, json_object
 from local.explore.replay import Invocation, Node, Step, Unsaved
 from local.explore.secrets import CURRENT, LEDGER, Version
 from local.explore.starts import HOUR, NOW, SETTINGS, interval_is_over
-from local.explore.world import Move, Proc, World, late_effects, lock_holder, moves
+from local.explore.world import SLOT_SECONDS, Move, Proc, World, late_effects, lock_holder, moves
 
+# The refresh window as the contract has it, whatever the handler makes of it.
+WINDOW_SECONDS = 4 * HOUR
+WINDOW_PART_OF_LIFE = 3
+# How many ticks are played after the faults. The contract's pauses for failures last two hours at most
+# within these bounds, so by the last tick they are over.
+TICKS = 3
 SENTENCES = {
     "claim": "a request is sent only under a durable claim of its own run, for its principal",
     "flight": "two requests are never in flight at once",
-    "early": "no request is sent while the ledger's slot is closed",
+    "early": "no request is sent while the ledger closes the slot, nor within the interval of a published token, "
+    "nor within the pause after a refusal for the limit that was written down",
+    "needed": "nobody is asked, nor waited for, while a token of the primary is current and outside its window, unless "
+    "a person wrote by hand during the run",
     "standby": "no standby is asked while a token at hand would do",
-    "publish": "a token goes out under its run's own lock, in one version that releases it",
+    "publish": "a token goes out under its run's own lock, in one version that releases it and closes the slot",
+    "closed": "a ledger that a run writes closes each slot for as long as published tokens and refusals say",
     "older": "AWSCURRENT never goes back to an older token of the same principal",
     "reachable": "no write of a run makes a good token unreachable, unless a better one is out",
     "held": "a token that arrived is out, or superseded, or held by its process",
     "result": "a result says what was current at some moment of the run",
-    "heals": "with faults over, three ticks bring a good token whenever a slot is free",
+    "heals": "with faults over, three ticks bring a good token, and one of the primary that is outside its window. "
+    "This is not expected of a principal that the vendor has no slot for, or refused at most an interval ago",
     "next_due_at": "next_due_at of status comes true",
 }
 
@@ -56,15 +67,22 @@ def _check_request(world: World, proc: Proc, step: Step) -> None:
     _expect("flight", f"{len(others) + 1} requests", fact=not others)
     version = world.secrets.at(LEDGER)
     slot = Ledger.parse(version.text if version else None).slot(principal)
-    _expect("early", f"closed until {slot.not_before}", fact=slot.not_before <= world.now)
+    closed_until = max(slot.not_before, _closed_until(world, principal))
+    _expect("early", f"closed until {closed_until}", fact=closed_until <= world.now)
     if principal != _primary(world) and not proc.is_disturbed:
         at_hand = [one for one in _tokens_at_hand(world, proc) if not _is_short(one, world.now)]
         _expect("standby", f"{len(at_hand)} tokens at hand", fact=not at_hand)
+    if not proc.is_disturbed:
+        current = _current_token(world)
+        is_needed = current is None or not _is_fresh(current, world)
+        _expect("needed", f"{principal} is asked", fact=is_needed)
 
 
 def _check_write(before: World, after: World, proc: Proc, step: Step) -> None:
     if step.operation == "put_secret_value" and CURRENT in step.parameters[2]:
         _check_publish(before, proc, step)
+    if before.secrets.at(LEDGER) != after.secrets.at(LEDGER):
+        _check_slots(after)
     reachable = [one for one in map(_token_of, after.secrets.reachable()) if one is not None]
     for version in before.secrets.reachable():
         token = _token_of(version)
@@ -82,26 +100,57 @@ def _replaces(one: Token, token: Token, world: World) -> bool:
 
 
 def _check_publish(before: World, proc: Proc, step: Step) -> None:
-    run_id, _, until = lock_holder(before.secrets)
+    run_id, claimed_for, until = lock_holder(before.secrets)
     ledger = json_object(step.parameters[1]).get("ledger") or {}
     is_own = run_id == _run_id(proc) and until > before.now and ledger.get("lock") is None
     _expect("publish", f"the lock is {run_id}'s until {until}", fact=is_own)
     token = _parsed(step.parameters[1])
     if token is None:
         return
-    # What a claim carries whose label was never moved is not known to any other run.
-    known = [version for version in before.secrets.versions if not _is_lost_claim(version)]
-    newer = [
-        one
-        for one in map(_token_of, known)
-        if one is not None and one.principal == token.principal and one.acquired_at > token.acquired_at
-    ]
+    slot = Ledger.parse(step.parameters[1]).slot(token.principal)
+    fact = _is_spent(slot, token, claimed_for)
+    _expect("publish", f"{token.access_token}, claimed for {claimed_for}: {slot}", fact=fact)
+    newer = [one for one in _known_tokens(before, token.principal) if one.acquired_at > token.acquired_at]
     _expect("older", token.access_token, fact=not newer)
 
 
+def _is_spent(slot: Slot, token: Token, claimed_for: str | None) -> bool:
+    """Say whether the slot is as a publish of the token under this claim must leave it."""
+    spent_until = token.acquired_at + SLOT_SECONDS
+    if claimed_for is None:
+        # The token was at hand. A later request may have closed the slot for longer.
+        return slot.not_before >= spent_until
+    if claimed_for != token.principal:
+        return False
+    return slot.not_before == spent_until and not slot.suspicions and not slot.failures
+
+
+def _check_slots(world: World) -> None:
+    """Check the ledger that a run has just written."""
+    version = world.secrets.at(LEDGER)
+    ledger = Ledger.parse(version.text if version else None)
+    for principal in _principals(world):
+        not_before = ledger.slot(principal).not_before
+        closed_until = _closed_until(world, principal)
+        is_closed = not_before >= closed_until or closed_until <= world.now
+        _expect("closed", f"{principal}: {not_before}, not {closed_until}", fact=is_closed)
+
+
+def _closed_until(world: World, principal: str) -> int:
+    """Return until when the slot must be closed, whatever the ledger says. No explored run overrides the limit."""
+    spent_until = [token.acquired_at + SLOT_SECONDS for token in _known_tokens(world, principal)]
+    return max([*spent_until, dict(world.closed).get(principal, 0)])
+
+
+def _known_tokens(world: World, principal: str) -> list[Token]:
+    """Return the principal's tokens that the token secret has ever told other runs of."""
+    # What a claim carries whose label was never moved is not known to any other run.
+    known = [version for version in world.secrets.versions if not _is_lost_claim(version)]
+    return [one for one in map(_token_of, known) if one is not None and one.principal == principal]
+
+
 def _is_lost_claim(version: Version) -> bool:
-    ledger = json_object(version.text).get("ledger") or {}
-    return ledger.get("lock") is not None and LEDGER not in version.stages
+    return LEDGER not in version.stages and Ledger.parse(version.text).lock is not None
 
 
 def _check_end(world: World, proc: Proc) -> None:
@@ -120,6 +169,10 @@ def _check_end(world: World, proc: Proc) -> None:
     if ending.outcome in {"kept", "refreshed", "recovered", "waiting"} and ending.version_id:
         fact = ending.version_id in proc.currents
         _expect("result", f"{ending.outcome} {ending.version_id}", fact=fact)
+    if ending.outcome == "waiting" and not proc.is_disturbed:
+        seen = [_token_of(version) for version in world.secrets.versions if version.version_id == ending.version_id]
+        fresh = [one for one in seen if one is not None and _is_fresh(one, world)]
+        _expect("needed", f"waiting: {ending.reason}", fact=not fresh)
 
 
 class Rest:
@@ -143,24 +196,20 @@ class Rest:
                 self._check_calm(calm, unsaved)
 
     def _check_calm(self, world: World, unsaved: Unsaved) -> None:
-        was_refused = False
-        for number in range(3):
+        able: list[str] = []  # those who may be asked at the last tick
+        for number in range(TICKS):
             world = world._replace(now=world.now + HOUR)
+            able = [one for one in _principals(world) if _may_be_granted(world, one)]
             invocation = Invocation(f"tick{number + 1}", world.now, SETTINGS, unsaved)
             world, node = _play(world, invocation)
             assert node.ending is not None  # noqa: S101 - played to its end
             unsaved = node.ending.unsaved
-            was_refused = was_refused or node.ending.outcome == "RateLimited"
-        if not self._has_good_token(world) and not was_refused:
-            free = [one for one in _principals(world) if _is_free(world, one)]
-            is_paused = any(_slot_is_closed(world, one) for one in free)
-            _expect("heals", f"free: {free}", fact=not free or is_paused)
+        token = _current_token(world)
+        is_good = token is not None and _is_good(token, world)
+        _expect("heals", f"no good token, and a slot for {able}", fact=is_good or not able)
+        is_fresh = token is not None and _is_fresh(token, world)
+        _expect("heals", "no fresh token of the primary", fact=is_fresh or _primary(world) not in able)
         self._check_next_due_at(world, unsaved)
-
-    def _has_good_token(self, world: World) -> bool:
-        current = world.secrets.at(CURRENT)
-        token = _token_of(current) if current else None
-        return token is not None and _is_good(token, world)
 
     def _check_next_due_at(self, world: World, unsaved: Unsaved) -> None:
         invocation = Invocation("status", world.now, SETTINGS, is_status=True)
@@ -198,6 +247,10 @@ def _tokens_at_hand(world: World, proc: Proc) -> list[Token]:
     return [one for one in found if one is not None and _is_good(one, world)]
 
 
+def _current_token(world: World) -> Token | None:
+    return _token_of(world.secrets.at(CURRENT))
+
+
 def _token_of(version: object) -> Token | None:
     text: str | None = getattr(version, "text", None)
     return _parsed(text)
@@ -223,6 +276,12 @@ def _is_good(token: Token, world: World) -> bool:
     return token.principal in _principals(world) and token.expires_at > world.now
 
 
+def _is_fresh(token: Token, world: World) -> bool:
+    """Say whether it is a token of the primary that is good and outside its refresh window."""
+    window = min(WINDOW_SECONDS, token.life_seconds / WINDOW_PART_OF_LIFE)
+    return token.principal == _primary(world) and token.expires_at - world.now > window
+
+
 def _is_short(token: Token, now: int) -> bool:
     return token.expires_at - now < SETTINGS.standby_below_seconds
 
@@ -242,10 +301,13 @@ def _is_free(world: World, principal: str) -> bool:
     return granted_at is None or interval_is_over(granted_at, world.now)
 
 
-def _slot_is_closed(world: World, principal: str) -> bool:
-    version = world.secrets.at(LEDGER)
-    slot = Ledger.parse(version.text if version else None).slot(principal)
-    return slot.not_before > world.now
+def _may_be_granted(world: World, principal: str) -> bool:
+    """Say whether the vendor has a slot for the principal, and did not refuse it within an interval."""
+    granted_at = dict(world.granted).get(principal, 0)
+    refused_at = dict(world.refused).get(principal, 0)
+    # The slot counts from the arrival of the token.
+    spent_until = granted_at + SETTINGS.acquire_timeout_seconds + SLOT_SECONDS
+    return max(spent_until, refused_at + SLOT_SECONDS) <= world.now
 
 
 def _run_id(proc: Proc) -> str:

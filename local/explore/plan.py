@@ -96,6 +96,10 @@ class Search:
         return found
 
 
+# The standby becomes the primary, and the old primary, whose slot is closed, comes back.
+_ROTATED_AND_BACK = Search("fresh", acts=("rotate", "rotate"))
+
+
 def whole() -> list[Search]:
     """Return every search of `make explore`, the largest first."""
     searches = []
@@ -113,6 +117,7 @@ def whole() -> list[Search]:
             searches.append(Search(name, faults=1))
     searches += [Search(name, faults=1, faulty_runs=1) for name in _LARGE_WITH_A_STANDBY]
     searches += [Search(start.name, runs=3, standby=False, switches=_SWITCHES_OF_THREE_RUNS) for start in starts()]
+    searches.append(_ROTATED_AND_BACK)
     return sorted(searches, key=_size, reverse=True)
 
 
@@ -128,4 +133,5 @@ def short() -> list[Search]:
             searches.append(Search(start.name))
         searches.append(Search(start.name, faults=1, runs=1))
         searches += [Search(start.name, runs=1, acts=(act,)) for act in ACTS]
+    searches.append(_ROTATED_AND_BACK)
     return searches

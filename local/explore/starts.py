@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from handler.ledger import Ledger, Lock, Slot
+from handler.ledger import BACKING_OFF, LIMIT_INTERVAL, Ledger, Lock, Slot
 from handler.model import Token
 from handler.settings import Settings
 from local.explore.replay import TOKEN_LIFE_SECONDS, Invocation, Node, Unsaved
 from local.explore.secrets import CURRENT, LEDGER, PREVIOUS, Secrets, Version
-from local.explore.world import INTERVAL_SECONDS, Proc, World
+from local.explore.world import INTERVAL_SECONDS, SLOT_SECONDS, Proc, World, lock_holder
 
 NOW = 1_800_000_000
 HOUR = 3_600
@@ -48,6 +48,8 @@ class Start:
         secrets = Secrets(credentials(standby=standby), self.versions)
         current = secrets.at(CURRENT)
         currents = frozenset({current.version_id} if current else ())
+        # A run that died under its lock may have asked.
+        _, suspected, _ = lock_holder(secrets)
         procs = []
         for number in range(runs):
             # The first run has the warm process that could not save its token.
@@ -59,6 +61,7 @@ class Start:
             secrets=secrets,
             procs=tuple(procs),
             granted=self.granted,
+            suspected=frozenset({suspected} if suspected else ()),
             issued=10,
             faults=faults,
             faulty_runs=faulty_runs,
@@ -109,22 +112,40 @@ def token(name: str, *, age: int, principal: str = PRIMARY, life: int = TOKEN_LI
     )
 
 
+def _spent_by(one: Token) -> Slot:
+    """Return the token's slot as the contract has it, whatever the handler would write."""
+    return Slot(not_before=one.acquired_at + SLOT_SECONDS, reason=LIMIT_INTERVAL)
+
+
 def published(one: Token, *stages: str) -> Version:
-    ledger = Ledger(slots={one.principal: Slot.spent_by(one, SETTINGS)})
+    ledger = Ledger(slots={one.principal: _spent_by(one)})
+    return Version(f"v-{one.access_token}", ledger.to_json(one), tuple(sorted(stages)))
+
+
+def _published_before_failures(one: Token, *stages: str) -> Version:
+    """Return a version whose ledger tells of a vendor that was out of reach for long, until just now."""
+    slot = Slot(
+        not_before=NOW - 60,
+        failures=9,
+        asked_at=NOW - HOUR,
+        error="VendorUnreachable",
+        reason=BACKING_OFF,
+    )
+    ledger = Ledger(slots={one.principal: slot})
     return Version(f"v-{one.access_token}", ledger.to_json(one), tuple(sorted(stages)))
 
 
 def _claimed(lock: Lock, carried: Token | None, asked_at: int) -> Version:
     slot = Slot(asked_at=asked_at)
     if carried is not None:
-        slot = Slot.spent_by(carried, SETTINGS)
+        slot = _spent_by(carried)
     ledger = Ledger(lock=lock, slots={PRIMARY: slot})
     return Version("v-claim", ledger.to_json(carried), (LEDGER,))
 
 
 def _ledger_of(one: Token) -> Version:
     """Return a ledger that knows of the token's slot, and does not carry the token."""
-    ledger = Ledger(slots={one.principal: Slot.spent_by(one, SETTINGS)})
+    ledger = Ledger(slots={one.principal: _spent_by(one)})
     return Version("v-ledger", ledger.to_json(), (LEDGER,))
 
 
@@ -155,6 +176,7 @@ def starts() -> list[Start]:
         Start("no value, and the seed gets no AWSCURRENT", labels_first=False),
         Start("fresh", (published(fresh, CURRENT, LEDGER),), spent),
         Start("expiring", (published(expiring, CURRENT, LEDGER),), free),
+        Start("expiring, after nine failures", (_published_before_failures(expiring, CURRENT, LEDGER),), free),
         Start("expired", (published(expired, CURRENT, LEDGER),)),
         Start("expired, and the slot is spent", (published(expired, CURRENT, LEDGER),), spent),
         Start(

@@ -17,6 +17,13 @@ MAX_LAGGING_WRITES = 6
 # ends 30 s before its lock.
 STALL_SECONDS = 20
 INTERVAL_SECONDS = 72_000
+# How long a slot is closed after a token, and after a refusal that a suspicion explains: the interval,
+# and the margin of the settings.
+SLOT_SECONDS = INTERVAL_SECONDS + 300
+# After a refusal that nothing explains, and after a 429: it asks for so long a pause.
+SHORT_PAUSE_SECONDS = 900
+# The answers after which a token may have been issued unheard, or was issued before.
+SUSPICIOUS = {"limit", "lost", "5xx"}
 
 # How long after its call a write can take effect whose caller got no answer. The last write of a run
 # starts 30 s before its lock ends.
@@ -32,6 +39,8 @@ class Proc(NamedTuple):
     answer while it is on its way, and `deadline` when the run gives up on it.
     `currents` are the versions that were AWSCURRENT at some moment of the run, as far as it could see.
     `delivered` are the tokens that arrived. `is_disturbed`: somebody wrote by hand since it began.
+    `refusal` is the principal for which it was refused, and until when the contract then closes the slot;
+    None once that is written.
     """
 
     node: Node
@@ -42,6 +51,7 @@ class Proc(NamedTuple):
     delivered: frozenset[str] = frozenset()
     is_disturbed: bool = False
     is_killed: bool = False
+    refusal: tuple[str, int] | None = None
 
     @property
     def is_over(self) -> bool:
@@ -52,10 +62,15 @@ class World(NamedTuple):
     """Everything. `lagging` are the secrets before each of the last writes, with the writes' times.
 
     `granted` is when each principal got its last token (or was refused, if refusals extend the
-    limit). `late` are writes whose callers gave up, and until when they may yet take effect. `faults`
-    and `acts` are how many may still happen; an act is a person's. Only the first `faulty_runs` of the
-    runs meet faults. `switches` is how often a run that could go on may still be interrupted by another
-    one (None: always), and `last` is the run that moved last; both are None if nobody counts.
+    limit). Three facts do not depend on what the ledger says: `refused` is when each was last refused for
+    the limit, `closed` until when a refusal that was written down closes its slot, and `suspected` are
+    those of whom the contract has a suspicion (at least: a claim whose run died before it asked is left
+    out).
+
+    `late` are writes whose callers gave up, and until when they may yet take effect. `faults` and `acts`
+    are how many may still happen; an act is a person's. Only the first `faulty_runs` of the runs meet
+    faults. `switches` is how often a run that could go on may still be interrupted by another one (None:
+    always), and `last` is the run that moved last; both are None if nobody counts.
     """
 
     now: int
@@ -63,6 +78,9 @@ class World(NamedTuple):
     procs: tuple[Proc, ...]
     lagging: tuple[tuple[int, Secrets], ...] = ()
     granted: tuple[tuple[str, int], ...] = ()
+    refused: tuple[tuple[str, int], ...] = ()
+    closed: tuple[tuple[str, int], ...] = ()
+    suspected: frozenset[str] = frozenset()
     issued: int = 0
     late: tuple[tuple[int, Step], ...] = ()
     faults: int = 0
@@ -77,7 +95,7 @@ class World(NamedTuple):
         """A hash of the state. Runs that were answered alike are one node, so its number says it all."""
         procs = tuple(
             (proc.node.number, proc.ready_at, proc.pending, proc.deadline, proc.currents, proc.delivered,
-             proc.is_disturbed, proc.is_killed)
+             proc.is_disturbed, proc.is_killed, proc.refusal)
             for proc in self.procs
         )  # fmt: skip
         without_procs = self._replace(procs=())
@@ -198,6 +216,8 @@ def _writes(world: World, index: int, step: Step) -> Iterator[Move]:
         refused = _answer(world, index, None, refusal.code)
         yield Move(f"{words} is refused ({refusal.code})", refused, index, step)
         return
+    if step.operation == "update_secret_version_stage":
+        after = _with_refusal_written(after, index)
     yield Move(words, _answer(after, index), index, step)
     if not world.can_fail(index):
         return
@@ -223,8 +243,7 @@ def _asks(world: World, index: int, step: Step) -> Iterator[Move]:
     is_free = granted_at is None or world.now - granted_at >= INTERVAL_SECONDS
     sent = world
     if is_free or world.refusals_extend:
-        granted = dict(world.granted) | {principal: world.now}
-        sent = sent._replace(granted=tuple(sorted(granted.items())))
+        sent = sent._replace(granted=_noted(world.granted, principal, world.now))
     if is_free:
         sent = sent._replace(issued=world.issued + 1)
         yield Move(words, _pend(sent, index, f"token-{sent.issued}", deadline), index, step)
@@ -238,7 +257,8 @@ def _asks(world: World, index: int, step: Step) -> Iterator[Move]:
     if is_free:
         lost = sent._replace(faults=spent.faults)
         yield Move(f"{words}: issued, and lost", _pend(lost, index, "lost", deadline), index, step)
-        yield Move(f"{words}, and is killed", _kill(sent, index), index, step)
+        unheard = sent._replace(suspected=sent.suspected | {principal})
+        yield Move(f"{words}, and is killed", _kill(unheard, index), index, step)
 
 
 def _answers(world: World, index: int) -> Iterator[Move]:
@@ -248,19 +268,52 @@ def _answers(world: World, index: int) -> Iterator[Move]:
     yield Move(f"{name} gets {proc.pending}", _deliver(world, index), index, None)
     if world.can_fail(index) and proc.deadline <= _latest(world, index):
         late = world._replace(now=max(world.now, proc.deadline), faults=world.faults - 1)
-        after = _answer(_pend(late, index, ""), index, None, "lost")
+        heard = _heard(_pend(late, index, ""), index, "lost")
+        after = _answer(heard, index, None, "lost")
         yield Move(f"{name} gets no answer in time", after, index, None)
 
 
 def _deliver(world: World, index: int) -> World:
     proc = world.procs[index]
     answer = proc.pending
-    world = _pend(world, index, "")
+    world = _heard(_pend(world, index, ""), index, answer)
     if not answer.startswith("token-"):
         return _answer(world, index, None, answer)
     delivered = world.procs[index].delivered | {answer}
     world = _with(world, index, world.procs[index]._replace(delivered=delivered))
     return _answer(world, index, answer)
+
+
+def _heard(world: World, index: int, answer: str) -> World:
+    """Note what the answer means for the principal's slot, whatever the run makes of it."""
+    proc = world.procs[index]
+    assert proc.node.step is not None  # noqa: S101 - it waits for this answer
+    principal = proc.node.step.parameters[0]
+    if answer in {"limit", "429"}:
+        pause = SHORT_PAUSE_SECONDS
+        if answer == "limit" and principal in world.suspected:
+            pause = SLOT_SECONDS
+        world = _with(world, index, proc._replace(refusal=(principal, world.now + pause)))
+    if answer == "limit":
+        world = world._replace(refused=_noted(world.refused, principal, world.now))
+    if answer in SUSPICIOUS:
+        world = world._replace(suspected=world.suspected | {principal})
+    return world
+
+
+def _with_refusal_written(world: World, index: int) -> World:
+    """Note that the run has moved the ledger's label. Its first move after a refusal is the release."""
+    proc = world.procs[index]
+    if proc.refusal is None:
+        return world
+    principal, until = proc.refusal
+    latest = max(until, dict(world.closed).get(principal, 0))
+    after = _with(world, index, proc._replace(refusal=None))
+    return after._replace(closed=_noted(world.closed, principal, latest))
+
+
+def _noted(times: tuple[tuple[str, int], ...], principal: str, at: int) -> tuple[tuple[str, int], ...]:
+    return tuple(sorted((dict(times) | {principal: at}).items()))
 
 
 def _act(world: World, act: str) -> Iterator[Move]:
@@ -288,18 +341,18 @@ def _act(world: World, act: str) -> Iterator[Move]:
         step = Step("update_secret_version_stage", (CURRENT, first, current.version_id))
         after = _written(spent, step)
     else:
-        after = spent._replace(secrets=_rotated(world.secrets))
+        after = spent._replace(secrets=_rotated(world.secrets, f"rotated-{len(left)}"))
     if after is not None:
         yield Move(f"somebody does by hand: {act}", after, None)
 
 
-def _rotated(secrets: Secrets) -> Secrets:
+def _rotated(secrets: Secrets, version_id: str) -> Secrets:
     """Return the secrets with the standby as the primary, and the old primary as the standby."""
     text = json_object(secrets.credentials.text)
     standby = text.get("standby", {"client_id": "new", "client_secret": "s"})
     primary = {"client_id": text["client_id"], "client_secret": text["client_secret"]}
     document = str({**standby, "standby": primary}).replace("'", '"')
-    credentials = secrets.credentials._replace(version_id="rotated", text=document)
+    credentials = secrets.credentials._replace(version_id=version_id, text=document)
     return secrets._replace(credentials=credentials)
 
 
@@ -320,6 +373,9 @@ def _apply(world: World, step: Step) -> World:
     if step.operation == "put_secret_value":
         version_id, text, stages = step.parameters
         secrets = world.secrets.put(version_id, text, stages, labels_first=world.labels_first)
+        if CURRENT in stages:
+            # A token that is out has spent the slot, so nothing else has to be suspected.
+            world = world._replace(suspected=world.suspected - {json_object(text).get("client_id", "")})
     else:
         secrets = world.secrets.move(*step.parameters)
     lagging = ((world.now, world.secrets), *world.lagging)[:MAX_LAGGING_WRITES]

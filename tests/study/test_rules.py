@@ -24,7 +24,9 @@ NAMED_TEST = re.compile(r"`(test_\w+)`")
 EXPLORED = {
     "slot: closed": (Search("expired, and the slot is spent", runs=1, faults=1), "early"),
     "at hand: displaced": (Search("displaced by an older one"), "reachable"),
-    "due: in the window": (Search("expiring", runs=1, faults=1), ""),
+    "spent slot": (Search("no value", runs=1), "publish"),
+    "due: in the window": (Search("expiring", runs=1, faults=1), "heals"),
+    "better: good": (Search("expired", runs=1, acts=("overwrite",)), ""),
 }
 # Rules that change what happens in some days of torture.
 PLAYED = ["lapsed lock: counts", "pace: regained", "rate limit: with a suspicion"]
