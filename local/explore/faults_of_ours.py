@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from handler.ledger import Ledger
+from handler.ledger import Ledger, Slot, Terms
+from handler.policy import State
 from handler.reader import Reader
 from handler.refresh import Claim, Refresh
 from handler.secrets_manager import CURRENT, LEDGER, PREVIOUS, SecretStore, Version
+from local.durations import HOUR
 from local.simulate.stand_in import Change, stand_in
 
 if TYPE_CHECKING:
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
     from handler.model import Token
     from handler.reader import Snapshot
+    from handler.settings import Settings
 
 
 def _move_back(self: Refresh, reason: str, token: Token, snapshot: Snapshot) -> Any:
@@ -59,9 +62,40 @@ def _is_claimed_by_its_run(self: Refresh, version: Version, claim: Claim) -> boo
     return lock is not None and lock.run_id == self._run_id
 
 
+def _left_open(*_: Any) -> Slot:
+    return Slot()
+
+
+def _closed_too_long(token: Token, settings: Settings) -> Slot:
+    spent = _spent_by(token, settings)
+    return replace(spent, not_before=spent.not_before + 8 * HOUR)
+
+
+def _without_standbys_slot(self: Ledger, now: float, terms: Terms) -> dict[str, Slot]:
+    slots = _slots_as_of(self, now, terms)
+    primary = terms.credentials.primary.principal
+    return {principal: slot for principal, slot in slots.items() if principal == primary}
+
+
+def _without_refusal(self: Ledger, *_: Any) -> Ledger:
+    """Forget a refusal for the limit: the caller has released the lock."""
+    return self
+
+
+def _back_off_for_long(self: Terms, principal: str, failures: int) -> int:
+    return 30 * _back_off_seconds(self, principal, failures)
+
+
+def _whole_life(_: State, token: Token) -> float:
+    return token.life_seconds
+
+
 _as_of = Ledger.as_of
+_back_off_seconds = Terms.back_off_seconds
 _plan_claim = Refresh._plan_claim
 _publish_at_hand = Refresh._publish_at_hand
+_slots_as_of = Ledger._slots_as_of
+_spent_by = Slot.spent_by
 _with_ledger = Reader._with_ledger
 
 FAULTS_OF_OURS: dict[str, tuple[Change, ...]] = {
@@ -71,6 +105,12 @@ FAULTS_OF_OURS: dict[str, tuple[Change, ...]] = {
     "no lock": ((Ledger, "as_of", _without_lock),),
     "claims carry no token": ((Refresh, "_plan_claim", _without_carried),),
     "no displaced token": ((Reader, "_with_ledger", _without_displaced),),
+    "a publish leaves the slot open": ((Slot, "spent_by", _left_open),),
+    "a slot is closed for eight hours too long": ((Slot, "spent_by", _closed_too_long),),
+    "the standby's slot is dropped": ((Ledger, "_slots_as_of", _without_standbys_slot),),
+    "a refusal for the limit is forgotten": ((Ledger, "after_rate_limit", _without_refusal),),
+    "the vendor is not asked for a day after failures": ((Terms, "back_off_seconds", _back_off_for_long),),
+    "the window is the whole life": ((State, "window_seconds", _whole_life),),
 }
 
 

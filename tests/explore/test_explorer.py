@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from local.explore import plan
+from local.explore import invariants, plan
 from local.explore.faults_of_ours import FAULTS_OF_OURS
 from local.explore.plan import Search
 from local.explore.secrets import Refusal, Secrets, Version
@@ -15,15 +15,32 @@ from local.explore.starts import starts
 from scripts import ROOT
 
 MAX_SECONDS = 300  # a backstop: each of these searches is bounded by its states, and takes seconds
-# Where each fault is found, within these bounds.
+# Within which bounds each fault is found, and what it breaks there.
 WHERE = {
-    "recovery by a moved label": Search("foreign, with a good previous one, and the ledger elsewhere"),
-    "no compare": Search("no value"),
-    "a claim is known by its run alone": Search("expired, and the slot is spent", faults=1, faulty_runs=1, switches=1),
-    "no lock": Search("no value"),
-    "claims carry no token": Search("displaced by hand", switches=1, acts=("overwrite",)),
-    "no displaced token": Search("displaced by an older one"),
+    "recovery by a moved label": (
+        Search("foreign, with a good previous one, and the ledger elsewhere"),
+        "standby",
+    ),
+    "no compare": (Search("no value"), "closed"),
+    "a claim is known by its run alone": (
+        Search("expired, and the slot is spent", faults=1, faulty_runs=1, switches=1),
+        "claim",
+    ),
+    "no lock": (Search("no value"), "publish"),
+    "claims carry no token": (Search("displaced by hand", switches=1, acts=("overwrite",)), "reachable"),
+    "no displaced token": (Search("displaced by an older one"), "reachable"),
+    "a publish leaves the slot open": (Search("no value", runs=1), "publish"),
+    "a slot is closed for eight hours too long": (Search("no value", runs=1), "publish"),
+    "the standby's slot is dropped": (Search("fresh", acts=("rotate", "rotate")), "closed"),
+    "a refusal for the limit is forgotten": (Search("expired, and the slot is spent", runs=1), "closed"),
+    "the vendor is not asked for a day after failures": (
+        Search("expiring, after nine failures", runs=1, faults=1),
+        "heals",
+    ),
+    "the window is the whole life": (Search("fresh", runs=1), "needed"),
 }
+# Faults of the ledger, which a request shows, too. It comes later than the ledger's own violation.
+ASKED_TOO_EARLY = ("the standby's slot is dropped", "a refusal for the limit is forgotten")
 CREDENTIALS = Version("credentials", "{}", ("AWSCURRENT",))
 
 
@@ -41,17 +58,30 @@ def test_nothing_is_broken_in_any_interleaving(name: str) -> None:
 
 @pytest.mark.parametrize("name", FAULTS_OF_OURS)
 def test_a_fault_that_is_put_back_is_found(name: str) -> None:
-    """The explorer finds each of these faults, and shows the steps that lead to it."""
-    bounds = WHERE[name]
+    """The explorer finds each of these faults by what it breaks, and shows the steps that lead to it."""
+    bounds, invariant = WHERE[name]
     search = replace(bounds, without=name)
     found = search.play(MAX_SECONDS, shortens=False)
-    assert found.violation
+    assert found.violation.startswith(f"{invariant}:")
     assert found.trace
+
+
+@pytest.mark.parametrize("name", ASKED_TOO_EARLY)
+def test_a_request_that_comes_too_early_is_found_whatever_the_ledger_says(
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The tokens that are out and the refusals say when a principal may be asked, also if no ledger is checked."""
+    monkeypatch.setattr(invariants, "_check_slots", lambda *_: None)
+    bounds, _ = WHERE[name]
+    search = replace(bounds, without=name)
+    found = search.play(MAX_SECONDS, shortens=False)
+    assert found.violation.startswith("early:")
 
 
 def test_the_standby_is_asked_over_a_good_token_if_a_recovery_only_moves_a_label() -> None:
     """That is why a recovery is a publish under a claim."""
-    bounds = WHERE["recovery by a moved label"]
+    bounds, _ = WHERE["recovery by a moved label"]
     search = Search(bounds.start, without="recovery by a moved label")
     found = search.play(MAX_SECONDS)
     assert found.violation.startswith("standby")
