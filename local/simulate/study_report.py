@@ -82,9 +82,9 @@ shows that a year leaves the very same trace with botocore and requests themselv
 takes, if it reads the secret again on a 401. A *plain* consumer caches the secret for an hour, whatever happens.
 These are simulated figures under stated rates, not a promise: a vendor with other habits gives other figures.
 
-The *realistic* rates are at the end of the page with their reasons. The *harsh* ones are mostly twenty times as high, and
-those of *torture* are far beyond them. A *tick* is a run of the schedule. A *second party* is somebody else who asks
-for a token with our client. A *probe* is a call of the vendor's API by which the function may check its token.
+The *realistic* rates are at the end of the page with their reasons. The *harsh* ones are mostly twenty times as high,
+and those of *torture* are far beyond them. A *tick* is a run of the schedule. A *second party* is somebody else who
+asks for a token with our client. A *probe* is a call of the vendor's API by which the function may check its token.
 `.venv/bin/python -m local.simulate --seed 7` prints all that happened in one year; `--help` says how to choose others.
 """
 
