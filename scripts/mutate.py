@@ -164,7 +164,8 @@ class ForksOfOneSession(ForkServerRunner):  # type: ignore[misc]  # mutmut has n
         rareness = _rareness_near(mutant_name)
         rarest = sorted(others, key=lambda test: rareness[test])
         closeness = _closeness(mutant_name, others)
-        closest = sorted(others, key=lambda test: -closeness[test])
+        case_numbers = _case_numbers(others)
+        closest = sorted(others, key=lambda test: (case_numbers[test], -closeness[test]))
         in_turn = list(dict.fromkeys(chain.from_iterable(zip(closest, rarest, strict=True))))
         chosen = [*unit_tests, *killers, *in_turn[: most - len(killers)]]
         return sorted(chosen, key=lambda test: -kills[test])
@@ -208,8 +209,7 @@ def _closeness(mutant_name: str, tests: list[str]) -> dict[str, float]:
     number_with = Counter(chain.from_iterable(words_by_function.values()))
     closeness = {}
     for test in tests:
-        function = test.partition("[")[0]
-        shared = changed_words & words_by_function.get(function, set())
+        shared = changed_words & words_by_function.get(_function_of_test(test), set())
         closeness[test] = sum(1 / number_with[word] for word in shared)
     return closeness
 
@@ -303,21 +303,31 @@ def _is_unit_test(test: str) -> bool:
 
 def _mixed(tests: Iterable[str]) -> list[str]:
     """Return the first case of each test, then the second case of each, and so on, from all files in turn."""
+    case_numbers = _case_numbers(tests)
+    # The checksum mixes the files, and always in the same way.
+    return sorted(case_numbers, key=lambda test: (case_numbers[test], crc32(_function_of_test(test).encode())))
+
+
+def _case_numbers(tests: Iterable[str]) -> dict[str, int]:
+    """Return which case of its function each test is, from 0 on."""
+    numbers: dict[str, int] = {}
     cases = Counter[str]()
-    places: dict[str, tuple[int, int]] = {}
     for test in sorted(tests):
-        name = test.partition("[")[0]
-        # The checksum mixes the files, and always in the same way.
-        places[test] = (cases[name], crc32(name.encode()))
-        cases[name] += 1
-    return sorted(places, key=places.__getitem__)
+        function = _function_of_test(test)
+        numbers[test] = cases[function]
+        cases[function] += 1
+    return numbers
+
+
+def _function_of_test(test: str) -> str:
+    return test.partition("[")[0]
 
 
 def _first_cases(tests: Iterable[str]) -> list[str]:
     """Return the first case of each test, from all files in turn."""
     mixed = _mixed(tests)
-    names = {test.partition("[")[0] for test in mixed}
-    return mixed[: len(names)]
+    functions = {_function_of_test(test) for test in mixed}
+    return mixed[: len(functions)]
 
 
 def _file_of(mutant_name: str) -> str:
