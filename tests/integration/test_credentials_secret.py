@@ -45,6 +45,23 @@ def test_secret_that_is_scheduled_for_deletion_is_as_good_as_missing(
     assert traffic.vendor == []
 
 
+@pytest.mark.parametrize(
+    ("at_once", "expected"),
+    [
+        (False, "is marked for deletion (InvalidRequestException), so restore it"),
+        (True, "is missing or has no value (ResourceNotFoundException)"),
+    ],
+    ids=["marked for deletion", "missing"],
+)
+def test_error_says_how_the_credentials_secret_is_gone(world: World, expected: str, *, at_once: bool) -> None:
+    """One that is marked for deletion can be restored, and one that is missing has to be made anew."""
+    how = {"ForceDeleteWithoutRecovery": True} if at_once else {}
+    world.secrets.client().delete_secret(SecretId=CREDENTIALS_SECRET, **how)
+    with pytest.raises(CredentialsError) as caught:
+        world.invoke()
+    assert str(caught.value) == f"the credentials secret {expected}: {CREDENTIALS_SECRET}"
+
+
 CREDENTIALS: Json = {"client_id": BLUE, "client_secret": "canary-of-the-test"}
 UNFIT_IDS: list[object] = ["", " ", None, 5, ["x"], "client\n"]
 UNFIT_SECRETS: list[object] = ["", "\t", None, True, {}, "canary\n"]

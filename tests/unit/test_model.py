@@ -155,6 +155,10 @@ def test_document_without_a_key_is_not_a_token(key: str) -> None:
             id="a token that can't be sent",
         ),
         pytest.param(document_of(make_token(), client_id="line\nbreak"), id="a client id that can't be shown"),
+        pytest.param(
+            document_of(make_token(), scope="two lines").replace("two lines", "two\nlines"),
+            id="a line break in a text, which JSON does not allow",
+        ),
     ],
 )
 def test_foreign_or_corrupt_document_is_not_a_token(text: str | None) -> None:

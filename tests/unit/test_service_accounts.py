@@ -146,6 +146,14 @@ def test_standby_gives_client_id_and_secret_or_neither(given: str) -> None:
     assert fault == f"standby.{missing} is missing, empty or not a text"
 
 
+@pytest.mark.parametrize("given", ["username", "password"])
+def test_standby_with_half_an_account_is_of_the_primary_s_client(given: str) -> None:
+    """What is missing is the other half, and not a client id."""
+    missing = {"username": "password", "password": "username"}[given]
+    fault = fault_of(PAIR | ACCOUNT | {"standby": {given: "canary"}})
+    assert fault == f"standby.{missing} is missing, empty or not a text"
+
+
 @pytest.mark.parametrize(
     "standby",
     [

@@ -532,6 +532,7 @@ def test_no_error_repeats_the_answer(text: str, fields: dict[str, Any]) -> None:
         pytest.param(answer() + b"\x00 // and more", id="more after it"),
         pytest.param(b"\xef\xbb\xbf \n" + answer(), id="a byte order mark before it"),
         pytest.param(answer(note='"caf?"').replace(b"caf?", b"caf\xe9"), id="another field that is not UTF-8"),
+        pytest.param(answer(note='"two\nlines"'), id="a line break in another field"),
     ],
 )
 def test_what_surrounds_a_token_does_not_cost_it(body: bytes) -> None:
