@@ -46,14 +46,24 @@ def utc(unix_seconds: float) -> str:
     return datetime.fromtimestamp(unix_seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def json_object(text: str | bytes | None, *, ignore_trailing: bool = False) -> dict[str, Any]:
+def json_object(
+    text: str | bytes | None,
+    *,
+    ignore_trailing: bool = False,
+    allow_nan: bool = True,
+) -> dict[str, Any]:
     """Return the JSON object in `text`. Returns {} if the text is not a JSON object, for any reason.
 
-    `ignore_trailing`: anything may follow the object, and its texts may have line breaks.
+    `ignore_trailing`: anything may follow the object, and its texts may have line breaks. `allow_nan`: it may have
+    NaN and Infinity, which JSON itself does not have.
     """
     if text is None:
         return {}
-    decoder = json.JSONDecoder(parse_int=_parse_int, strict=not ignore_trailing)
+    decoder = json.JSONDecoder(
+        parse_int=_parse_int,
+        parse_constant=float if allow_nan else _refuse_constant,
+        strict=not ignore_trailing,
+    )
     try:
         if isinstance(text, bytes):
             text = text.decode()
@@ -97,6 +107,11 @@ def _parse_int(digits: str) -> int | float:
     if len(digits) < _MAX_INT_DIGITS:
         return int(digits)
     return float(digits)
+
+
+def _refuse_constant(name: str) -> None:
+    """Raise ValueError: the name is NaN, Infinity or -Infinity."""
+    raise ValueError(f"{name} is not JSON")
 
 
 def is_unicode(text: str) -> bool:
@@ -309,7 +324,8 @@ class Token:
         latest. A document that was acquired more than `clock_margin_seconds` ahead of `now` is not a
         token.
         """
-        document = json_object(text)
+        # Consumers refuse a document with NaN, as JSON does, so such a token would be of no use to them.
+        document = json_object(text, allow_nan=False)
         document["extra"] = Extra.of(as_object(document.get("extra")))
         found = read_fields(cls, document)
         if found is None:

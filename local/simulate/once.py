@@ -51,9 +51,9 @@ class RememberingSecretsManager(SimulatedSecretsManager):
         return answer
 
 
-def json_object(text: str | bytes | None) -> _Json:
+def json_object(text: str | bytes | None, *, allow_nan: bool = True) -> _Json:
     """Return a copy, because the caller may change its keys."""
-    return dict(_parse_json(text))
+    return dict(_parse_json(text, allow_nan=allow_nan))
 
 
 @contextmanager

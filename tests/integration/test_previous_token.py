@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import pytest
@@ -97,6 +98,15 @@ def test_token_that_was_overwritten_by_hand_comes_back(world: World) -> None:
     assert traffic.vendor == []
     assert public(world.token()) == public(first)
     assert labels(world)[PREVIOUS] == overwritten_by
+
+
+def test_token_whose_document_was_edited_into_something_that_is_not_json_comes_back(world: World) -> None:
+    """No consumer reads a document with NaN, although the token in it is good, so the document before is put back."""
+    first = acquire_token(world)
+    write(world, first | {"added_by_hand": math.nan}, CURRENT)
+    assert outcome_and_reason(world.invoke()) == ("recovered", "previous")
+    assert public(world.token()) == public(first)
+    assert len(world.vendor.requests) == 1
 
 
 def test_credential_put_right_again_brings_the_previous_token_back(world: World) -> None:
