@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from handler import http_exchange
 from handler.errors import (
     CredentialsRefused,
     OutcomeUnknown,
@@ -391,6 +393,16 @@ def test_request_that_was_never_sent_spends_no_slot(world: World, url_of: Callab
     assert world.vendor.requests == []
     world.vendor.start()
     assert world.invoke()["outcome"] == "refreshed"
+
+
+def test_attempt_to_connect_ends_before_the_time_of_the_run(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host that says nothing, here of TLS, leaves time for other attempts."""
+    monkeypatch.setattr(http_exchange, "CONNECT_TIMEOUT_SECONDS", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        _, port = silent.getsockname()
+        process = world.process(TOKEN_URL=f"https://127.0.0.1:{port}/oauth/token", **IMPATIENT)
+        with pytest.raises(VendorUnreachable, match="ReadTimeout"):
+            world.invoke(process=process)
 
 
 def test_vendor_that_comes_back_between_two_attempts_is_asked_once() -> None:

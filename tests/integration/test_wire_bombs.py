@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import gzip
 import json
+import socket
 import threading
 import time
+import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
 from itertools import chain, repeat
+from typing import Any
 
 import pytest
 
@@ -27,6 +30,8 @@ SECONDS_UNTIL_THREADS_END = 1.0
 # More than the buffers of both ends of a connection hold on loopback.
 MAX_SENT_BYTES = 16_000_000
 ZEROS = bytes(65_536)
+# Of a bomb whose packed bytes are all read, since they are fewer than an answer may have.
+UNPACKED_BYTES = 50_000_000
 GZIP = {"Content-Encoding": "gzip"}
 CHUNKED = b"Transfer-Encoding: chunked"
 CHUNK = b"10000\r\n" + ZEROS + b"\r\n"
@@ -75,13 +80,14 @@ SHORT_REDIRECTS: dict[str, bytes] = {
     "a body that is not gzip": head(302, b"Location: /", b"Content-Encoding: gzip") + b"abcd",
     "a chunk without a size": head(302, b"Location: /", CHUNKED) + b"no size\r\n",
     "a length that is not a number": head(302, b"Location: /", b"Content-Length: ten"),
+    "several choices, and the name of an error": head(300) + b'{"error": "invalid_client"}',
 }
 
 
 @pytest.mark.parametrize("answer", SHORT_REDIRECTS.values(), ids=SHORT_REDIRECTS)
 def test_redirect_is_a_refused_request_whatever_it_says(world: World, answer: bytes) -> None:
     """Neither its `Location` nor its body is parsed: TOKEN_URL is wrong, and no token was issued."""
-    with RawServer(always(answer)) as vendor, pytest.raises(RequestRefused):
+    with RawServer(always(answer)) as vendor, pytest.raises(RequestRefused, match=r"answered HTTP 3\d\d: "):
         world.invoke(process=world.process(TOKEN_URL=vendor.url))
     assert slot_of(world)["suspicions"] == 0
     assert len(vendor.requests) == 1
@@ -150,6 +156,18 @@ def test_small_bomb_in_a_redirect_takes_no_memory(ordinary: bombs.Measured) -> N
     assert measured.outcome == "RequestRefused"
     assert bombs.extra_megabytes(measured, ordinary) < bombs.MAX_EXTRA_MEGABYTES
     assert bombs.is_within_limits(measured, ordinary)
+
+
+def test_small_bomb_in_a_token_answer_takes_no_memory(world: World) -> None:
+    """A gzip body is unpacked no further than an answer may be long."""
+    world.vendor.script(Fault.gzip_bomb(UNPACKED_BYTES))
+    tracemalloc.start()
+    try:
+        assert run(world) == "VendorError"
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < UNPACKED_BYTES / 2
 
 
 def test_bench_sees_a_run_that_takes_too_much() -> None:
@@ -306,6 +324,39 @@ def test_nothing_of_a_probe_goes_on_after_it(world: World, monkeypatch: pytest.M
         assert_ends_soon(lambda: threads_of_runs() - before)
 
 
+def test_refusal_after_the_time_of_a_probe_is_not_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request ends after its time, however short: an API that answers byte by byte can't hold up the run."""
+    monkeypatch.setattr(oauth2, "PROBE_TIMEOUT_SECONDS", 0.1)
+    acquire_token(world, 2 * HOUR)
+    half_a_second = [b"HTTP/1.1 401 ", *[b"x"] * 25, b"\r\nContent-Length: 0\r\n\r\n"]
+    with RawServer(lambda _: half_a_second, pause_seconds=0.02) as api:
+        assert run(world, process=world.process(PROBE_URL=api.url)) == "kept"
+
+
+def test_process_can_end_while_a_name_server_is_silent(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing can end the look-up of a name, so the end of the process does not wait for its thread."""
+    monkeypatch.setattr(oauth2, "PROBE_TIMEOUT_SECONDS", 0.1)
+    acquire_token(world, 2 * HOUR)
+    look_up = socket.getaddrinfo
+    answered = threading.Event()
+
+    def silent(host: str, *rest: Any, **options: Any) -> Any:
+        if host != "localhost":
+            return look_up(host, *rest, **options)
+        answered.wait()
+        raise socket.gaierror
+
+    monkeypatch.setattr(socket, "getaddrinfo", silent)
+    before = threads_of_runs()
+    try:
+        assert run(world, process=world.process(PROBE_URL="http://localhost/")) == "kept"
+        [waiting] = threads_of_runs() - before
+        assert waiting.daemon
+    finally:
+        answered.set()
+    assert_ends_soon(lambda: threads_of_runs() - before)
+
+
 FAST: dict[str, tuple[Answer, type[RefreshError]]] = {
     "endless body": (endless(head(200)), VendorError),
     "endless chunks": (
@@ -361,6 +412,13 @@ def test_interim_answer_is_passed_over(world: World, interim: bytes) -> None:
     with RawServer(always(interim + head + body)) as vendor:
         assert run(world, process=world.process(TOKEN_URL=f"{vendor.url}/token")) == "refreshed"
         assert len(vendor.requests) == 1
+
+
+def test_token_after_a_change_of_the_protocol_is_not_read(world: World) -> None:
+    """101 is no interim answer: what follows it is not HTTP any more, and nobody asked for another protocol."""
+    answer = head(101, b"Upgrade: made-up", b"Connection: Upgrade") + head(200) + TOKEN_JSON
+    with RawServer(always(answer)) as vendor:
+        assert run(world, process=world.process(TOKEN_URL=vendor.url)) == "VendorError"
 
 
 def test_nothing_goes_on_if_a_proxy_never_ends_its_answer(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,3 +39,10 @@ def test_process_forgets_a_token_that_ends_now() -> None:
     assert len(one.unsaved_tokens()) == 1
     one.forget_useless_tokens(None, NOW + 1)
     assert one.unsaved_tokens() == ()
+
+
+def test_connection_has_the_name_and_the_ids_of_its_process() -> None:
+    """A simulation of many connections is the same each time. A deployment of one has no name for it."""
+    process = WarmProcess(settings=make_settings(), client=None, new_id=lambda: "an-id")
+    assert process.connection("a").new_id() == "an-id"
+    assert process.connection().name == ""

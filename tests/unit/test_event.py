@@ -62,6 +62,7 @@ RULE = {
         ),
         pytest.param({"action": "status"}, {"action": "status"}, id="status"),
         pytest.param({"connection": "x" * 250}, {"connection": "x" * 250}, id="the longest name"),
+        pytest.param({"reason": "x" * 200}, {"reason": "x" * 200}, id="the longest reason"),
     ],
 )
 def test_event_asks_for(event: dict[str, Any], options: dict[str, Any]) -> None:
