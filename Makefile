@@ -93,7 +93,7 @@ explore: $(READY)  ## every interleaving of two or three runs with faults, withi
 study: $(READY)  ## simulate years of faults with the real handler, and write docs/RELIABILITY.md (22 min on 2 cores)
 	$(BIN)/python -m local.simulate
 
-rules: $(READY)  ## take each rule of policy.py and ledger.py out, and write docs/RULES.md: what changes (15 min on 2 cores)
+rules: $(READY)  ## take each rule of policy.py and ledger.py out, and write docs/RULES.md: what changes (10 min on 2 cores)
 	$(BIN)/python -m local.rules
 
 fleet: $(READY)  ## play two days of 1,000 connections, and check what must hold (1 min)
