@@ -200,6 +200,8 @@ def test_limit_after_a_cut_refusal_costs_a_quarter_of_an_hour(world: World) -> N
 
 # The very token that consumers already have
 
+NOT_GOOD_ANY_MORE = r"^the vendor answered with the token that consumers have, which is not good any more$"
+
 
 def answer_with(token: Json, *, expires_in: int) -> Fault:
     body = {"access_token": token["access_token"], "token_type": "Bearer", "expires_in": expires_in}
@@ -317,7 +319,18 @@ def test_same_token_that_has_expired_is_an_error(clock: Clock) -> None:
     with world_with_vendor(clock, token_format="opaque") as world:
         token = acquire_token(world, DAY)
         world.vendor.script(answer_with(token, expires_in=30))
-        with pytest.raises(VendorError):
+        with pytest.raises(VendorError, match=NOT_GOOD_ANY_MORE):
+            world.invoke()
+        assert world.token() == token
+
+
+def test_same_token_that_expires_during_the_request_is_an_error(clock: Clock) -> None:
+    """Consumers have no good token when the answer arrives."""
+    with world_with_vendor(clock, token_format="opaque") as world:
+        token = acquire_token(world, DAY - 10)
+        world.vendor.script(answer_with(token, expires_in=30))
+        do_at_vendor(world, "received", lambda: world.clock.advance(10))
+        with pytest.raises(VendorError, match=NOT_GOOD_ANY_MORE):
             world.invoke()
         assert world.token() == token
 

@@ -17,6 +17,7 @@ from tests.integration.helpers import (
     GREEN,
     INTERVAL,
     LEDGER,
+    MINUTE,
     NOT_SAVED,
     PENDING,
     PREVIOUS,
@@ -35,7 +36,7 @@ from tests.integration.helpers import (
     write,
     write_ledger,
 )
-from tests.integration.traffic import do_at_calls, do_at_vendor, is_claim, once, record_traffic
+from tests.integration.traffic import Traffic, do_at_calls, do_at_vendor, is_claim, once, record_traffic
 
 
 def test_ledger_is_in_hand_if_the_token_carries_it(world: World) -> None:
@@ -307,17 +308,53 @@ def test_claim_that_takes_half_of_the_time_is_good(world: World) -> None:
     assert world.invoke()["outcome"] == "refreshed"
 
 
+def ids_of_claims(traffic: Traffic) -> list[str]:
+    """Return the ids under which runs have put their claims, the refused ones included."""
+    puts = [call.params for call in traffic.aws if call.op == "PutSecretValue"]
+    return [put["ClientRequestToken"] for put in puts if put["VersionStages"] == [PENDING]]
+
+
 def test_claim_whose_id_is_taken_gets_another_one(world: World) -> None:
     """The winner of the shared id may have died, so from the third try on each has an id of its own."""
     write(world, SEED, CURRENT)
     world.secrets.fail("PutSecretValue", *3 * [AwsFault("ResourceExistsException")])
     with record_traffic(world) as traffic:
         assert world.invoke()["outcome"] == "refreshed"
-    puts = [call.params for call in traffic.aws if call.op == "PutSecretValue"]
-    ids = [put["ClientRequestToken"] for put in puts if put["VersionStages"] == [PENDING]]
+    ids = ids_of_claims(traffic)
     assert len(ids) == 4
     assert ids[0] == ids[1]
     assert len({*ids}) == 3
+
+
+def test_tries_are_counted_for_each_ledger_version_anew(world: World) -> None:
+    """A run that has lost two races has the same id as another run in the third one: one of them puts its claim."""
+    acquire_token(world, INTERVAL)
+    write_ledger_twice = write_ledger_in_first_calls(world, 2)
+    refresh_at_the_third = once(world.invoke, at=3)
+
+    def be_faster() -> None:
+        write_ledger_twice()
+        refresh_at_the_third()
+
+    do_at_calls(world, is_put, be_faster)
+    with record_traffic(world) as traffic:
+        assert outcome_and_reason(world.invoke()) == ("kept", "fresh")
+    first, second, of_another_run, third = ids_of_claims(traffic)
+    assert third == of_another_run
+    assert len({first, second, third}) == 3
+
+
+def test_claim_has_another_id_three_minutes_later(world: World) -> None:
+    """A claim that was put and never got the label does not cost the next run its first try."""
+    acquire_token(world, INTERVAL)
+    world.secrets.fail("UpdateSecretVersionStage", AwsFault("AccessDeniedException"))
+    with record_traffic(world) as traffic, pytest.raises(StoreError):
+        world.invoke()
+    world.clock.advance(3 * MINUTE)
+    with record_traffic(world) as later_traffic:
+        assert outcome_and_reason(world.invoke()) == ("refreshed", "expiring")
+    assert len(ids_of_claims(later_traffic)) == 1
+    assert ids_of_claims(later_traffic) != ids_of_claims(traffic)
 
 
 def test_claim_counts_from_its_own_moment(world: World) -> None:

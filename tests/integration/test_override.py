@@ -13,7 +13,9 @@ from tests.integration.helpers import (
     LIMITED,
     MINUTE,
     OVERRIDE,
+    PREVIOUS,
     REFUSED,
+    Json,
     acquire_token,
     another_runs_lock,
     asked_slot,
@@ -26,7 +28,7 @@ from tests.integration.helpers import (
     slot_of,
     write_ledger,
 )
-from tests.integration.traffic import record_traffic
+from tests.integration.traffic import do_at_calls, metrics, once, record_traffic
 
 
 def test_override_asks_the_primary_against_its_slot(world: World) -> None:
@@ -41,6 +43,7 @@ def test_override_does_not_wait_for_a_pause(world: World) -> None:
     """The override also ignores the back-off."""
     write_ledger(world, slots={BLUE: backing_off_slot(world)})
     assert outcome_and_reason(world.invoke(OVERRIDE)) == ("refreshed", "missing")
+    assert "BackingOff" not in metrics(world)
 
 
 def test_override_that_is_refused_changes_nothing(world: World) -> None:
@@ -61,6 +64,21 @@ def test_override_that_is_refused_changes_nothing(world: World) -> None:
 
 def test_override_that_is_refused_against_an_open_slot_counts(world: World) -> None:
     """If the slot was open there was nothing to override, so the refusal counts as usual."""
+    world.vendor.script(LIMITED)
+    with pytest.raises(RateLimited):
+        world.invoke(OVERRIDE)
+    refused = {"failures": 1, "error": "RateLimited"}
+    assert slot_of(world) == asked_slot(now(world) + 15 * MINUTE, "rate_limited", 1, **refused)
+
+
+def test_override_that_is_refused_against_a_slot_that_opens_before_the_claim_counts(world: World) -> None:
+    """The slot is judged at the time of the claim, not when the secrets were read."""
+    write_ledger(world, slots={BLUE: slot(now(world) + 10, "rate_limited")})
+
+    def reads_previous(operation: str, params: Json) -> bool:
+        return operation == "GetSecretValue" and params["VersionStage"] == PREVIOUS
+
+    do_at_calls(world, reads_previous, once(lambda: world.clock.advance(10)))
     world.vendor.script(LIMITED)
     with pytest.raises(RateLimited):
         world.invoke(OVERRIDE)

@@ -26,6 +26,7 @@ from local.emulators.faults import Fault
 from local.emulators.secrets_manager import REGION, AwsFault
 from local.emulators.world import AWS, World
 from tests.integration.helpers import (
+    GREEN,
     HOUR,
     INTERVAL,
     LIMITED,
@@ -37,9 +38,10 @@ from tests.integration.helpers import (
     now,
     slot_of,
     write,
+    write_ledger,
 )
 from tests.integration.recorder import Recorder
-from tests.integration.traffic import logged, metrics
+from tests.integration.traffic import do_at_vendor, logged, metrics, once
 
 if TYPE_CHECKING:
     from local.emulators.clock import Clock
@@ -195,6 +197,30 @@ def test_run_without_time_for_the_standby_says_what_the_primary_was_refused_for(
         result = world.invoke(timeout=145)
         assert result["outcome"] == "waiting"
         assert result["reason"] == "rate_limited"
+
+
+def test_run_with_just_enough_time_asks_the_standby(clock: Clock) -> None:
+    """After the refusal there is as much time left as a claim needs."""
+    with World(clock) as world:
+        acquire_token(world, 22 * HOUR)
+        world.vendor.script(LIMITED)
+        do_at_vendor(world, "received", once(lambda: clock.advance(110)))
+        result = world.invoke(timeout=150)
+        assert result["outcome"] == "refreshed"
+        assert result["client_id"] == GREEN
+
+
+def test_run_without_time_for_the_standby_says_that_there_were_too_many_claims(clock: Clock) -> None:
+    """The standby could not have been asked with more time either, and the result says until when."""
+    with World(clock) as world:
+        acquire_token(world, 22 * HOUR)
+        write_ledger(world, pace={"level": 1, "at": now(world)})
+        claimed_at = now(world)
+        world.vendor.script(LIMITED)
+        do_at_vendor(world, "received", once(lambda: clock.advance(110)))
+        result = world.invoke(timeout=145)
+        assert (result["outcome"], result["reason"]) == ("waiting", "too_many_claims")
+        assert result["not_before"] == claimed_at + 40 * MINUTE
 
 
 def test_request_is_not_sent_when_its_answer_would_come_too_late(world: World) -> None:

@@ -56,6 +56,7 @@ def test_standby_steps_in_if_there_is_no_good_token(standby_world: World) -> Non
     assert result["client_id"] == GREEN
     assert [request.client_id for request in standby_world.vendor.requests] == [GREEN]
     assert set(ledger(standby_world)["slots"]) == {BLUE, GREEN}
+    assert metrics(standby_world)["RateLimited"] == 1  # the primary's alarm stays on
 
 
 @pytest.mark.parametrize(

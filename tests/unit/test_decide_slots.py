@@ -7,7 +7,7 @@ import pytest
 
 from handler.ledger import Ledger, Pace
 from handler.model import Token
-from handler.policy import Acquire, Decision, Wait
+from handler.policy import Acquire, Decision, Request, Wait
 
 from .builders import (
     ASKED_WITH,
@@ -347,6 +347,7 @@ def test_force_does_not_pass_over_the_limit(reason: str) -> None:
         pytest.param(1, {"current": EXPIRING, "request": FORCE}, 1, id="forced in the window"),
         pytest.param(4, {"current": FORCIBLE, "request": FORCE}, 4, id="forced outside the window"),
         pytest.param(4, {"current": FORCIBLE, "request": OVERRIDE}, 4, id="the limit overridden"),
+        pytest.param(4, {"current": TOO_EARLY, "request": OVERRIDE}, 4, id="the limit overridden in the window"),
     ],
 )
 def test_claims_have_a_pace(level: float, changes: dict[str, Any], needed: int) -> None:
@@ -365,6 +366,14 @@ def test_standby_keeps_to_the_pace_too(level: float) -> None:
     decision = decision_on(current=None, credentials=BOTH, ledger=ledger)
     assert isinstance(decision, Wait)
     assert decision.reason == "too_many_claims"
+
+
+@pytest.mark.parametrize("event", [FORCE, OVERRIDE], ids=["force", "override"])
+def test_force_that_the_pace_does_not_allow_still_asks_the_standby(event: Request) -> None:
+    """What may not be forced is done as at any other run."""
+    ledger = replace(BACKING_OFF, pace=Pace(level=3, at=NOW))
+    decision = decision_on(current=None, credentials=BOTH, ledger=ledger, request=event)
+    assert decision == Acquire("missing", STANDBY)
 
 
 def test_closed_slot_comes_before_the_pace() -> None:

@@ -135,6 +135,11 @@ def test_expired_token_of_ours_gives_way_to_a_good_previous_one(previous: Token)
         pytest.param({"current": FRESH}, FRESH, id="the current one"),
         pytest.param({"current": EXPIRING, "displaced": FRESH}, FRESH, id="a better one at hand"),
         pytest.param({"current": FRESH, "displaced": make_token(age=2 * HOUR)}, FRESH, id="a worse one at hand"),
+        pytest.param(
+            {"current": FRESH, "displaced": make_token(age=0, audience=OTHER_AUDIENCE)},
+            FRESH,
+            id="a longer one of another config at hand",
+        ),
         pytest.param({"current": None, "unsaved": (FRESH,)}, FRESH, id="an unsaved one"),
         pytest.param({"current": make_token(age=DAY, remaining=0)}, None, id="expired"),
         pytest.param({"current": None}, None, id="none"),

@@ -196,10 +196,10 @@ def test_slot_of_a_former_principal_goes_when_it_opens() -> None:
 
 def test_slots_of_at_most_four_former_principals_are_kept() -> None:
     """Of the closed slots the latest four stay, next to those of the configured principals."""
-    slots = {f"former-{number}": make_slot(ahead=number) for number in (3, 1, 5, 2, 4, 6)}
+    slots = {f"former-{9 - ahead}": make_slot(ahead=ahead) for ahead in (3, 1, 5, 2, 4, 6)}
     slots[PRIMARY.principal] = Slot(suspicions=1)
     slots[STANDBY.principal] = make_slot(ahead=1)
-    expected = {"former-3", "former-4", "former-5", "former-6", PRIMARY.principal, STANDBY.principal}
+    expected = {"former-6", "former-5", "former-4", "former-3", PRIMARY.principal, STANDBY.principal}
     assert set(as_of_now(Ledger(slots=slots), credentials=BOTH).slots) == expected
 
 
@@ -341,6 +341,13 @@ def test_pace_that_is_a_little_ahead_tells_when_it_suffices(ahead: int) -> None:
 def test_pace_that_is_ahead_and_suffices_does_so_now() -> None:
     """Whoever asks when to claim need not wait for a clock that is ahead."""
     assert Pace(level=1, at=NOW + 60).suffices_at(1, NOW + 0.5) == NOW
+
+
+@pytest.mark.parametrize(("ahead", "level"), [(300, -2), (301, 8)])
+def test_pace_is_believed_as_far_as_clocks_differ(ahead: int, level: float) -> None:
+    """One that is further ahead than the margin counts as a new one."""
+    before = Ledger(pace=Pace(level=-2, at=NOW + ahead))
+    assert as_of_now(before, limit_margin_seconds=300).pace.level_at(NOW) == level
 
 
 @pytest.mark.parametrize("ahead", [DAY, 10**9])
