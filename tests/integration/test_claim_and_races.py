@@ -371,12 +371,6 @@ def test_claim_counts_from_its_own_moment(world: World) -> None:
     assert traffic.claims[0]["lock"]["claimed_at"] == began + 70
 
 
-def test_claim_that_took_half_of_the_time_goes_on(world: World) -> None:
-    """If the claim takes just half of the time to acquire, the run goes on."""
-    do_at_calls(world, is_claim, once(lambda: world.clock.advance(60)), moment="after")
-    assert outcome_and_reason(world.invoke()) == ("refreshed", "missing")
-
-
 @pytest.mark.parametrize(
     ("timeout", "settings"),
     [
