@@ -117,7 +117,11 @@ class Grant:
 
 
 class Network:
-    """Carries requests to the vendor. It calls `on_request` for each one that is sent, `on_issue` for each token."""
+    """Carries requests to the vendor.
+
+    It calls `on_request` for each one that is sent, `on_issue` for each token, and `on_limit` for each refusal for the
+    limit that has arrived.
+    """
 
     def __init__(self, engine: Engine, rng: random.Random, rates: Rates, vendor: Vendor) -> None:
         self._engine = engine
@@ -126,6 +130,7 @@ class Network:
         self._probe_faults = FaultSampler(rng, rates, "probe_", "probe")
         self.on_request: Callable[[Process, str], None] = lambda _process, _principal: None
         self.on_issue: Callable[[Grant], None] = lambda _grant: None
+        self.on_limit: Callable[[Process, str], None] = lambda _process, _principal: None
         self.vendor = vendor
         self.outage = ""  # the fault that every request meets, empty for none
         self.grants: dict[str, Grant] = {}  # by token
@@ -159,8 +164,8 @@ class Network:
         token = json_object(reply.body).get("access_token")
         if token in self.grants:
             process.delivered.append(token)
-        if reply.limited and not process.is_overriding:
-            process.limited[reply.limited] = self._engine.now
+        if reply.limited:
+            self.on_limit(process, reply.limited)
 
     def probe(self, process: Process, authorization: str) -> int:
         """Call the vendor's API with a token; return the HTTP status. Raises ConnectionFailed."""

@@ -64,8 +64,7 @@ class Process(Host):
         self.has_lagged = False  # a read showed something else than what was stored
         self.issued: list[str] = []  # tokens that the vendor issued, whether their answer arrived or not
         self.is_overriding = False  # the limit, with the request that was sent last
-        # Whom an answer has refused for the limit, and when it arrived. A refused override leaves the slot as it was.
-        self.limited: dict[str, float] = {}
+        self.limited: dict[str, float] = {}  # whom an answer has refused for the limit, and when it arrived
         self.writes = 0
 
     def run(self, request: Request, inspection: Job | None = None) -> RunEnd:

@@ -8,7 +8,7 @@ import operator
 import os
 import sys
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -186,7 +186,7 @@ def _years(number: int, scale: float) -> int:
 
 def _headline_cases(scale: float) -> Iterator[Case]:
     for name, setup, number in (
-        (WITH_STANDBY, REAL, 400),
+        (WITH_STANDBY, REAL, 200),
         (WITHOUT_STANDBY, replace(REAL, standby=False), 100),
         ("harsh rates, with a standby", HARD, 20),
         ("harsh rates, without a standby", replace(HARD, standby=False), 20),
@@ -251,7 +251,7 @@ def play_study(scale: float, workers: int) -> Study:
     """Play it, and show the progress on standard error. `scale` is the part of the whole study that is played."""
     with ProcessPoolExecutor(workers) as pool:
         fleet = pool.submit(play_fleet, fleet_setup(scale))  # first, because it takes longer than any year
-        rows = _play_years(cases(scale), pool)
+        rows = _play_years(cases(scale), pool, fleet)
         return Study(rows, fleet.result())
 
 
@@ -261,12 +261,19 @@ def play_all(planned: Iterable[Case], workers: int) -> list[Row]:
         return _play_years(planned, pool)
 
 
-def _play_years(planned: Iterable[Case], pool: ProcessPoolExecutor) -> list[Row]:
+def _play_years(
+    planned: Iterable[Case],
+    pool: ProcessPoolExecutor,
+    fleet: Future[FleetDays] | None = None,
+) -> list[Row]:
+    """Play them. Raises at the next year's end if the fleet has failed, and at once if a year has."""
     rows = [Row(case) for case in planned]
     years = [(row, seed) for row in rows for seed in range(row.case.years)]
     row_of = {pool.submit(row.case.play_year, seed): row for row, seed in years}
     for number, future in enumerate(as_completed(row_of), 1):
         row_of[future].figures.append(future.result())
+        if fleet is not None and fleet.done():
+            fleet.result()
         _show_progress(number, len(years))
     for row in rows:
         row.figures.sort(key=lambda year: year.seed)

@@ -138,6 +138,7 @@ class Year:
         self.network = Network(self.engine, self._rng, self.setup.rates, vendor)
         self.network.on_request = self._on_request
         self.network.on_issue = self._on_issue
+        self.network.on_limit = self._on_limit
         self.secrets_manager = self._wiring.secrets_manager(
             self.engine,
             self._rng,
@@ -343,6 +344,11 @@ class Year:
             may_override=may_override,
         )
         self._note(f"asks as {principal}")
+
+    def _on_limit(self, process: Process, principal: str) -> None:
+        # A refused override leaves the slot as it was.
+        if not process.is_overriding:
+            process.limited[principal] = self.engine.now
 
     def _on_issue(self, grant: Grant) -> None:
         self._tokens.last_issued.append(grant.token)
