@@ -90,7 +90,7 @@ fuzz: $(READY)  ## run the property tests with many more examples (some minutes;
 explore: $(READY)  ## every interleaving of two or three runs with faults, within printed bounds (SECONDS=300 a search at most; 11 min on 2 cores)
 	$(BIN)/python -m local.explore --seconds $(SECONDS)
 
-study: $(READY)  ## simulate years of faults with the real handler, and write docs/RELIABILITY.md (22 min on 2 cores)
+study: $(READY)  ## simulate years of faults with the real handler, and write docs/RELIABILITY.md (18 min on 2 cores)
 	$(BIN)/python -m local.simulate
 
 rules: $(READY)  ## take each rule of policy.py and ledger.py out, and write docs/RULES.md: what changes (10 min on 2 cores)
@@ -125,7 +125,7 @@ typescript: $(RUNS) consumers/typescript/node_modules/.ready  ## compile and lin
 	npm run --prefix consumers/typescript lint
 	PYTHON="$(abspath $(BIN))/python" npm test --prefix consumers/typescript
 
-mutation: .venv-mutation/.ready  ## change handler/ bit by bit, and check that mypy or a test notices (2 h; MUTANTS='handler.policy.*')
+mutation: .venv-mutation/.ready  ## change handler/ bit by bit, and check that mypy or a test notices (1 h; MUTANTS='handler.policy.*')
 	rm -rf mutants
 	$(MUTATION)/python -m scripts.mutate $(MUTANTS)
 	$(MUTATION)/python -m scripts.mutate --survivors $(MUTANTS)
