@@ -38,7 +38,7 @@ from mutmut.state import state
 from mutmut.utils.file_utils import change_cwd
 from mutmut.workers.isolation import ForkServerRunner
 
-from scripts.mutation import RESULTS, Change, function_of, read_known, read_mutants
+from scripts.mutation import RESULTS, Change, function_of, read_known, read_mutants, reason_for
 
 # How many integration tests run for a change, at most. A change that only another test would find counts as a survivor.
 # At most half of them are those that found the most changes nearby.
@@ -172,7 +172,7 @@ class ForksOfOneSession(ForkServerRunner):  # type: ignore[misc]  # mutmut has n
 
     def _is_known(self, mutant_name: str) -> bool:
         change = Change.of(file=_file_of(mutant_name), name=mutant_name)
-        return change in self._known or change.known_as() in self._known
+        return bool(reason_for(change, self._known))
 
 
 def _tests_that_execute(mutant_name: str) -> set[str] | None:
@@ -357,7 +357,7 @@ def _unknown_survivors(patterns: list[str]) -> list[str]:
     names = []
     for mutant in read_mutants(patterns):
         change = Change.of(file=mutant.file, name=mutant.name)
-        if mutant.survived and change not in known and change.known_as() not in known:
+        if mutant.survived and not reason_for(change, known):
             names.append(mutant.name)
     return names
 

@@ -147,6 +147,11 @@ def read_known() -> dict[Change, str]:
     return known
 
 
+def reason_for(change: Change, known: dict[Change, str]) -> str:
+    """Return why the change may survive; empty if it is not known."""
+    return known.get(change) or known.get(change.known_as(), "")
+
+
 def print_survivors(reasons: dict[Change, str]) -> None:
     for change in sorted(reasons, key=lambda change: (change.file, change.line())):
         reason = json.dumps(reasons[change])
@@ -165,7 +170,7 @@ def main(*patterns: str) -> int:
     known = read_known()
     mutants = list(read_mutants([*patterns]))
     survivors = [Change.of(file=mutant.file, name=mutant.name) for mutant in mutants if mutant.survived]
-    reasons = {change: known.get(change) or known.get(change.known_as(), "") for change in survivors}
+    reasons = {change: reason_for(change, known) for change in survivors}
     print_survivors(reasons)
     if not patterns:
         print_outdated(known, survivors)

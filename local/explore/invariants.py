@@ -65,8 +65,7 @@ def _check_request(world: World, proc: Proc, step: Step) -> None:
     _expect("claim", f"the lock is {run_id}'s, for {claimed_for}", fact=is_own)
     others = [one for one in world.procs if one is not proc and one.pending]
     _expect("flight", f"{len(others) + 1} requests", fact=not others)
-    version = world.secrets.at(LEDGER)
-    slot = Ledger.parse(version.text if version else None).slot(principal)
+    slot = _ledger_of(world).slot(principal)
     closed_until = max(slot.not_before, _closed_until(world, principal))
     _expect("early", f"closed until {closed_until}", fact=closed_until <= world.now)
     if principal != _primary(world) and not proc.is_disturbed:
@@ -127,13 +126,17 @@ def _is_spent(slot: Slot, token: Token, claimed_for: str | None) -> bool:
 
 def _check_slots(world: World) -> None:
     """Check the ledger that a run has just written."""
-    version = world.secrets.at(LEDGER)
-    ledger = Ledger.parse(version.text if version else None)
+    ledger = _ledger_of(world)
     for principal in _principals(world):
         not_before = ledger.slot(principal).not_before
         closed_until = _closed_until(world, principal)
         is_closed = not_before >= closed_until or closed_until <= world.now
         _expect("closed", f"{principal}: {not_before}, not {closed_until}", fact=is_closed)
+
+
+def _ledger_of(world: World) -> Ledger:
+    version = world.secrets.at(LEDGER)
+    return Ledger.parse(version.text if version else None)
 
 
 def _closed_until(world: World, principal: str) -> int:

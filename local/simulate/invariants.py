@@ -187,8 +187,7 @@ class Invariants:
         self._current = self._read(CURRENT)
         self._read_ledger_state(now, process)
         if self._ledger_state.version_id != before.version_id:
-            self._check_standby(now, process, principal_lists, current_before)
-            self._check_need(now, process, principal_lists, current_before)
+            self._check_who_is_asked(now, process, principal_lists, current_before)
         if self._current.version_id == current_before.version_id:
             return None
         document = self._current.document
@@ -249,7 +248,7 @@ class Invariants:
     def _close(self, owner: str, until: float) -> None:
         self._limit_until[owner] = max(self._limit_until.get(owner, 0), until)
 
-    def _check_need(
+    def _check_who_is_asked(
         self,
         now: float,
         process: Process,
@@ -258,34 +257,19 @@ class Invariants:
     ) -> None:
         """Check a claim of whoever will be asked. `current_before`: what was current when it was made."""
         principal = self._ledger_state.lock.get("principal")
-        if not principal or process.is_forced or process.has_lagged or self._was_disturbed(process):
+        was_disturbed = self._hand_wrote_at >= process.began_at - MAX_LAG_SECONDS
+        if not principal or was_disturbed:
             return
-        is_fresh = self._is_fresh(now, process, current_before.document, principal_lists)
-        self.expect("needed", now, holds=not is_fresh, example=_about(current_before.document))
-
-    def _was_disturbed(self, process: Process) -> bool:
-        """Say whether a person wrote the token secret during the run."""
-        return self._hand_wrote_at >= process.began_at - MAX_LAG_SECONDS
-
-    def _check_standby(
-        self,
-        now: float,
-        process: Process,
-        principal_lists: list[list[str]],
-        current_before: _Stored,
-    ) -> None:
-        """Check a claim for a standby. `current_before`: what was current when it was made."""
-        state = self._ledger_state
-        principal = state.lock.get("principal")
-        may_be_primary = any(principals[0] == principal for principals in principal_lists)
-        if not principal or self._was_disturbed(process) or may_be_primary:
-            return
-        at_hand = [
-            document
-            for document in self._documents_at_hand(process, current_before)
-            if self._would_do(now, process, document, principal_lists)
-        ]
-        self.expect("standby", now, holds=not at_hand, example=", ".join(map(_about, at_hand)))
+        if not any(principals[0] == principal for principals in principal_lists):
+            at_hand = [
+                document
+                for document in self._documents_at_hand(process, current_before)
+                if self._would_do(now, process, document, principal_lists)
+            ]
+            self.expect("standby", now, holds=not at_hand, example=", ".join(map(_about, at_hand)))
+        if not process.is_forced and not process.has_lagged:
+            is_fresh = self._is_fresh(now, process, current_before.document, principal_lists)
+            self.expect("needed", now, holds=not is_fresh, example=_about(current_before.document))
 
     def _documents_at_hand(self, process: Process, current_before: _Stored) -> Iterator[_Json]:
         yield current_before.document

@@ -240,13 +240,13 @@ class Network:
             grant = self._note_grant(fault)
             process.issued.append(grant.token)
             self.on_issue(grant)
+        limited = ""
         if answer.error == "rate_limited":
             self.refusals += 1
+            limited = principal_in(body)
         if answer.error == "invalid_grant":
             wrong_passwords = self.wrong_passwords(principal_in(body))
             self.max_wrong_passwords = max(self.max_wrong_passwords, wrong_passwords)
-        is_limited = answer.error == "rate_limited"
-        limited = principal_in(body) if is_limited else ""
         return Reply(answer.status, dict(answer.headers), answer.body, limited=limited)
 
     def _note_grant(self, fault: str) -> Grant:

@@ -146,18 +146,20 @@ def _sections(tables: dict[str, list[Row]], fleet: FleetDays) -> Iterable[str]:
     yield _many_connections(fleet)
     yield "\n## How often to look\n"
     yield f"{COMPARED} A check of a fresh token is one call.\n"
-    yield _schedules(tables["schedules"])
+    hourly = [row for row in tables["schedules"] if row.case.setup.period == REAL.period]
+    yield _comparison("schedule", tables["schedules"], products=hourly)
     yield "\n![Hours without a token by schedule](reliability-schedules.svg)\n"
     yield f"{PLOT_WORDS}\n"
     yield "## What each mechanism is for\n"
     yield f"{COMPARED} The first line is the product. {ABLATION_WORDS}\n"
-    yield _comparison("without", tables["ablations"], product=tables["ablations"][0])
+    products = tables["ablations"][:1]
+    yield _comparison("without", tables["ablations"], products=products)
     yield "\n![Hours without a token, by what is taken out](reliability-ablations.svg)\n"
     yield f"{PLOT_WORDS}\n"
     yield _ablations(is_studied=True)
     yield "\n## Settings\n"
     yield f"{COMPARED}\n"
-    yield _comparison("setting", tables["settings"], product=tables["ablations"][0])
+    yield _comparison("setting", tables["settings"], products=products)
     yield "\n## What holds at every step\n"
     yield _invariants(tables["invariants"])
     yield "\n## The rates\n"
@@ -227,11 +229,11 @@ def _changes(headline: Sequence[Row], changed: Sequence[Row]) -> str:
         for row in headline
         if row.case.name in {WITH_STANDBY, WITHOUT_STANDBY}
     ]
-    same_standby = {row.case.setup.standby: row for row in unchanged}
+    unchanged_by_standby = _by_standby(unchanged)
     cells: dict[str, Callable[[Row], str]] = {
         "availability, mean": lambda row: _percent(row.availability.mean),
         "its 95 % interval": lambda row: " to ".join(f"{100 * part:.4f}" for part in row.availability.interval),
-        "more hours": lambda row: _more_hours(row, same_standby[row.case.setup.standby]),
+        "more hours": lambda row: _more_hours(row, unchanged_by_standby[row.case.setup.standby]),
         "worst year": _worst_year,
         "longest outage": lambda row: _hours(row.longest_outage),
         "lost": lambda row: f"{row.total('lost').total() / years:.2f}",
@@ -261,16 +263,15 @@ def _many_connections(fleet: FleetDays) -> str:
     )
 
 
-def _schedules(rows: Sequence[Row]) -> str:
-    """Compare each line with the product of the same kind, which runs once an hour."""
-    product_of = {row.case.setup.standby: row for row in rows if row.case.setup.period == REAL.period}
+def _comparison(head: str, rows: Sequence[Row], products: Sequence[Row]) -> str:
+    """Compare each line with the one of the products that has a standby, or has none, as the line itself."""
+    product_of = _by_standby(products)
     lines = [_comparison_cells(row, product_of[row.case.setup.standby]) for row in rows]
-    return f"{table(('schedule', *COMPARISON_HEADS), lines)}\n\n{_notes(rows)}"
-
-
-def _comparison(head: str, rows: Sequence[Row], product: Row) -> str:
-    lines = [_comparison_cells(row, product) for row in rows]
     return f"{table((head, *COMPARISON_HEADS), lines)}\n\n{_notes(rows)}"
+
+
+def _by_standby(rows: Sequence[Row]) -> dict[bool, Row]:
+    return {row.case.setup.standby: row for row in rows}
 
 
 def _notes(rows: Sequence[Row]) -> str:
