@@ -4,8 +4,9 @@
 //
 // It needs `make typescript`, and TOKEN_SECRET_ID, TOKEN_URL, API_URL and AWS's variables. It prints "ready" when it can
 // be told the time. Each line of the standard input is what the emulated clock shows, in Unix time; the loops begin
-// with the first one. At the end it prints one line of JSON. `failures` counts by kind. Each failure was avoidable if
-// the secret always held a token that the API accepts.
+// with the first one. The line "wait" is answered with "called" as soon as each loop has made a whole call since. At the
+// end it prints one line of JSON. `failures` counts by kind. Each failure was avoidable if the secret always held a
+// token that the API accepts, and could be read since the loop's last call.
 import { createInterface } from "node:readline";
 import { setTimeout as pause } from "node:timers/promises";
 import { parseArgs } from "node:util";
@@ -13,6 +14,7 @@ import { parseArgs } from "node:util";
 import { tokenFetch, TokenReader } from "tango-token";
 
 const CALL_TIMEOUT_MS = 30_000;
+const POLL_MS = 5;
 const { values: options } = parseArgs({
   options: {
     loops: { type: "string", default: "50" },
@@ -24,7 +26,8 @@ const pauseMs = Number(options["pause-ms"]);
 
 let now = 0;
 let isStopped = false;
-let calls = 0;
+/** @type {number[]} */
+const callsByLoop = Array.from({ length: loops }, () => 0);
 /** @type {Record<string, number>} */
 const failures = {};
 const reader = new TokenReader(process.env.TOKEN_SECRET_ID ?? "", {
@@ -33,14 +36,28 @@ const reader = new TokenReader(process.env.TOKEN_SECRET_ID ?? "", {
 });
 const callApi = tokenFetch(reader);
 
-async function callUntilStopped() {
+/** @param {number} loop */
+async function callUntilStopped(loop) {
   while (!isStopped) {
     const failure = await failureOfCall();
-    calls += 1;
+    callsByLoop[loop] = callsOf(loop) + 1;
     if (failure) {
       failures[failure] = (failures[failure] ?? 0) + 1;
     }
     await pause(pauseMs);
+  }
+}
+
+/** @param {number} loop */
+function callsOf(loop) {
+  return callsByLoop[loop] ?? 0;
+}
+
+/** Wait until each loop has made a call that began after this one. A call that is under way began before. */
+async function allHaveCalled() {
+  const enough = callsByLoop.map((calls) => calls + 2);
+  while (enough.some((calls, loop) => callsOf(loop) < calls)) {
+    await pause(POLL_MS);
   }
 }
 
@@ -59,13 +76,19 @@ async function failureOfCall() {
 let running = [];
 console.log("ready");
 for await (const line of createInterface({ input: process.stdin })) {
+  if (line === "wait") {
+    await allHaveCalled();
+    console.log("called");
+    continue;
+  }
   now = Number(line);
   if (running.length === 0) {
-    running = Array.from({ length: loops }, callUntilStopped);
+    running = callsByLoop.map((_, loop) => callUntilStopped(loop));
   }
 }
 isStopped = true;
 await Promise.all(running);
+const calls = callsByLoop.reduce((sum, count) => sum + count, 0);
 const counts = Object.values(failures);
 const avoidable = counts.reduce((sum, count) => sum + count, 0);
 console.log(JSON.stringify({ loops, calls, failures, avoidable, reads: reader.reads }));

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -32,13 +33,16 @@ OUTAGE_HOURS = range(9, 12)  # of each cycle
 STEP_SECONDS = 5 * MINUTE  # by which the emulated clock moves
 CALL_PAUSE_SECONDS = 0.2  # real ones, between two calls of a thread
 STEP_PAUSE_SECONDS = CALL_PAUSE_SECONDS / 40  # real ones, between two moves of the clock
+POLL_SECONDS = 0.005  # real ones
+CALLED_SECONDS = 60.0  # real ones, within which each consumer must have called
 
 
 @dataclass
 class Soaked:
     """What the consumers met.
 
-    A call that failed was avoidable if the secret held a good token, and in this world it always does.
+    A call that failed was avoidable if the secret held a good token, and in this world it always does. It could always
+    be read, too: each consumer has called at least once between a token's deactivation and the next outage.
     """
 
     hours: int
@@ -83,9 +87,7 @@ def soak(hours: int = CYCLE_HOURS, threads: int = 50, *, typescript: bool = Fals
     with World(clock) as world, environment(world.environment()):
         reader = token_reader()(TOKEN_SECRET, token_url=world.vendor.token_url, now=clock.now)
         world.invoke()
-        callers = [
-            threading.Thread(target=_call_until_stopped, args=(world, reader, soaked, stop)) for _ in range(threads)
-        ]
+        callers = [_Caller(world, reader, stop) for _ in range(threads)]
         with ExitStack() as stack:
             others: list[TypeScriptConsumers] = []
             if typescript:
@@ -96,7 +98,11 @@ def soak(hours: int = CYCLE_HOURS, threads: int = 50, *, typescript: bool = Fals
                 caller.start()
             stack.callback(stop.set)
             for hour in range(hours):
+                if hour % CYCLE_HOURS == OUTAGE_HOURS.start:
+                    _wait_until_all_have_called(callers, others)
                 _play_hour(world, hour % CYCLE_HOURS, others)
+        for caller in callers:
+            soaked.failures.update(caller.failures)
         for other in others:
             soaked.typescript = other.played
             soaked.failures.update(other.played["failures"])
@@ -135,15 +141,43 @@ def _rotate(world: World) -> None:
     world.put_credentials(world.primary, world.standby)
 
 
-def _call_until_stopped(world: World, reader: TokenReader, soaked: Soaked, stop: threading.Event) -> None:
-    from tango_token.for_requests import TangoAuth
+def _wait_until_all_have_called(callers: list[_Caller], others: list[TypeScriptConsumers]) -> None:
+    """Let each consumer learn that its token was refused, however slowly the calls go on this machine.
 
-    with requests.Session() as session:
-        session.auth = TangoAuth(reader)
-        while not stop.wait(CALL_PAUSE_SECONDS):
-            failure = _failure_of_call(session, world.vendor.api_url)
-            if failure:
-                soaked.failures[failure] += 1
+    In the outage that follows, a consumer that has not called since the deactivation could not read the new token.
+    """
+    # A call that is under way may have begun before.
+    enough = [caller.calls + 2 for caller in callers]
+    deadline = time.monotonic() + CALLED_SECONDS
+    while any(caller.calls < calls for caller, calls in zip(callers, enough, strict=True)):
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"a consumer has not called the API for {CALLED_SECONDS:.0f} s")
+        threading.Event().wait(POLL_SECONDS)
+    for other in others:
+        other.wait_until_all_have_called()
+
+
+class _Caller(threading.Thread):
+    """A consumer's thread: it calls the API until it is stopped."""
+
+    def __init__(self, world: World, reader: TokenReader, stop: threading.Event) -> None:
+        super().__init__()
+        self.calls = 0
+        self.failures: Counter[str] = Counter()
+        self._url = world.vendor.api_url
+        self._reader = reader
+        self._stop_event = stop
+
+    def run(self) -> None:
+        from tango_token.for_requests import TangoAuth
+
+        with requests.Session() as session:
+            session.auth = TangoAuth(self._reader)
+            while not self._stop_event.wait(CALL_PAUSE_SECONDS):
+                failure = _failure_of_call(session, self._url)
+                self.calls += 1
+                if failure:
+                    self.failures[failure] += 1
 
 
 def _failure_of_call(session: requests.Session, url: str) -> str:

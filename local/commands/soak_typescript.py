@@ -19,6 +19,8 @@ PACKAGE = Path(__file__).parents[2] / "consumers" / "typescript"
 PLAYER = PACKAGE / "soak.mjs"
 COMPILED = PACKAGE / "dist" / "index.js"
 READY = "ready"
+WAIT = "wait"
+CALLED = "called"
 END_SECONDS = 60.0  # real ones, for the last calls
 
 
@@ -42,6 +44,11 @@ class TypeScriptConsumers:
         """Let the emulated clock show this Unix time."""
         print(now, file=self._process.stdin, flush=True)
 
+    def wait_until_all_have_called(self) -> None:
+        """Return as soon as each loop has made a whole call since."""
+        print(WAIT, file=self._process.stdin, flush=True)
+        _expect(CALLED, self._process)
+
     def stop(self) -> None:
         output, _ = self._process.communicate(timeout=END_SECONDS)
         self.played = json.loads(output)
@@ -61,12 +68,16 @@ def typescript_consumers(
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
-        line = process.stdout.readline() if process.stdout else ""
-        if line.strip() != READY:
-            raise RuntimeError(f"{PLAYER.name} did not start")
-        consumers = TypeScriptConsumers(process)
         try:
+            _expect(READY, process)
+            consumers = TypeScriptConsumers(process)
             yield consumers
             consumers.stop()
         finally:
             process.kill()
+
+
+def _expect(word: str, process: subprocess.Popen[str]) -> None:
+    line = process.stdout.readline() if process.stdout else ""
+    if line.strip() != word:
+        raise RuntimeError(f"{PLAYER.name} has ended: it did not say {word!r}")
