@@ -43,7 +43,8 @@ class FleetFigures:
     """Figures over all stores."""
 
     avoidable_hours: float
-    hours_without: float
+    hours_of_waiting: float  # for the first token
+    hours_without: float  # after the first token
     most_versions: int
     mean_availability: float
     worst: Measured
@@ -63,6 +64,7 @@ def figures_of(fleet: Fleet) -> FleetFigures:
     asked = len(fleet.published) + len(unexplained_losses(fleet))
     return FleetFigures(
         avoidable_hours=sum(avoidable_seconds(fleet, record) for record in records) / HOUR,
+        hours_of_waiting=sum(record.seconds_of_waiting(end) for record in records) / HOUR,
         hours_without=sum(record.seconds_without(end) for record in records) / HOUR,
         most_versions=max((record.most_versions for record in records), default=0),
         mean_availability=statistics.fmean(one.availability for one in measured or [NOT_MEASURED]),
@@ -140,7 +142,7 @@ def _check_refusals(fleet: Fleet) -> Check:
     otherwise = fleet.network.endings[OTHERWISE_REFUSED]
     return Check(
         "the vendor refuses no request for its limit or its rate, except if a fault has lost a token before",
-        f"{limited} for the limit, {otherwise} otherwise{_in_brackets(early)}",
+        f"{limited} for the limit, {otherwise} for its rate or for another reason{_in_brackets(early)}",
         not early and not otherwise,
     )
 
@@ -171,8 +173,8 @@ def _checks_of_calls(fleet: Fleet) -> list[Check]:
     runs = fleet.runs.total()
     return [
         Check(
-            "the surveys read each page once: their calls grow as the connections do",
-            f"{calls[PAGE]} pages, of {needed} that are needed",
+            "the surveys read hardly any page twice: their calls grow as the connections do",
+            f"{calls[PAGE]} pages were read; whole surveys have {needed}",
             calls[PAGE] <= needed * (1 + MAX_REPEATED_PART),
         ),
         Check(

@@ -94,9 +94,15 @@ class StoreRecord:
         without = _uncovered_seconds(Span(begin, until), self.covered)
         return 1 - without / (until - begin)
 
+    def seconds_of_waiting(self, end: float) -> float:
+        """Return how long the store has waited for its first token, from when it joined."""
+        first_at = self.covered[0].begin if self.covered else self._until(end)
+        return first_at - self.joined_at
+
     def seconds_without(self, end: float) -> float:
-        """Return for how long the store has had no good token, from when it joined."""
-        return sum(gap.end - gap.begin for gap in self._gaps(end))
+        """Return for how long the store has had no good token since its first one."""
+        without = sum(gap.end - gap.begin for gap in self._gaps(end))
+        return without - self.seconds_of_waiting(end)
 
     def avoidable_seconds(self, end: float, common_troubles: Iterable[Span]) -> float:
         """Return for how long it had none although it had no trouble, and had had time to heal from the last one."""

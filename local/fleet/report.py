@@ -61,14 +61,15 @@ def rows_of(fleet: Fleet) -> Iterator[tuple[str, str]]:
     yield "AWS calls", f"{calls.total()}{_in_brackets(calls)}; throttled {fleet.secrets_manager.throttled}"
     yield "vendor requests", f"{fleet.network.requests}{_in_brackets(fleet.network.endings)}"
     yield (
-        "vendor requests per due one",
+        "vendor requests per due connection",
         f"{figures.requests_per_due:.3f}, apart from faults ({figures.served} were due)",
     )
     yield "most versions of a secret", f"{figures.most_versions} in 24 h"
     yield "availability, mean", _percent(figures.mean_availability)
     yield "availability, worst store", f"{_percent(figures.worst.availability)} ({figures.worst.store})"
-    yield "hours without a token", f"{figures.hours_without:.1f}, waiting for the first one included"
-    yield "avoidable hours without a token", f"{figures.avoidable_hours:.2f}"
+    yield "hours of waiting for the first token", f"{figures.hours_of_waiting:.1f}"
+    yield "hours without a token after the first one", f"{figures.hours_without:.1f}"
+    yield "avoidable ones of these hours", f"{figures.avoidable_hours:.2f}"
     yield "longest time from due to a new token", f"{figures.longest_wait / MINUTE:.1f} minutes, apart from troubles"
     yield "tokens lost by faults", str(len(fleet.lost))
     letters = fleet.function.dead_letters

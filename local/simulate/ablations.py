@@ -52,10 +52,6 @@ def _handler(words: str, *changes: Change, is_studied: bool = True) -> Ablation:
     return Ablation(words, handler=lambda: stand_in(*changes), is_studied=is_studied)
 
 
-def _settings(words: str, **settings: Any) -> Ablation:
-    return Ablation(words, setup=lambda setup: replace(setup, settings=setup.settings | settings))
-
-
 def _no_wait(_: Any) -> None:
     raise Busy("another run holds the lock")
 
@@ -230,7 +226,6 @@ ABLATIONS = {
     "no repeated request": _handler(
         "a request that was never sent is not repeated", (oauth2, "RESEND_PAUSES_SECONDS", ())
     ),
-    "short read timeout": _settings("an answer is awaited for 10 s in place of 120", acquire_timeout_seconds=10),
     "claims are current": _handler(
         "a claim is put as AWSCURRENT, as a plain put would",
         (SecretStore, "compare_and_set_ledger", _as_current),

@@ -23,9 +23,9 @@ class Availability:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The mean's 95 % interval. It ends at 1, since no year has more than all of its time."""
+        """The mean's 95 % interval. It stays between 0 and 1, since a part of a year is neither less nor more."""
         half = half_interval(self.years)
-        return self.mean - half, min(1.0, self.mean + half)
+        return max(0.0, self.mean - half), min(1.0, self.mean + half)
 
     @property
     def hours_without_token(self) -> float:

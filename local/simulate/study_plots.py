@@ -13,6 +13,7 @@ import matplotlib.pyplot as plt
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from local.simulate.availability import YEAR_HOURS, hours_without_token
+from local.simulate.study import PRODUCT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from local.simulate.availability import Availability
     from local.simulate.results_file import Results
 
-PRODUCT = "the product"
 PRODUCT_PERIOD = "1 h"
 WITHOUT_STANDBY = ", no standby"
 ALTERNATIVES = {"refreshes at every run", "refreshes when expiring", "each service its own"}
@@ -95,7 +95,7 @@ def _comparison(series: Sequence[Series], *, lines: Sequence[str], line_inches: 
     axes.set_ylim(len(lines) - 0.4, -0.6)  # the first line is at the top
     every_dot = [dot for one in series for dot in one.dots.values()]
     years = max(len(dot.years) for dot in every_dot)
-    axes.set_xlabel(f"hours of a year without a token: mean of {years} years and its 95 % interval (log scale)")
+    axes.set_xlabel(f"hours of a year without a token: mean of {years} plays and its 95 % interval (log scale)")
     _set_hours_axis(axes, [hours for dot in every_dot for hours in dot.hours_interval])
     return figure, axes
 

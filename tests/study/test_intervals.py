@@ -20,9 +20,10 @@ def test_interval_is_that_of_student(values: list[float], half: float) -> None:
 
 
 def test_no_year_has_more_than_all_of_its_time() -> None:
-    """So the interval of an availability ends at 1 at the latest."""
+    """So the interval of an availability ends at 1 at the latest, and begins at 0 at the earliest."""
     few_years = Availability("", [0.9, 1.0])
     worse, better = few_years.interval
     assert worse == pytest.approx(0.95 - 0.6353)
     assert better == 1
     assert few_years.hours_interval[0] == 0
+    assert Availability("", [0.0, 0.2]).interval[0] == 0

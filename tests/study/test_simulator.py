@@ -13,7 +13,7 @@ from handler.policy import Request
 from local.durations import HOUR, MINUTE
 from local.fleet.plan import FleetSetup
 from local.simulate import __main__ as command_line
-from local.simulate import results_file, study, study_plots, study_report
+from local.simulate import results_file, study, study_plots, study_report, study_words
 from local.simulate.ablations import ABLATIONS
 from local.simulate.causes import WRITTEN_BY_HAND
 from local.simulate.engine import Engine
@@ -375,10 +375,8 @@ def test_the_page_has_the_words_of_the_code() -> None:
     ablations = [f"- *{name}*: {one.words}." for name, one in ABLATIONS.items()]
     reasons = [f"| {per} | {why} |" for _, _, per, why in REALISTIC.table()]
     sentences = [f"| {sentence} |" for sentence in INVARIANTS.values()]
-    remarks = [study_report.INTRODUCTION, study_report.COMPARED, study_report.NOISE, study_report.PLOT_WORDS]
-    remarks += [study_report.ABLATION_WORDS, study_report.HEADLINE_WORDS, study_report.CHANGE_WORDS]
-    words = [*remarks, study_report.DRAWN_AGAIN, *ablations, *reasons, *sentences]
-    assert [text for text in words if text not in page] == []
+    texts = [*study_words.ALL, *ablations, *reasons, *sentences]
+    assert [text for text in texts if text not in page] == []
 
 
 RARE_YEARS = {
