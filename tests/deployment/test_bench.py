@@ -174,7 +174,6 @@ def test_a_stack_has_as_many_of_everything_as_the_template() -> None:
     assert len(stack.of_type("AWS::CloudWatch::Alarm")) == cost.ALARMS
     assert len(stack.of_type("AWS::CloudWatch::Dashboard")) == cost.DASHBOARDS
     quotas = BOOK.document["quotas"]
-    assert quotas["alarms"]["per_stack"] == cost.ALARMS
     assert quotas["secrets"]["per_stack"] == cost.SECRETS
     assert quotas["iam_policies"]["per_stack"] == len(stack.of_type("AWS::IAM::ManagedPolicy"))
     assert quotas["iam_roles"]["per_stack"] == len(stack.of_type("AWS::IAM::Role")) + 1  # SAM makes the schedule's
