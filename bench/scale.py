@@ -29,7 +29,8 @@ RESERVED_CONCURRENCY = 15
 ALARMS = 9
 # TokenSecondsRemaining and Connections of each sweep, HandedOver if it hands over, and Refreshed of the runs.
 METRICS_EACH_HOUR = 4
-# The memory is chosen so that the largest sweep that is measured takes no longer than this by the calculation.
+# The least memory is the one with which the largest sweep that is measured takes no longer than this by the
+# calculation. It is a seventh of the function's timeout, since nobody has measured what AWS takes for a page.
 MAX_SWEEP_SECONDS = 60
 # The targets.
 MAX_COST = 810
@@ -210,16 +211,21 @@ class Deployment:
     # What ends first
 
     def limits(self, memory: int) -> list[Limit]:
-        """Return what holds up to how many connections, the lowest number first."""
+        """Return what holds up to how many connections, the lowest number first.
+
+        What would hold for more connections than the quota of secrets allows is left out.
+        """
         runs_a_second = self.runs_a_second(memory)
         share_due = due_share(self.book)
         usable = TIMEOUT_SECONDS - RESERVE_SECONDS
         quota = self.book.document["quotas"]["secrets"]
+        allowed = quota["value"] // SECRETS
+        quick = f"the vendor answers in {self.book.assumed('network_seconds_per_token_request')} s"
         hours = MAX_EVENT_AGE_OF_MANY_SECONDS / SECONDS_AN_HOUR
         found = [
             Limit(
-                f"If all are due at once, and the vendor takes {LONGEST_RUN_SECONDS} s with each, the runs end before "
-                f"Lambda gives an event up, after {hours:.0f} h",
+                f"If all are due at once, and the vendor takes {LONGEST_RUN_SECONDS} s with each, each gets its run "
+                f"before Lambda gives its event up, after {hours:.0f} h",
                 sized_for(RESERVED_CONCURRENCY),
                 "The next sweep hands those over again that Lambda gave up. Raise `ReservedConcurrency`.",
             ),
@@ -231,7 +237,7 @@ class Deployment:
             Limit(
                 f"A usual sweep takes at most {MAX_SWEEP_SECONDS} s",
                 self._connections_within(MAX_SWEEP_SECONDS, memory, share_due=share_due),
-                "It takes longer, in proportion.",
+                "The sweep takes longer, in proportion.",
             ),
             Limit(
                 "A usual sweep ends before the function's timeout",
@@ -239,22 +245,23 @@ class Deployment:
                 "No sweep sees all, and `TokenExpiresAlarm` goes off. Use two prefixes, with a deployment for each.",
             ),
             Limit(
-                "If all are due at once, the runs end before Lambda gives an event up",
+                f"If all are due at once, and {quick}, each gets its run before Lambda gives its event up",
                 int(runs_a_second * MAX_EVENT_AGE_OF_MANY_SECONDS),
                 "The next sweep hands those over again that Lambda gave up.",
             ),
             Limit(
-                "The runs that are due in an hour end within an hour",
+                f"If {quick}, the runs that are due in an hour end within an hour",
                 int(runs_a_second * SECONDS_AN_HOUR / share_due),
                 "The queue grows. Use two accounts, since each has a rate of writes.",
             ),
             Limit(
                 f"The quota of {quota['value']:,} secrets is enough",
-                quota["value"] // SECRETS,
+                allowed,
                 "Use two accounts.",
             ),
         ]
-        return sorted(found, key=lambda limit: limit.connections)
+        reachable = [limit for limit in found if limit.connections <= allowed]
+        return sorted(reachable, key=lambda limit: limit.connections)
 
     def _connections_within(self, seconds: float, memory: int, *, share_due: float) -> int:
         """Return how many connections a sweep of so many seconds has. Its time grows in proportion to them."""

@@ -72,12 +72,16 @@ class ScalePage:
 
     def about(self) -> str:
         due = due_share(self._book)
+        rounds = len(self._usual[-1].samples)
+        call = MILLISECOND * self._book.assumed("network_seconds_per_aws_call")
         return (
-            "Measured: the packaged function in a bare process, for each number of connections that is in the tables, "
-            "against the emulated Secrets Manager and Lambda, over real HTTP. Calculated, as in the other tables: what "
-            "Lambda takes, with the share of a processor that its memory gives, and with the network times of "
-            f"`bench/prices.json`. One connection of {1 / due:.0f} is due in an hour, and as many are due in a *usual* "
-            "sweep. All token secrets were listed before all credentials secrets, which takes the most memory."
+            "A *sweep* is a run that looks at all connections and hands over those that are due, each to a run of its "
+            f"own. Sweeps of each size were measured in {rounds} rounds: the packaged function ran in a bare process, "
+            "against the emulated Secrets Manager and Lambda, over real HTTP. What Lambda takes is calculated as in "
+            "the other tables, with the share of a processor that the memory gives, and with the assumed "
+            f"{call:.0f} ms of network for each AWS call. In an hour, one connection in {1 / due:.0f} is due, and in a "
+            "*usual* sweep it is this share. All token secrets were listed before all credentials secrets, which takes "
+            "the most memory."
         )
 
     # One table each
@@ -89,8 +93,9 @@ class ScalePage:
         found = self._deployment.ratio_to_smaller_sweeps()
         limit = MAX_RATIO_TO_SMALLER_SWEEPS
         currency = self._book.document["currency"]
-        sizes = f"CPU time of a usual sweep of {largest.connections:,}, divided by that of as many connections in "
-        sizes += f"sweeps of {thousand.connections:,}, with the start of each process"
+        as_many = largest.connections // thousand.connections
+        sizes = f"CPU time of one usual sweep of {largest.connections:,}, divided by that of {as_many} usual sweeps of "
+        sizes += f"{thousand.connections:,}, each with the start of its process"
         rows = [
             [sizes, f"{found.median:.3f}", found.quartiles(3), f"{limit:.2f}", verdict(found, limit)],
             [
@@ -111,12 +116,23 @@ class ScalePage:
         longest_page = self._deployment.longest_page(largest, DEPLOYED)
         assumed = self._book.assumed("network_seconds_per_aws_call")
         about = (
-            "How long a sweep takes on Lambda is no target, because it is calculated. With "
+            "How long a sweep takes on Lambda is no target, because the network's part of it is assumed. With "
             f"{DEPLOYED:,} MB, {largest.connections:,} connections take {self._seconds(largest).all:.0f} s if the "
             f"network takes {MILLISECOND * assumed:.0f} ms for a page, and {MAX_SWEEP_SECONDS} s if it takes "
             f"{MILLISECOND * longest_page:.0f} ms. The `REPORT` line of a deployed sweep says how long it really takes."
         )
-        return f"{table(['measure', 'found', 'quartiles', 'at most', ''], rows)}\n\n{about}"
+        head = ["measure", "found", "quartiles", "at most", "verdict"]
+        return "\n\n".join([table(head, rows), self._about_billed_pages(), about])
+
+    def _about_billed_pages(self) -> str:
+        """Return what becomes of the target of the cost if AWS bills a page otherwise."""
+        thousand = self._deployment.measured.usual_sweep_of(CONNECTIONS_OF_MAX_COST)
+        in_all = self._cost(thousand) + self._deployment.cost_if_each_secret_is_a_call(thousand)
+        return (
+            "We have not seen how AWS bills a page. If it bills each secret of a page as one call, "
+            f"{thousand.connections:,} connections cost {in_all:,.2f} {self._book.document['currency']} a month, and "
+            f"the target of {MAX_COST:,} is {verdict(Spread.of([in_all]), MAX_COST)}."
+        )
 
     def sweeps(self) -> str:
         head = [
@@ -135,9 +151,9 @@ class ScalePage:
         ]
         rows = [self._sweep_row(sweep) for sweep in self._usual]
         about = (
-            f"On Lambda it is calculated, with {DEPLOYED:,} MB, and with a TLS handshake for each TCP connection. Here "
-            "the run waits for the emulator, which shares this machine's processor; the time of the processor is that "
-            "of the function's process alone. The survey reads at most "
+            f"The columns of Lambda are calculated, with {DEPLOYED:,} MB, and with a TLS handshake for each TCP "
+            "connection. Here the run waits for the emulator, which shares this machine's processor. The time of the "
+            "processor is that of the function's process alone. A sweep reads at most "
             f"{1 / MIN_SECONDS_BETWEEN_PAGES:.0f} pages a second, and AWS allows {self._rate('batch_get'):.0f}."
         )
         return f"{table(head, rows)}\n\n{about}"
@@ -180,14 +196,28 @@ class ScalePage:
             [f"has at least {least:.0f} MB", *(yes_or_no(memory >= least) for memory in MEMORIES)],
             [f"{self._book.document['currency']} a month", *(f"{cost:,.2f}" for cost in costs)],
         ]
-        about = f"{self._about_best_memory()} The template has {DEPLOYED:,} MB with `ConnectionsPrefix`."
-        return f"{table(head, rows)}\n\n{about}"
+        about = (
+            f"The {MAX_SWEEP_SECONDS} s are our choice. The function's timeout is {TIMEOUT_SECONDS:.0f} s, and the "
+            "rest is left for pages that take longer than assumed, and for hours in which more connections are due. "
+            f"The {least:.0f} MB are for the measured peak, the certificates and Lambda's own part, as for one stack."
+        )
+        return "\n\n".join([table(head, rows), about, self._about_best_memory()])
 
     def _about_best_memory(self) -> str:
+        largest = self._usual[-1]
         best = self._deployment.best_memory()
+        template = f"The template has {DEPLOYED:,} MB with `ConnectionsPrefix`"
         if best is None:
-            return "None of them is enough."
-        return f"The least that is enough: {best:,} MB."
+            return f"None of these memories is enough. {template}."
+        enough = f"The least that is enough is {best:,} MB."
+        if best == DEPLOYED:
+            return f"{enough} {template}."
+        shorter = self._deployment.seconds_of(largest, best).all - self._seconds(largest).all
+        further = self._cost(largest) - self._cost(largest, best)
+        return (
+            f"{enough} {template} all the same: a usual sweep takes {shorter:.0f} s less, so there is more room for "
+            f"slow pages, and a month costs only {further:.2f} {self._book.document['currency']} more."
+        )
 
     def all_due(self) -> str:
         head = [
@@ -203,29 +233,35 @@ class ScalePage:
             row = [f"{connections:,}", f"{sweep:,.0f}", f"{refreshed:,.0f}", f"{concurrency_for(connections):,}"]
             rows.append(row)
         usable = TIMEOUT_SECONDS - RESERVE_SECONDS
-        about = f"A sweep that would take more than {usable:.0f} s ends then, and its retry continues."
+        about = (
+            f"A sweep that would take more than {usable:.0f} s ends then, before the function's timeout of "
+            f"{TIMEOUT_SECONDS:.0f} s. Lambda repeats it, and the repetition hands over the others."
+        )
         return "\n\n".join([table(head, rows), about, self._about_runs(), self._about_sizing()])
 
     def _about_runs(self) -> str:
         deployment = self._deployment
         run = deployment.measured.handed_over
         warm = statistics.median(run.sample.runs[1:])
+        vendor = self._book.assumed("network_seconds_per_token_request")
         return (
             f"A run that was handed over makes {run.secrets:.0f} AWS calls, {run.writes:.0f} of which are writes. In a "
-            f"warm process it took {warm:.0f} ms of the processor here, and on Lambda it takes "
-            f"{deployment.warm_run_seconds(DEPLOYED):.2f} s by this calculation. The {RESERVED_CONCURRENCY} runs of "
-            f"the reserved concurrency can then make {deployment.writes_a_second(DEPLOYED):.0f} writes a second. AWS "
-            f"allows {self._rate('writes'):.0f}, and up to {deployment.concurrency_below_the_rate(DEPLOYED)} runs at "
-            "once stay below that. AWS throttles further writes: botocore repeats them, and Lambda repeats a run that "
-            "fails. So a full queue empties at AWS's rate at most, which the table is calculated with."
+            f"warm process it took {warm:.0f} ms of the processor here. On Lambda it takes "
+            f"{deployment.warm_run_seconds(DEPLOYED):.2f} s by this calculation, of which the vendor takes "
+            f"{vendor} s by assumption. The {RESERVED_CONCURRENCY} runs of the reserved concurrency could then make "
+            f"{deployment.writes_a_second(DEPLOYED):.0f} writes a second. AWS allows {self._rate('writes'):.0f}, and "
+            f"up to {deployment.concurrency_below_the_rate(DEPLOYED)} runs at once stay below that. AWS throttles "
+            "further writes: botocore repeats them, and Lambda repeats a run that fails. So AWS's rate decides how "
+            "soon all are refreshed, and the table is calculated with it."
         )
 
     def _about_sizing(self) -> str:
         hours = MAX_EVENT_AGE_OF_MANY_SECONDS / HOUR
         return (
-            "The last column is for a vendor that takes the longest with each request: connections due at once times "
-            f"{LONGEST_RUN_SECONDS} s, divided by the event's age of {hours:.0f} h. {RESERVED_CONCURRENCY} are enough "
-            f"for {sized_for(RESERVED_CONCURRENCY):,} connections that are due at once."
+            f"The last column is for a vendor that takes the longest time with each request, {LONGEST_RUN_SECONDS} s. "
+            f"It is the connections that are due at once, times this time, divided by the {hours:.0f} h for which "
+            f"Lambda keeps an event. A concurrency of {RESERVED_CONCURRENCY}, the template's, is enough for "
+            f"{sized_for(RESERVED_CONCURRENCY):,} connections that are due at once."
         )
 
     def month(self) -> str:
@@ -242,12 +278,11 @@ class ScalePage:
         currency = self._book.document["currency"]
         further = self._deployment.cost_if_each_secret_is_a_call(thousand)
         key_calls = self._deployment.cost_of_a_key(thousand)
-        in_all = self._cost(thousand) + further
         return (
             "All runs are counted as cold, which is the most that they can cost. A page of 20 secrets counts as one "
-            f"call. If AWS billed each of its secrets, {thousand.connections:,} connections would cost {further:.2f} "
-            f"{currency} more, {in_all:.2f} {currency} in all. With a KMS key of your own they cost {key_calls:.2f} "
-            f"{currency} more for its calls, since each sweep decrypts all secrets."
+            f"call. If AWS billed each of its secrets as one, {thousand.connections:,} connections would cost "
+            f"{further:.2f} {currency} more. With a KMS key of your own they cost {key_calls:.2f} {currency} more for "
+            "its calls, since each sweep decrypts all secrets."
         )
 
     def limits(self) -> str:
@@ -256,9 +291,10 @@ class ScalePage:
         pages = 1 / MIN_SECONDS_BETWEEN_PAGES
         together = pages + self._deployment.runs_a_second(DEPLOYED)
         about = (
-            "A deployment of any size takes one stack, two IAM roles and one set of alarms, so the quotas of the table "
-            f"above do not come near. A survey and the runs together read at most {together:.0f} batches a second. The "
-            "vendor may have limits of its own."
+            "One account can't reach what would come after the quota of secrets, so it is not listed. A deployment of "
+            "any size takes one stack, two IAM roles and one set of alarms, so it does not come near the quotas of "
+            f"stacks, roles and policies above. A sweep and the runs together read at most {together:.0f} batches a "
+            f"second, and AWS allows {self._rate('batch_get'):.0f}. The vendor may have limits of its own."
         )
         return f"{table(head, rows)}\n\n{about}"
 

@@ -53,8 +53,8 @@ REFRESH = Tick(start=0.2, run=0.05, trust=0.015, aws_calls=6, vendor_calls=1, lo
 PREFIX = "tango/"
 CLOCK = 1_234.0  # milliseconds
 RATIO_OF_SWEEPS = (
-    "CPU time of a usual sweep of 10,000, divided by that of as many connections in sweeps of 1,000, with the start of "
-    "each process"
+    "CPU time of one usual sweep of 10,000, divided by that of 10 usual sweeps of 1,000, each with the start of its "
+    "process"
 )
 COST_OF_MANY = "1,000 connections, USD a month, if AWS bills a page as one call"
 ZIPS = {
@@ -570,6 +570,8 @@ def test_what_ends_first_comes_first() -> None:
     assert numbers[0] == scale.sized_for(scale.RESERVED_CONCURRENCY)
     largest = deployment(measured()).measured.usual[-1].connections
     assert all(limit.connections > largest for limit in found if "usual" in limit.what)
+    assert numbers[-1] == BOOK.document["quotas"]["secrets"]["value"] // cost.SECRETS, "one account has no more"
+    assert len({limit.what for limit in found}) == len(found)
 
 
 def test_the_page_has_the_scale_beside_one_stack_each(figures: performance_page.Tables) -> None:
@@ -596,7 +598,34 @@ def test_the_page_says_that_a_target_is_missed(figures: performance_page.Tables)
 
 def test_the_page_says_if_no_memory_is_enough(figures: performance_page.Tables) -> None:
     """A sweep that takes 5 ms of the processor for each connection is too slow for 10,000."""
-    assert "None of them is enough." in figures.scale(measured(connection_ms=5), BOOK)
+    assert "None of these memories is enough." in figures.scale(measured(connection_ms=5), BOOK)
+
+
+@pytest.mark.parametrize(("connection_ms", "is_more_than_enough"), [(0.01, True), (0.5, True), (1.0, False)])
+def test_the_page_says_why_the_template_has_more_memory_than_is_enough(
+    figures: performance_page.Tables, connection_ms: float, is_more_than_enough: bool
+) -> None:
+    """More memory makes a sweep shorter, which leaves room for what was not measured."""
+    text = figures.scale(measured(connection_ms=connection_ms), BOOK)
+    assert "The template has 1,024 MB with `ConnectionsPrefix`" in text
+    assert ("all the same: a usual sweep takes" in text) is is_more_than_enough
+
+
+def test_the_page_says_what_a_thousand_connections_cost_if_each_secret_is_a_call(
+    figures: performance_page.Tables,
+) -> None:
+    """The target of the cost is for the other way to bill a page, and the figure stands beside it."""
+    calculated = deployment(measured())
+    thousand = calculated.measured.usual_sweep_of(1_000)
+    month_of_many = calculated.month(thousand, scale.DEPLOYED)
+    further = calculated.cost_if_each_secret_is_a_call(thousand)
+    in_all = sum(month_of_many.values()) - month_of_many["dashboard"] + further
+    text = figures.scale(measured(), BOOK)
+    (cost_in_all, judged) = re.findall(r"connections cost ([\d.]+) USD a month, and the target of 810 is (.+)\.", text)[
+        0
+    ]
+    assert float(cost_in_all) == pytest.approx(in_all, abs=0.1)
+    assert judged == verdict(Spread.of([float(cost_in_all)]), 810)
 
 
 # The page
