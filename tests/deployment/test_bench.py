@@ -18,7 +18,7 @@ import boto3
 import pytest
 from tango_token import TTL_SECONDS
 
-from bench import cost, performance_page, scale
+from bench import consumer_reads, cost, performance_page, scale
 from bench.artifacts import (
     BOTO3,
     COMPILED,
@@ -626,6 +626,17 @@ def test_the_page_says_what_a_thousand_connections_cost_if_each_secret_is_a_call
     ]
     assert float(cost_in_all) == pytest.approx(in_all, abs=0.1)
     assert judged == verdict(Spread.of([float(cost_in_all)]), 810)
+
+
+# A consumer's reads
+
+
+def test_the_summary_of_the_reads_names_both_that_ours_is_compared_with() -> None:
+    """The look-up is quicker than ours, and the earlier version is not."""
+    medians = {consumer_reads.DICT: 41.0, consumer_reads.OURS: 107.0, consumer_reads.EARLIER: 202.0}
+    assert "takes 66 ns more than a dict look-up, and 0.53 of the time of its own earlier version" in (
+        consumer_reads.summary(medians)
+    )
 
 
 # The page
