@@ -140,6 +140,22 @@ def test_third_failure_by_a_lapsed_lock_backs_off_from_its_claim(age: int) -> No
     assert slot.reason == "backing_off"
 
 
+@pytest.mark.parametrize("failures", [1, 3])
+def test_lapsed_lock_does_not_end_the_pauses_of_refused_credentials(failures: int) -> None:
+    """A run that died says nothing of the password: the next request comes an hour after its claim, and not sooner."""
+    claimed_at = NOW - 300
+    refused = make_slot(
+        ahead=-600,
+        asked_at=claimed_at,
+        failures=failures,
+        reason="credentials_refused",
+    )
+    before = Ledger(lock=make_lock(age=300, until=0), slots={PRIMARY.principal: refused})
+    slot = as_of_now(before).slot(PRIMARY.principal)
+    assert slot.not_before >= claimed_at + HOUR
+    assert slot.reason == "credentials_refused"
+
+
 def test_lapsed_lock_ahead_of_now_counts_from_now() -> None:
     """A claim that says that it is yet to come can't close a slot for longer than one that is new."""
     before = Ledger(
