@@ -80,6 +80,7 @@ TORTURE_DAYS = [
     _tortured(_BUSY, 20, _LONG_TORTURE_DAYS),
     _tortured(_BUSY, 22, _LONG_TORTURE_DAYS, accounts="service"),
 ]
+BUSY_PLAYS = [setup for _, setup in TORTURE_DAYS if setup.rates == _BUSY.rates]
 HARSH_DAYS = [(seed, replace(COMPARED, days=_HARSH_DAYS)) for seed in range(6)]
 
 

@@ -11,7 +11,10 @@ RULES_OF_LEDGER = [
         words="After failures in a row a principal pauses.",
         where="ledger.Terms.back_off_seconds",
         ablation="no backing off",
-        stays="A vendor in trouble is not asked at each run, and the standby gets its turn.",
+        without_it=(
+            "Without it a vendor in trouble would be asked at each run, and the standby would not get its turn."
+        ),
+        is_contract=True,
     ),
     Rule(
         name="backing off: from the third failure",
@@ -19,7 +22,8 @@ RULES_OF_LEDGER = [
         where="ledger.Terms.back_off_seconds",
         code="return 0",
         instead="doublings = 0",
-        stays="Contract. A single lost answer must not cost three quarters of an hour.",
+        without_it="Without it a single lost answer would cost a pause of 45 minutes.",
+        is_contract=True,
     ),
     Rule(
         name="backing off: a part of a life",
@@ -27,7 +31,8 @@ RULES_OF_LEDGER = [
         where="ledger.Terms.back_off_seconds",
         code="max(MIN_BACK_OFF_SECONDS, self.token_life_seconds // BACK_OFF_PART_OF_LIFE)",
         instead="MAX_BACK_OFF_SECONDS",
-        stays="Contract. A token of two hours would end within a pause or two of 45 minutes.",
+        without_it="Without it a token of two hours would end within a pause or two of 45 minutes.",
+        is_contract=True,
     ),
     Rule(
         name="backing off: 5 minutes at least",
@@ -35,7 +40,12 @@ RULES_OF_LEDGER = [
         where="ledger.Terms.back_off_seconds",
         code="max(MIN_BACK_OFF_SECONDS, self.token_life_seconds // BACK_OFF_PART_OF_LIFE)",
         instead="self.token_life_seconds // BACK_OFF_PART_OF_LIFE",
-        stays=("Contract. It counts for tokens of less than 40 minutes alone, which are published with a warning."),
+        without_it=(
+            "Without it a vendor whose tokens live for less than 40 minutes would be asked more often than every "
+            "5 minutes while it fails."
+        ),
+        is_contract=True,
+        test="test_pauses_after_failures_in_a_row",
     ),
     Rule(
         name="backing off: doubled",
@@ -43,7 +53,10 @@ RULES_OF_LEDGER = [
         where="ledger.Terms.back_off_seconds",
         code="for _ in range(doublings):",
         instead="for _ in range(0):",
-        stays="Contract. With short-lived tokens a vendor that is down would be asked every few minutes.",
+        without_it=(
+            "Without it a vendor of short-lived tokens would be asked every few minutes for as long as it is down."
+        ),
+        is_contract=True,
     ),
     Rule(
         name="backing off: 45 minutes at most",
@@ -51,7 +64,11 @@ RULES_OF_LEDGER = [
         where="ledger.Terms.back_off_seconds",
         code="pause = min(first, MAX_BACK_OFF_SECONDS)",
         instead="pause = first",
-        stays="Each hourly run can ask. An eighth of a day is three hours.",
+        without_it=(
+            "Without it the first pause would be three hours for a token of a day, and the hourly runs in "
+            "between could not ask."
+        ),
+        is_contract=True,
     ),
     Rule(
         name="backing off: the standby twice as long",
@@ -59,7 +76,8 @@ RULES_OF_LEDGER = [
         where="ledger.Terms.back_off_seconds",
         code="return 2 * pause",
         instead="return pause",
-        stays="Contract. It is kept for when it helps.",
+        without_it="Without it the standby would ask a vendor in trouble as often as the primary does.",
+        is_contract=True,
     ),
     # A slot, as it counts now.
     Rule(
@@ -67,7 +85,8 @@ RULES_OF_LEDGER = [
         words="A token closes its principal's slot for the interval and a margin.",
         where="ledger.Slot.spent_by",
         ablation="no own slot",
-        stays="The vendor's limit.",
+        without_it="Without it a principal that has just had its token would ask again, and would be refused.",
+        is_contract=True,
     ),
     Rule(
         name="slot: asked ahead of now",
@@ -75,7 +94,11 @@ RULES_OF_LEDGER = [
         where="ledger.Slot.as_of",
         code="min(self.asked_at, int(now))",
         instead="self.asked_at",
-        stays="Contract. A clock that was ahead must not keep `force` from working.",
+        without_it=(
+            "Without it `force` would do nothing after a claim of a clock that was ahead, until the right time "
+            "has come."
+        ),
+        test="test_claim_ahead_of_now_counts_as_now",
     ),
     Rule(
         name="slot: believed limits",
@@ -83,17 +106,17 @@ RULES_OF_LEDGER = [
         where="ledger.Slot.as_of",
         code="if slot.not_before > now + terms.settings.max_believed_closed_seconds:",
         instead="if False:",
-        stays=(
-            "Contract. A time that was written by hand closes no slot for years. "
-            "`test_damaged_ledger_keeps_no_token_out`"
-        ),
+        without_it="Without it a time that was written by hand could close a slot for years.",
+        is_contract=True,
+        test="test_damaged_ledger_keeps_no_token_out",
     ),
     Rule(
         name="asked_with",
         words="If the request is made with something else, our own pauses are over.",
         where="ledger.Slot.as_of",
         ablation="no asked_with",
-        stays="Whoever corrects the credentials does not wait for the end of a pause.",
+        without_it="Without it whoever corrects the credentials would wait for the end of a pause.",
+        is_contract=True,
     ),
     Rule(
         name="asked_with: null differs from nothing",
@@ -101,7 +124,9 @@ RULES_OF_LEDGER = [
         where="ledger.Slot.as_of",
         code="slot.asked_with not in {None, terms.asked_with}",
         instead="slot.asked_with != terms.asked_with",
-        stays="Contract. A ledger without it keeps its pauses.",
+        without_it="Without it no pause would count for a slot that does not say what was asked with.",
+        is_contract=True,
+        test="test_nobody_claims_while_all_back_off",
     ),
     Rule(
         name="asked_with: not the limit",
@@ -109,7 +134,11 @@ RULES_OF_LEDGER = [
         where="ledger.Slot.as_of",
         code="is_other_request and slot.reason in _REASONS_OF_THE_REQUEST",
         instead="is_other_request",
-        stays="New credentials of the same client have the same slot.",
+        without_it=(
+            "Without it new credentials for the same client would be tried within the vendor's interval, and "
+            "would be refused."
+        ),
+        is_contract=True,
     ),
     Rule(
         name="asked_with: failures begin again",
@@ -117,7 +146,8 @@ RULES_OF_LEDGER = [
         where="ledger.Slot.as_of",
         code="reason=None, failures=0)",
         instead="reason=None)",
-        stays="Contract. The first failure of the corrected request leads to no pause.",
+        without_it="Without it the first failure of a corrected request would lead to a pause at once.",
+        is_contract=True,
     ),
     Rule(
         name="slot: never earlier",
@@ -125,7 +155,8 @@ RULES_OF_LEDGER = [
         where="ledger.Slot.closed_until",
         code="if not_before < self.not_before:",
         instead="if False:",
-        stays="Contract. A pause would open a slot that the vendor still counts as spent.",
+        without_it="Without it a short pause would open a slot that the vendor still counts as spent.",
+        is_contract=True,
     ),
     Rule(
         name="slot: a limit stays the reason",
@@ -133,10 +164,12 @@ RULES_OF_LEDGER = [
         where="ledger.Slot.closed_until",
         code="if self.reason in LIMITS and reason not in LIMITS and self.not_before > now:",
         instead="if False:",
-        stays=(
-            "Contract: `force` passes over our pauses, so a pause must not hide the limit. It needs an "
-            "override that fails three times."
+        without_it=(
+            "Without it a pause would hide the limit after an override that failed three times, and `force` "
+            "would pass over both."
         ),
+        is_contract=True,
+        test="test_limit_that_still_stands_stays_the_reason",
     ),
     Rule(
         name="slot: a limit that is over",
@@ -144,7 +177,9 @@ RULES_OF_LEDGER = [
         where="ledger.Slot.closed_until",
         code=" and self.not_before > now",
         instead="",
-        stays="Otherwise `force` would not pass over a pause, and an alarm would name the limit.",
+        without_it=(
+            "Without it `force` would not pass over a pause that came after a limit, and an alarm would name the limit."
+        ),
     ),
     # The pace.
     Rule(
@@ -152,7 +187,10 @@ RULES_OF_LEDGER = [
         words="Only so many claims are made in a day.",
         where="ledger.Pace.level_at",
         ablation="no pace",
-        stays="AWS keeps about 100 versions of a day, and refuses the next one: a token is lost with it.",
+        without_it=(
+            "Without it claims would use up the 100 versions that AWS keeps: the next token could not be saved."
+        ),
+        is_contract=True,
     ),
     Rule(
         name="pace: 8 at most",
@@ -160,7 +198,8 @@ RULES_OF_LEDGER = [
         where="ledger.Pace.level_at",
         code="return min(PACE_MAX_LEVEL, self.level + elapsed / PACE_SECONDS_PER_CLAIM)",
         instead="return self.level + elapsed / PACE_SECONDS_PER_CLAIM",
-        stays="Contract. A quiet week would allow hundreds of claims at once.",
+        without_it="Without it a quiet week would allow hundreds of claims at once, and AWS keeps 100 versions.",
+        is_contract=True,
     ),
     Rule(
         name="pace: regained",
@@ -168,7 +207,8 @@ RULES_OF_LEDGER = [
         where="ledger.Pace.level_at",
         code="self.level + elapsed / PACE_SECONDS_PER_CLAIM",
         instead="self.level",
-        stays="After eight claims nobody would claim ever again.",
+        without_it="Without it nobody would claim any more after eight claims: consumers would get no new token.",
+        is_contract=True,
     ),
     Rule(
         name="pace: -2 at least",
@@ -176,7 +216,12 @@ RULES_OF_LEDGER = [
         where="ledger.Pace.after_claim",
         code="max(PACE_MIN_LEVEL, self.level_at(now) - 1)",
         instead="self.level_at(now) - 1",
-        stays="Contract. It counts if a clock is set back between a decision and its claim.",
+        without_it=(
+            "Without it a level below -2, which is possible if a clock is set back before a claim, would make no "
+            "sense to the next run: it would begin with a full pace."
+        ),
+        is_contract=True,
+        test="test_each_claim_takes_one",
     ),
     Rule(
         name="pace: far ahead",
@@ -184,10 +229,10 @@ RULES_OF_LEDGER = [
         where="ledger.Pace.as_of",
         code="if self.at > now + clock_margin_seconds:",
         instead="if False:",
-        stays=(
-            "Nobody would claim for as long as a clock was ahead, or for years. "
-            "`test_damaged_ledger_keeps_no_token_out`"
+        without_it=(
+            "Without it nobody would claim until the time of a clock that was far ahead, which may be in years."
         ),
+        test="test_damaged_ledger_keeps_no_token_out",
     ),
     Rule(
         name="pace: ahead counts as now",
@@ -195,7 +240,11 @@ RULES_OF_LEDGER = [
         where="ledger.Pace.level_at",
         code="max(0.0, now - self.at)",
         instead="now - self.at",
-        stays="Contract. Clocks differ by seconds.",
+        without_it=(
+            "Without it a clock that is some seconds ahead would take a part of a claim from the runs of other "
+            "machines."
+        ),
+        is_contract=True,
     ),
     # The ledger, as it counts now.
     Rule(
@@ -203,7 +252,8 @@ RULES_OF_LEDGER = [
         words="A lock lapses at its `until`.",
         where="ledger.Ledger.as_of",
         ablation="locks do not lapse",
-        stays="A run that died would lock out all others for ever.",
+        without_it="Without it a run that died would lock out all others for ever.",
+        is_contract=True,
     ),
     Rule(
         name="lock: of an own run",
@@ -211,7 +261,8 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger._is_locked",
         code=" or self.lock.run_id in own_runs",
         instead="",
-        stays="Whoever holds the unsaved token waits for the end of its own lock.",
+        without_it="Without it the process that holds an unsaved token would wait for the end of its own lock.",
+        is_contract=True,
     ),
     Rule(
         name="lock: believed limits",
@@ -219,10 +270,9 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger._is_locked",
         code="return self.lock.until <= now + MAX_LOCK_SECONDS",
         instead="return True",
-        stays=(
-            "Contract. A lock that was written by hand keeps nobody out for years. "
-            "`test_damaged_ledger_keeps_no_token_out`"
-        ),
+        without_it="Without it a lock that was written by hand could keep every run out for years.",
+        is_contract=True,
+        test="test_damaged_ledger_keeps_no_token_out",
     ),
     Rule(
         name="lapsed lock: counts",
@@ -230,7 +280,11 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger.after_lapsed_lock",
         code="if lock.principal is None:",
         instead="if True:",
-        stays="A token may have been issued unheard. The next refusal then means a spent slot.",
+        without_it=(
+            "Without it a token that a dead run may have lost would be forgotten: the next refusal would be "
+            "asked again too soon."
+        ),
+        is_contract=True,
     ),
     Rule(
         name="lapsed lock: of a recovery",
@@ -238,7 +292,9 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger.after_lapsed_lock",
         code="if lock.principal is None:\n        return replace(self, lock=None)",
         instead="lock = replace(lock, principal=lock.principal or next(iter(terms.credentials.principals)))",
-        stays="Contract. It would close a slot that nobody has used.",
+        without_it="Without it a run that died in a recovery would count against a principal that nobody has asked.",
+        is_contract=True,
+        test="test_lapsed_lock_is_a_failure_and_a_suspicion_of_its_principal",
     ),
     Rule(
         name="lapsed lock: from its claim on",
@@ -246,7 +302,8 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger.after_lapsed_lock",
         code="min(lock.claimed_at, now)",
         instead="now",
-        stays="Contract. The pause would begin when somebody looks.",
+        without_it="Without it the pause after a run that died would begin anew at each look.",
+        is_contract=True,
     ),
     Rule(
         name="lapsed lock: claimed ahead of now",
@@ -254,10 +311,8 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger.after_lapsed_lock",
         code="min(lock.claimed_at, now)",
         instead="lock.claimed_at",
-        stays=(
-            "Contract: what is stored is believed only as far as it can be true. A lock by hand could close "
-            "a slot for a day."
-        ),
+        without_it="Without it a lock of a clock that was ahead could close its principal's slot for up to a day.",
+        test="test_lapsed_lock_ahead_of_now_counts_from_now",
     ),
     Rule(
         name="lapsed lock: refusal kept",
@@ -265,7 +320,11 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger.after_lapsed_lock",
         code="failed = failed.with_refusal_kept(lock.principal, self.slot(lock.principal), died_at)",
         instead="",
-        stays="Contract. Ten wrong passwords block an account.",
+        without_it=(
+            "Without it wrong credentials would be sent again too soon after a run that died, and an account is "
+            "blocked after ten wrong passwords."
+        ),
+        test="test_lapsed_lock_does_not_end_the_pauses_of_refused_credentials",
     ),
     Rule(
         name="former slots: while closed",
@@ -273,7 +332,9 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger._slots_as_of",
         code="kept = configured | set(latest)",
         instead="kept = configured",
-        stays="Contract. A rotation that is rolled back meets the slot that is still spent.",
+        without_it="Without it a rotation that is rolled back would ask with a client whose slot is still spent.",
+        is_contract=True,
+        test="test_slots_of_former_clients_go_when_they_are_past",
     ),
     Rule(
         name="former slots: not when open",
@@ -281,7 +342,9 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger._slots_as_of",
         code=" and slot.not_before > now",
         instead="",
-        stays="Contract. The ledger would keep every client that there ever was.",
+        without_it="Without it the slots of the last four former clients would stay in the ledger for ever.",
+        is_contract=True,
+        test="test_slots_of_former_clients_go_when_they_are_past",
     ),
     Rule(
         name="former slots: four",
@@ -289,7 +352,11 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger._slots_as_of",
         code="[-MAX_FORMER_SLOTS:]",
         instead="",
-        stays="Contract. The ledger must leave room for the token.",
+        without_it=(
+            "Without it many rotations in a day would make the ledger so long that a token has no room next to it."
+        ),
+        is_contract=True,
+        test="test_slots_of_at_most_four_former_principals_are_kept",
     ),
     Rule(
         name="former slots: short names",
@@ -297,7 +364,8 @@ RULES_OF_LEDGER = [
         where="ledger._is_former",
         code=" and len(principal) <= MAX_FORMER_PRINCIPAL_CHARACTERS",
         instead="",
-        stays="Four long names by hand would leave no room for a token in the secret.",
+        without_it="Without it four very long names, written by hand, would leave no room for a token in the secret.",
+        test="test_slot_of_a_former_principal_with_a_long_name_is_not_kept",
     ),
     # The claim and the publish.
     Rule(
@@ -306,7 +374,11 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger.with_claim",
         code="return claimed.with_slot(principal, asked)",
         instead="return claimed",
-        stays="All that goes by the last claim: `force`, the doubled pauses, a corrected request.",
+        without_it=(
+            "Without it a forced event could be repeated at once, pauses would not be doubled, and a corrected "
+            "request would wait for the end of a pause."
+        ),
+        is_contract=True,
     ),
     Rule(
         name="claim of a recovery: spent slot",
@@ -314,7 +386,8 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger.with_spent_slot",
         code="return self.with_slot(token.principal, slot)",
         instead="return self",
-        stays="If the run dies, the slot of the recovered token is still known.",
+        without_it="Without it the principal of a recovered token would ask within its interval if the run dies.",
+        is_contract=True,
     ),
     Rule(
         name="publish: all is forgotten",
@@ -322,7 +395,10 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger.after_publish",
         code="if token.acquired_at < slot.asked_at:",
         instead="if True:",
-        stays="A token is the best proof that a pause is over.",
+        without_it=(
+            "Without it the failures from before a token would count on: the next single failure would lead to a pause."
+        ),
+        is_contract=True,
     ),
     Rule(
         name="publish: only by the last request",
@@ -330,7 +406,7 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger.after_publish",
         code="if token.acquired_at < slot.asked_at:",
         instead="if False:",
-        stays="A refusal is newer than a token that comes back.",
+        without_it="Without it an older token that comes back would end the pause of a newer refusal.",
     ),
     # After an answer without a token.
     Rule(
@@ -339,7 +415,11 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger.after_error",
         code="(is_limit or isinstance(error, CredentialsRefused))",
         instead="isinstance(error, CredentialsRefused)",
-        stays="Contract. The override has told nothing new.",
+        without_it=(
+            "Without it an override that the limit refuses would close the slot for longer, although its answer "
+            "tells nothing new."
+        ),
+        is_contract=True,
     ),
     Rule(
         name="error: an override with wrong credentials",
@@ -347,14 +427,23 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger.after_error",
         code="(is_limit or isinstance(error, CredentialsRefused))",
         instead="is_limit",
-        stays="Contract. `test_override_refused_for_its_credentials_forgets_no_limit`",
+        without_it=(
+            "Without it an override with wrong credentials would count as a failure of the slot, and could close "
+            "it for longer."
+        ),
+        is_contract=True,
+        test="test_override_refused_for_its_credentials_forgets_no_limit",
     ),
     Rule(
         name="error: refused credentials",
         words="After refused credentials the principal pauses.",
         where="ledger.Ledger.after_refused_credentials",
         ablation="no pause after refused credentials",
-        stays="Ten wrong passwords block an account.",
+        without_it=(
+            "Without it wrong credentials would be sent at every run, and an account is blocked after ten wrong "
+            "passwords."
+        ),
+        is_contract=True,
     ),
     Rule(
         name="refused credentials: doubled",
@@ -362,7 +451,11 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger.after_refused_credentials",
         code="if slot_before.reason == CREDENTIALS_REFUSED:",
         instead="if False:",
-        stays="Contract. Ten wrong passwords block an account.",
+        without_it=(
+            "Without it wrong credentials would be sent every hour, and an account is blocked after ten wrong "
+            "passwords."
+        ),
+        is_contract=True,
     ),
     Rule(
         name="refused credentials: a day at most",
@@ -370,7 +463,12 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger.after_refused_credentials",
         code="min(2 * slot_before.refused_seconds, MAX_CREDENTIALS_REFUSED_SECONDS)",
         instead="2 * slot_before.refused_seconds",
-        stays="Contract. `test_same_credentials_refused_again_are_left_alone_for_longer`",
+        without_it=(
+            "Without it the sixth pause would be 32 hours, which no run believes: wrong credentials would be "
+            "sent at every run."
+        ),
+        is_contract=True,
+        test="test_same_credentials_refused_again_are_left_alone_for_longer",
     ),
     Rule(
         name="refused credentials: whole hours",
@@ -378,7 +476,10 @@ RULES_OF_LEDGER = [
         where="ledger.Slot.refused_seconds",
         code="return max(1, hours) * CREDENTIALS_REFUSED_SECONDS",
         instead="return self.not_before - self.asked_at",
-        stays="Otherwise the pauses would shrink by seconds, and a pause of 0 would stay 0.",
+        without_it=(
+            "Without it each pause would be some seconds shorter than twice the last one, and a pause of 0 would "
+            "stay 0."
+        ),
     ),
     Rule(
         name="error: refusal kept",
@@ -386,7 +487,10 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger.after_error",
         code="failed = failed.with_refusal_kept(principal, slot_before, now)",
         instead="",
-        stays="Contract. Ten wrong passwords block an account.",
+        without_it=(
+            "Without it wrong credentials would be sent again too soon after another failure, and an account is "
+            "blocked after ten wrong passwords."
+        ),
     ),
     Rule(
         name="error: rate limit",
@@ -394,7 +498,11 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger.after_error",
         code="if isinstance(error, RateLimited):",
         instead="if False:",
-        stays="The vendor's limit.",
+        without_it=(
+            "Without it a refusal for the limit would count as a failure of any kind: the vendor would be asked "
+            "again at the next run."
+        ),
+        is_contract=True,
     ),
     Rule(
         name="rate limit: Retry-After",
@@ -402,7 +510,8 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger.after_rate_limit",
         code="pause = min(error.retry_after, MAX_RATE_LIMITED_SECONDS)",
         instead="pause = 0",
-        stays="The vendor says when it is well again.",
+        without_it="Without it a vendor that says how long to wait would be asked before that.",
+        is_contract=True,
     ),
     Rule(
         name="rate limit: a day at most",
@@ -410,7 +519,12 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger.after_rate_limit",
         code="min(error.retry_after, MAX_RATE_LIMITED_SECONDS)",
         instead="error.retry_after",
-        stays="Contract. `test_too_many_requests_waits_as_long_as_the_vendor_says`",
+        without_it=(
+            "Without it a `Retry-After` of more than a day would close the slot for so long that no run believes "
+            "it: the vendor would be asked at every run."
+        ),
+        is_contract=True,
+        test="test_too_many_requests_waits_as_long_as_the_vendor_says",
     ),
     Rule(
         name="rate limit: with a suspicion",
@@ -418,7 +532,11 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger.after_rate_limit",
         code="elif slot.suspicions:",
         instead="elif False:",
-        stays="The slot is spent, and each further request may start the interval again.",
+        without_it=(
+            "Without it a principal whose slot is spent would ask every 15 minutes, and each request may start "
+            "the interval again."
+        ),
+        is_contract=True,
     ),
     Rule(
         name="rate limit: without a suspicion",
@@ -426,7 +544,8 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger.after_rate_limit",
         code="elif slot.suspicions:",
         instead="elif True:",
-        stays="Clocks that differ by minutes would cost a whole interval.",
+        without_it="Without it a refusal because clocks differ by minutes would cost a whole interval.",
+        is_contract=True,
     ),
     Rule(
         name="rate limit: 15 minutes at least",
@@ -434,7 +553,12 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger.after_rate_limit",
         code="max(UNEXPLAINED_REFUSAL_SECONDS, terms.settings.slot_seconds(principal))",
         instead="terms.settings.slot_seconds(principal)",
-        stays="Contract. It counts for service accounts, if a vendor limits them after all.",
+        without_it=(
+            "Without it a service account, which has no interval, would ask again 5 minutes after its second "
+            "refusal for the limit."
+        ),
+        is_contract=True,
+        test="test_refusal_for_the_limit_closes_the_slot_for_at_least_15_minutes",
     ),
     Rule(
         name="rate limit: or the pause of its failures",
@@ -442,7 +566,10 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger.after_rate_limit",
         code="pause = max(pause, terms.back_off_seconds(principal, slot.failures))",
         instead="",
-        stays="A proxy that answers 429 with a short wait is asked no more often than one that fails.",
+        without_it=(
+            "Without it a proxy that answers 429 with a short wait would be asked at every run for as long as it fails."
+        ),
+        is_contract=True,
     ),
     Rule(
         name="rate limit: is a suspicion",
@@ -450,7 +577,11 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger.after_rate_limit",
         code="return closed.with_suspicion(principal)",
         instead="return closed",
-        stays="Contract. The second refusal in a row means a spent slot.",
+        without_it=(
+            "Without it each refusal for the limit would count as the first one: the vendor would be asked every "
+            "15 minutes for a whole interval."
+        ),
+        is_contract=True,
     ),
     Rule(
         name="rate limit: a 429 is no suspicion",
@@ -458,14 +589,21 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger.after_rate_limit",
         code="if error.retry_after is None:\n",
         instead="if True:\n",
-        stays="Contract. A limiter in front of the vendor says nothing about the slot.",
+        without_it=(
+            "Without it a 429 of a limiter in front of the vendor would make the next refusal cost a whole interval."
+        ),
+        is_contract=True,
+        test="test_too_many_requests_waits_as_long_as_the_vendor_says",
     ),
     Rule(
         name="suspicions",
         words="What speaks for a spent slot is counted.",
         where="ledger.Ledger.with_suspicion",
         ablation="no suspicions",
-        stays="The next refusal would be asked again after 15 minutes, for a whole interval.",
+        without_it=(
+            "Without it a refusal after a lost answer would be asked again every 15 minutes, for a whole interval."
+        ),
+        is_contract=True,
     ),
     Rule(
         name="error: possibly granted",
@@ -473,7 +611,10 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger.after_error",
         code="if error.possibly_granted:",
         instead="if False:",
-        stays="An answer that was lost may have spent the slot.",
+        without_it=(
+            "Without it a lost answer would be forgotten: the refusal that follows would be asked again too soon."
+        ),
+        is_contract=True,
     ),
     Rule(
         name="error: never sent",
@@ -481,7 +622,12 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger.after_error",
         code="if error.possibly_granted:",
         instead="if True:",
-        stays="Contract. What never reached the vendor has spent nothing.",
+        without_it=(
+            "Without it a request that never left would count as one that was granted unheard: the next refusal "
+            "would cost a whole interval."
+        ),
+        is_contract=True,
+        test="test_request_that_was_never_sent_spends_no_slot",
     ),
     Rule(
         name="error: Retry-After",
@@ -489,7 +635,9 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger.after_error",
         code="failed = failed.with_closed_slot(principal, int(now) + pause, BACKING_OFF, now)",
         instead="pass",
-        stays="Contract. `test_server_error_may_say_when_to_come_back`",
+        without_it="Without it a vendor that is down and says until when would be asked before that.",
+        is_contract=True,
+        test="test_server_error_may_say_when_to_come_back",
     ),
     Rule(
         name="error: an hour at most",
@@ -497,7 +645,9 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger.after_error",
         code="min(error.retry_after, MAX_VENDOR_DOWN_SECONDS)",
         instead="error.retry_after",
-        stays="Contract. `test_server_error_may_say_when_to_come_back`",
+        without_it="Without it a 5xx could close a slot for a day, although the outage may be over in minutes.",
+        is_contract=True,
+        test="test_server_error_may_say_when_to_come_back",
     ),
     Rule(
         name="same token: half of its life",
@@ -505,7 +655,9 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger.after_same_token",
         code="max(MIN_SAME_TOKEN_SECONDS, seconds_remaining // 2)",
         instead="MIN_SAME_TOKEN_SECONDS",
-        stays="Contract. `test_same_token_is_waited_out`",
+        without_it="Without it a vendor that answers with the same token would be asked every 5 minutes.",
+        is_contract=True,
+        test="test_same_token_is_waited_out",
     ),
     Rule(
         name="same token: 5 minutes at least",
@@ -513,7 +665,12 @@ RULES_OF_LEDGER = [
         where="ledger.Ledger.after_same_token",
         code="max(MIN_SAME_TOKEN_SECONDS, seconds_remaining // 2)",
         instead="seconds_remaining // 2",
-        stays="Contract. `test_same_token_is_waited_out`",
+        without_it=(
+            "Without it a vendor that answers with the same token would be asked every few seconds when that "
+            "token is nearly over."
+        ),
+        is_contract=True,
+        test="test_same_token_is_waited_out",
     ),
     # What a document may say.
     Rule(
@@ -522,7 +679,12 @@ RULES_OF_LEDGER = [
         where="ledger._parse_lock",
         code=' or not _is_id(found["run_id"]) or not _is_principal(found["principal"])',
         instead="",
-        stays="Contract. `test_half_a_surrogate_pair_in_the_ledger_ends_no_run`",
+        without_it=(
+            "Without it a text that UTF-8 can't hold, in the lock's id or principal, would end every run that "
+            "tells of it."
+        ),
+        is_contract=True,
+        test="test_half_a_surrogate_pair_in_the_ledger_ends_no_run",
     ),
     Rule(
         name="parse: a slot's principal",
@@ -530,7 +692,9 @@ RULES_OF_LEDGER = [
         where="ledger._parse_slots",
         code="_is_principal(principal) and ",
         instead="",
-        stays="Contract. `test_half_a_surrogate_pair_in_the_ledger_ends_no_run`",
+        without_it="Without it a text that UTF-8 can't hold, in a slot's name, would end every run that tells of it.",
+        is_contract=True,
+        test="test_half_a_surrogate_pair_in_the_ledger_ends_no_run",
     ),
     Rule(
         name="parse: reason and error",
@@ -538,7 +702,12 @@ RULES_OF_LEDGER = [
         where="ledger._makes_sense",
         code='if slot["reason"] not in {None, *REASONS} or slot["error"] not in {None, *ERROR_CLASSES}:',
         instead="if False:",
-        stays="Contract. `test_half_a_surrogate_pair_in_the_ledger_ends_no_run`",
+        without_it=(
+            "Without it a text that UTF-8 can't hold, in a slot's reason or error, would end every run that "
+            "tells of it."
+        ),
+        is_contract=True,
+        test="test_half_a_surrogate_pair_in_the_ledger_ends_no_run",
     ),
     Rule(
         name="parse: counts",
@@ -546,7 +715,10 @@ RULES_OF_LEDGER = [
         where="ledger._makes_sense",
         code='if slot["suspicions"] > MAX_COUNT or slot["failures"] > MAX_COUNT:',
         instead="if False:",
-        stays="Numbers of thousands of digits, by hand, would leave no room for the token.",
+        without_it=(
+            "Without it numbers of thousands of digits, written by hand, would leave no room for a token in the secret."
+        ),
+        test="test_slot_with_nonsense_in_a_field_is_absent",
     ),
     Rule(
         name="parse: asked_with",
@@ -554,7 +726,11 @@ RULES_OF_LEDGER = [
         where="ledger._makes_sense",
         code='return _is_id(slot["asked_with"])',
         instead="return True",
-        stays="Contract. `test_half_a_surrogate_pair_in_the_ledger_ends_no_run`",
+        without_it=(
+            "Without it a text that UTF-8 can't hold, in a slot's `asked_with`, would end every run that tells of it."
+        ),
+        is_contract=True,
+        test="test_half_a_surrogate_pair_in_the_ledger_ends_no_run",
     ),
     Rule(
         name="parse: printable",
@@ -562,7 +738,9 @@ RULES_OF_LEDGER = [
         where="ledger._is_id",
         code="text.isprintable() and ",
         instead="",
-        stays="Contract. `test_half_a_surrogate_pair_in_the_ledger_ends_no_run`",
+        without_it="Without it a text that UTF-8 can't hold, in an id, would end every run that tells of it.",
+        is_contract=True,
+        test="test_half_a_surrogate_pair_in_the_ledger_ends_no_run",
     ),
     Rule(
         name="parse: the pace's level",
@@ -570,7 +748,9 @@ RULES_OF_LEDGER = [
         where="ledger._parse_pace",
         code="if isinstance(level, bool) or not isinstance(level, int | float):",
         instead="if False:",
-        stays="Contract. A text would end every run.",
+        without_it="Without it a text in the place of the pace's level would end every run.",
+        is_contract=True,
+        test="test_pace_with_nonsense_in_a_field_is_a_new_one",
     ),
     Rule(
         name="parse: the pace's time",
@@ -578,7 +758,9 @@ RULES_OF_LEDGER = [
         where="ledger._parse_pace",
         code="if isinstance(at, bool) or not isinstance(at, int) or at < 0:",
         instead="if False:",
-        stays="Contract. A text would end every run.",
+        without_it="Without it a text in the place of the pace's time would end every run.",
+        is_contract=True,
+        test="test_pace_with_nonsense_in_a_field_is_a_new_one",
     ),
     Rule(
         name="parse: the pace's range",
@@ -586,6 +768,11 @@ RULES_OF_LEDGER = [
         where="ledger._parse_pace",
         code="if not PACE_MIN_LEVEL <= level <= PACE_MAX_LEVEL:",
         instead="if False:",
-        stays="Contract. `test_damaged_ledger_keeps_no_token_out`",
+        without_it=(
+            "Without it a level of some thousands below 0, written by hand, would keep every run from claiming "
+            "for months."
+        ),
+        is_contract=True,
+        test="test_damaged_ledger_keeps_no_token_out",
     ),
 ]

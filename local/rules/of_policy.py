@@ -12,7 +12,8 @@ RULES_OF_POLICY = [
         where="policy.State.due_reason",
         code="return MISSING",
         instead="return None",
-        stays="The first token.",
+        without_it="Without it nobody would ask for the first token: consumers would never get one.",
+        is_contract=True,
     ),
     Rule(
         name="due: not the primary's",
@@ -20,7 +21,11 @@ RULES_OF_POLICY = [
         where="policy.State.due_reason",
         code="if token.principal != self.credentials.primary.principal:",
         instead="if False:",
-        stays="Contract. A rotation takes effect at once, and the primary takes over from its standby.",
+        without_it=(
+            "Without it a new primary would be asked only when the old client's token is nearly over, and "
+            "consumers would use a standby's token for as long."
+        ),
+        is_contract=True,
     ),
     Rule(
         name="due: other configuration",
@@ -28,9 +33,11 @@ RULES_OF_POLICY = [
         where="policy.State.due_reason",
         code="if not self.fits_configuration(token):",
         instead="if False:",
-        stays=(
-            "Contract: the reason is in the result. It also makes the run read all once more, in case a read lagged."
+        without_it=(
+            "Without it the answer would say `expired` after a changed setting, and a run that has read an older "
+            "version of the credentials would ask with it."
         ),
+        is_contract=True,
     ),
     Rule(
         name="due: revoked",
@@ -38,7 +45,12 @@ RULES_OF_POLICY = [
         where="policy.State.due_reason",
         code="if self.is_revoked(token):",
         instead="if False:",
-        stays="Contract: the reason is in the result.",
+        without_it=(
+            "Without it the answer and the log would say `expired` of a token that the API refuses hours before "
+            "its end."
+        ),
+        is_contract=True,
+        test="test_revoked_token_is_replaced_at_once",
     ),
     Rule(
         name="due: expired",
@@ -46,7 +58,8 @@ RULES_OF_POLICY = [
         where="policy.State.due_reason",
         code="if not remaining:",
         instead="if False:",
-        stays="Contract: the reason is in the result.",
+        without_it="Without it the answer and the log would say `expiring` of a token that has expired.",
+        is_contract=True,
     ),
     Rule(
         name="due: in the window",
@@ -54,7 +67,11 @@ RULES_OF_POLICY = [
         where="policy.State.due_reason",
         code="if remaining <= self.window_seconds(token):",
         instead="if False:",
-        stays="Without it consumers have no token for each hour in which the next one is awaited.",
+        without_it=(
+            "Without it the next token would be requested only when the current one has expired: consumers would "
+            "have none until the next run."
+        ),
+        is_contract=True,
     ),
     Rule(
         name="due: forced",
@@ -62,7 +79,8 @@ RULES_OF_POLICY = [
         where="policy.State.due_reason",
         code="return FORCED",
         instead="return None",
-        stays="Contract: `force`.",
+        without_it="Without it `force` would do nothing while the token is fresh.",
+        is_contract=True,
     ),
     Rule(
         name="forced once",
@@ -70,7 +88,11 @@ RULES_OF_POLICY = [
         where="policy.State.due_reason",
         code="request.force and self.now - token.acquired_at >= FORCED_SATISFIED_SECONDS",
         instead="request.force",
-        stays="Lambda repeats an event, and the second request would find the slot spent.",
+        without_it=(
+            "Without it a forced event that Lambda repeats would ask for a second token, or would wait for the "
+            "slot that the first one has spent."
+        ),
+        is_contract=True,
     ),
     Rule(
         name="window: a third of a life",
@@ -78,10 +100,8 @@ RULES_OF_POLICY = [
         where="policy.State.window_seconds",
         code="min(self.settings.refresh_window_seconds, longest)",
         instead="self.settings.refresh_window_seconds",
-        stays=(
-            "Contract. A token of less than four hours would never be fresh. "
-            "`test_short_lived_token_does_not_open_the_slot`"
-        ),
+        without_it="Without it a token that lives for less than four hours would be due at every run.",
+        is_contract=True,
     ),
     # Ours, good, short.
     Rule(
@@ -90,7 +110,11 @@ RULES_OF_POLICY = [
         where="policy.State.is_ours",
         code="if token is None or token.principal not in self.credentials.principals:",
         instead="if token is None:",
-        stays="A client that was deactivated leaves a token that the API refuses.",
+        without_it=(
+            "Without it the token of a client that was taken out of the credentials would count as good, "
+            "although the vendor may have deactivated the client: the standby would not help."
+        ),
+        is_contract=True,
     ),
     Rule(
         name="ours: the token URL",
@@ -98,7 +122,8 @@ RULES_OF_POLICY = [
         where="policy.State.fits_configuration",
         code="if token.token_url != self.settings.token_url:",
         instead="if False:",
-        stays="A token of a sandbox must not pass for one of production.",
+        without_it="Without it a token of the sandbox would count as good after a move to production.",
+        is_contract=True,
     ),
     Rule(
         name="ours: the audience",
@@ -106,7 +131,8 @@ RULES_OF_POLICY = [
         where="policy.State.fits_configuration",
         code="if token.audience != self.settings.audience:",
         instead="if False:",
-        stays="The API takes no token for another audience.",
+        without_it="Without it a token for another audience would count as good, and the API refuses it.",
+        is_contract=True,
     ),
     Rule(
         name="ours: the parameters",
@@ -114,7 +140,9 @@ RULES_OF_POLICY = [
         where="policy.State.fits_configuration",
         code="if token.requested_parameters != self.settings.parameters_hash:",
         instead="if False:",
-        stays="Contract. `test_parameters_of_the_environment_are_replaced_as_a_whole`",
+        without_it="Without it a changed `PARAMETERS` would have an effect only when the token ends.",
+        is_contract=True,
+        test="test_parameters_of_the_environment_are_replaced_as_a_whole",
     ),
     Rule(
         name="ours: the scope",
@@ -122,7 +150,9 @@ RULES_OF_POLICY = [
         where="policy.State.fits_configuration",
         code="return token.requested_scope == self.settings.scope",
         instead="return True",
-        stays="Contract. `test_other_requested_scope_is_a_reason`",
+        without_it="Without it a changed `SCOPE` would have an effect only when the token ends.",
+        is_contract=True,
+        test="test_other_requested_scope_is_a_reason",
     ),
     Rule(
         name="good: ours",
@@ -130,7 +160,11 @@ RULES_OF_POLICY = [
         where="policy.State.seconds_remaining",
         code="not self.is_ours(token) or ",
         instead="",
-        stays="All that goes by the time left would take a foreign token for a good one.",
+        without_it=(
+            "Without it a foreign token would count as good: `status` and the metric would show its time left, "
+            "and a run could publish it."
+        ),
+        is_contract=True,
     ),
     Rule(
         name="good: not revoked",
@@ -138,7 +172,11 @@ RULES_OF_POLICY = [
         where="policy.State.seconds_remaining",
         code=" or self.is_revoked(token)",
         instead="",
-        stays="Contract: a revoked token has 0 seconds left. The standby is asked for a new one.",
+        without_it=(
+            "Without it a token that the API refuses would count as good: the standby would not be asked for "
+            "another one."
+        ),
+        is_contract=True,
     ),
     Rule(
         name="revoked: the older ones too",
@@ -146,10 +184,12 @@ RULES_OF_POLICY = [
         where="policy.State.is_revoked",
         code="token.is_superseded_by(revoked)",
         instead="token == revoked",
-        stays=(
-            "Contract. A vendor that ends a client ends all of its tokens. An older one at hand would be "
-            "probed, too, which costs a request."
+        without_it=(
+            "Without it an older token of a client that the vendor has ended would be probed as well, and would "
+            "come back if the API still takes it for a while."
         ),
+        is_contract=True,
+        test="test_revoked_token_does_not_come_back",
     ),
     Rule(
         name="short: without a good token",
@@ -157,7 +197,11 @@ RULES_OF_POLICY = [
         where="policy.State.is_current_short",
         code="        return True",
         instead="        return False",
-        stays="This is what the standby is for.",
+        without_it=(
+            "Without it consumers that have no good token would wait for the primary alone: neither the standby "
+            "nor AWSPREVIOUS would help."
+        ),
+        is_contract=True,
     ),
     Rule(
         name="short: STANDBY_BELOW_SECONDS",
@@ -165,7 +209,11 @@ RULES_OF_POLICY = [
         where="policy.State.is_current_short",
         code="if remaining >= self.settings.standby_below_seconds:",
         instead="if False:",
-        stays="The standby keeps its slot for when it is needed.",
+        without_it=(
+            "Without it the standby would be asked when a token of a day still has up to six hours, and would "
+            "have no slot when it is needed."
+        ),
+        is_contract=True,
     ),
     Rule(
         name="short: a quarter of a life",
@@ -173,7 +221,11 @@ RULES_OF_POLICY = [
         where="policy.State.is_current_short",
         code="return remaining < self.current.life_seconds / SHORT_PART_OF_LIFE",
         instead="return True",
-        stays="Contract. With tokens of two hours every token would be short from its first second.",
+        without_it=(
+            "Without it a token of two hours would be short from its first second, and the standby would be "
+            "asked whenever the primary may not ask."
+        ),
+        is_contract=True,
     ),
     # The same token again.
     Rule(
@@ -182,10 +234,12 @@ RULES_OF_POLICY = [
         where="policy.State.repeats_current",
         code="return is_revoked or not lives_longer",
         instead="return False",
-        stays=(
-            "Contract. Consumers have it already, and a new version would tell them of a refresh. "
-            "`test_same_token_is_waited_out`"
+        without_it=(
+            "Without it an answer with the token that consumers have already would be reported as a refresh, and "
+            "would cost two versions each time."
         ),
+        is_contract=True,
+        test="test_same_token_is_waited_out",
     ),
     Rule(
         name="same token: for another request",
@@ -193,10 +247,11 @@ RULES_OF_POLICY = [
         where="policy.State.repeats_current",
         code="if not self.is_ours(self.current) or token.principal != self.current.principal:",
         instead="if False:",
-        stays=(
-            "Contract. Otherwise a corrected setting would wait for half of a life. "
-            "`test_same_token_for_another_request_is_a_new_one`"
+        without_it=(
+            "Without it a corrected setting would wait for half of the token's life if the vendor answers with "
+            "the same token."
         ),
+        test="test_same_token_for_another_request_is_a_new_one",
     ),
     Rule(
         name="same token: lives longer",
@@ -204,7 +259,9 @@ RULES_OF_POLICY = [
         where="policy.State.repeats_current",
         code="self.current.expires_at + SAME_TOKEN_SECONDS",
         instead="float('inf')",
-        stays="Contract: consumers learn of the later end. `test_same_token_with_more_life_is_published`",
+        without_it="Without it consumers would not learn that the vendor has given their token a longer life.",
+        is_contract=True,
+        test="test_same_token_with_more_life_is_published",
     ),
     Rule(
         name="same token: more than a minute",
@@ -212,7 +269,11 @@ RULES_OF_POLICY = [
         where="policy.State.repeats_current",
         code=" + SAME_TOKEN_SECONDS",
         instead="",
-        stays="Contract. Rounding is not a longer life. `test_same_token_must_live_more_than_a_minute_longer`",
+        without_it=(
+            "Without it an end that differs by a second, because of rounding, would be published as a new token."
+        ),
+        is_contract=True,
+        test="test_same_token_must_live_more_than_a_minute_longer",
     ),
     Rule(
         name="same token: revoked",
@@ -220,9 +281,11 @@ RULES_OF_POLICY = [
         where="policy.State.repeats_current",
         code="return is_revoked or not lives_longer",
         instead="return not lives_longer",
-        stays=(
-            "Contract. It would be published again and again. `test_same_token_that_the_probe_has_refused_is_an_error`"
+        without_it=(
+            "Without it a token that the API refuses would be published again if the vendor gives it a later end."
         ),
+        is_contract=True,
+        test="test_same_token_that_the_probe_has_refused_is_an_error",
     ),
     # Slot.
     Rule(
@@ -231,7 +294,12 @@ RULES_OF_POLICY = [
         where="policy.State.slot",
         code="if token is None or token.principal != client.principal:",
         instead="if True:",
-        stays="Contract. The ledger may be lost or put back by hand; the token still knows.",
+        without_it=(
+            "Without it a principal whose ledger was lost or put back would ask within its interval, and would "
+            "be refused."
+        ),
+        is_contract=True,
+        test="test_slot_of_the_current_token_is_known_without_a_ledger",
     ),
     Rule(
         name="slot: the later time",
@@ -239,14 +307,22 @@ RULES_OF_POLICY = [
         where="policy.State.slot",
         code="if spent.not_before >= in_ledger.not_before:",
         instead="if True:",
-        stays="A pause in the ledger counts also while the principal has a token.",
+        without_it=(
+            "Without it a principal whose own token is the current one would be asked during a pause that the "
+            "ledger has."
+        ),
+        is_contract=True,
     ),
     Rule(
         name="slot: closed",
         words="A principal is not asked while its slot is closed.",
         where="policy.State.may_ask",
         ablation="no slots",
-        stays="The vendor's limit: a request too early is refused, and may start the interval again.",
+        without_it=(
+            "Without it a principal would ask within its interval: the vendor would refuse, and might start the "
+            "interval again."
+        ),
+        is_contract=True,
     ),
     Rule(
         name="force: over our own pauses",
@@ -254,7 +330,10 @@ RULES_OF_POLICY = [
         where="policy.State.may_ask",
         code="request.force and slot.reason in _PASSABLE_PAUSES",
         instead="False",
-        stays="Contract: `force`, for whoever has put something right.",
+        without_it=(
+            "Without it a person who has put something right would wait for the end of a pause, also with `force`."
+        ),
+        is_contract=True,
     ),
     Rule(
         name="force: not over the limit",
@@ -262,7 +341,8 @@ RULES_OF_POLICY = [
         where="policy.State.may_ask",
         code="request.force and slot.reason in _PASSABLE_PAUSES",
         instead="request.force",
-        stays="Contract: `force` is not `override_limit`.",
+        without_it="Without it `force` would ask within the vendor's interval, and would be refused.",
+        is_contract=True,
     ),
     Rule(
         name="force: every 10 minutes",
@@ -270,7 +350,10 @@ RULES_OF_POLICY = [
         where="policy.State.may_be_forced",
         code="return self.now - asked_at >= MIN_SECONDS_BETWEEN_FORCED_CLAIMS",
         instead="return True",
-        stays="Contract. Lambda repeats a forced event that failed, and each would ask.",
+        without_it=(
+            "Without it each of Lambda's repetitions of a forced event that failed would ask the vendor again."
+        ),
+        is_contract=True,
     ),
     Rule(
         name="override",
@@ -278,7 +361,11 @@ RULES_OF_POLICY = [
         where="policy._who_may_ask",
         code="if request.override_limit and not tried and state.may_be_forced(primary):",
         instead="if False:",
-        stays="Contract: `override_limit`.",
+        without_it=(
+            "Without it `override_limit` would do nothing: a client whose limit the vendor has reset would wait "
+            "for the end of the interval."
+        ),
+        is_contract=True,
     ),
     Rule(
         name="override: once",
@@ -286,10 +373,12 @@ RULES_OF_POLICY = [
         where="policy._who_may_ask",
         code="request.override_limit and not tried and",
         instead="request.override_limit and",
-        stays=(
-            "Contract: one acquire. A request may take longer than the 10 minutes of the rule above, with "
-            "the longest `ACQUIRE_TIMEOUT_SECONDS`."
+        without_it=(
+            "Without it a run could override the limit twice: with a long `ACQUIRE_TIMEOUT_SECONDS` its second "
+            "request comes more than 10 minutes after the first."
         ),
+        is_contract=True,
+        test="test_override_counts_for_the_first_client_of_a_run",
     ),
     Rule(
         name="tried: the primary",
@@ -297,10 +386,9 @@ RULES_OF_POLICY = [
         where="policy._who_may_ask",
         code="primary.principal not in tried and ",
         instead="",
-        stays=(
-            "Contract. After `Retry-After: 0` the slot is open again in the same run. "
-            "`test_too_many_requests_waits_as_long_as_the_vendor_says`"
-        ),
+        without_it="Without it a run would ask the primary a second time if a 429 says `Retry-After: 0`.",
+        is_contract=True,
+        test="test_too_many_requests_waits_as_long_as_the_vendor_says",
     ),
     Rule(
         name="tried: the standby",
@@ -308,7 +396,9 @@ RULES_OF_POLICY = [
         where="policy._who_may_ask",
         code="standby.principal not in tried and ",
         instead="",
-        stays="Contract, as for the primary.",
+        without_it="Without it a run would ask the standby a second time if a 429 says `Retry-After: 0`.",
+        is_contract=True,
+        test="test_standby_is_left_alone",
     ),
     Rule(
         name="standby: asked",
@@ -316,7 +406,11 @@ RULES_OF_POLICY = [
         where="policy._who_may_ask",
         code="if standby is None or not state.is_current_short():",
         instead="if True:",
-        stays="This is what the standby is for.",
+        without_it=(
+            "Without it nobody would be asked while the primary may not ask: a lost answer would leave consumers "
+            "without a token for most of a day."
+        ),
+        is_contract=True,
     ),
     Rule(
         name="standby: only if short",
@@ -324,7 +418,11 @@ RULES_OF_POLICY = [
         where="policy._who_may_ask",
         code=" or not state.is_current_short()",
         instead="",
-        stays="The standby keeps its slot for when it is needed.",
+        without_it=(
+            "Without it the standby would be asked whenever the primary may not ask, and would have no slot when "
+            "it is needed."
+        ),
+        is_contract=True,
     ),
     # At hand.
     Rule(
@@ -333,7 +431,10 @@ RULES_OF_POLICY = [
         where="policy.State._at_hand",
         code="for token in self.unsaved",
         instead="for token in ()",
-        stays="A token that was issued and not saved costs no second slot.",
+        without_it=(
+            "Without it a token that could not be saved would be lost, and its client may have no slot for 20 hours."
+        ),
+        is_contract=True,
     ),
     Rule(
         name="at hand: previous",
@@ -341,7 +442,11 @@ RULES_OF_POLICY = [
         where="policy.State._at_hand",
         code="if self.previous is not None:",
         instead="if False:",
-        stays="A rotation that is rolled back costs no slot.",
+        without_it=(
+            "Without it a rotation that is rolled back would need a new token, and the old client may have no "
+            "slot for it."
+        ),
+        is_contract=True,
     ),
     Rule(
         name="at hand: displaced",
@@ -349,7 +454,11 @@ RULES_OF_POLICY = [
         where="policy.State._at_hand",
         code="if self.displaced is not None:",
         instead="if False:",
-        stays="What people write over a token costs no slot.",
+        without_it=(
+            "Without it a token that somebody writes over twice would be lost, and its client may have no slot "
+            "for 20 hours."
+        ),
+        is_contract=True,
     ),
     Rule(
         name="at hand: if nothing is due, only unsaved",
@@ -357,9 +466,11 @@ RULES_OF_POLICY = [
         where="policy.State.best_at_hand",
         code="if not is_due:",
         instead="if False:",
-        stays=(
-            "Contract. `status` reads the other tokens as well, and must not announce a recovery that no run makes."
+        without_it=(
+            "Without it `status` would announce a recovery that no run makes: if nothing is due, a run does not "
+            "read the other tokens."
         ),
+        test="test_token_in_a_version_is_not_looked_at_while_the_current_one_is_fresh",
     ),
     Rule(
         name="at hand: the primary's first",
@@ -367,7 +478,12 @@ RULES_OF_POLICY = [
         where="policy.State._rank",
         code="self._is_primarys(found.token)",
         instead="False",
-        stays="Contract. The standby's token is renewed at once when the primary may ask.",
+        without_it=(
+            "Without it the standby's token could be published although one of the primary is at hand, and "
+            "consumers would change tokens twice."
+        ),
+        is_contract=True,
+        test="test_primarys_token_at_hand_comes_first",
     ),
     Rule(
         name="at hand: the longest life",
@@ -375,7 +491,11 @@ RULES_OF_POLICY = [
         where="policy.State._rank",
         code="self.seconds_remaining(found.token)",
         instead="0",
-        stays="Contract. The next refresh is as far away as it can be.",
+        without_it=(
+            "Without it the older of two tokens of a principal could come back, and its next refresh would be "
+            "due earlier."
+        ),
+        is_contract=True,
     ),
     Rule(
         name="better: good",
@@ -383,7 +503,8 @@ RULES_OF_POLICY = [
         where="policy.State._is_better_than_current",
         code="if not remaining:",
         instead="if False:",
-        stays="An expired or foreign token would be published.",
+        without_it="Without it consumers would get an expired or a foreign token.",
+        is_contract=True,
     ),
     Rule(
         name="better: than one that is not good",
@@ -391,7 +512,8 @@ RULES_OF_POLICY = [
         where="policy.State._is_better_than_current",
         code="        return True\n    if token.principal",
         instead="        return False\n    if token.principal",
-        stays="This is what a recovery is for.",
+        without_it="Without it no token at hand would come back: consumers would wait until somebody may ask.",
+        is_contract=True,
     ),
     Rule(
         name="better: the same principal's, if newer",
@@ -399,7 +521,8 @@ RULES_OF_POLICY = [
         where="policy.State._is_better_than_current",
         code="if token.principal == self.current.principal:",
         instead="if False:",
-        stays="A person who puts an old token back does not put the newer one out of use.",
+        without_it="Without it consumers could get the older of two tokens of one principal.",
+        is_contract=True,
     ),
     Rule(
         name="better: the primary's",
@@ -407,7 +530,11 @@ RULES_OF_POLICY = [
         where="policy.State._is_better_than_current",
         code="if self._is_primarys(token) and remaining > self.window_seconds(token):",
         instead="if False:",
-        stays="Contract. The primary's token comes back without a request.",
+        without_it=(
+            "Without it a token of the primary that is at hand would not replace the standby's, and the primary "
+            "would be asked for another one."
+        ),
+        is_contract=True,
     ),
     Rule(
         name="better: outside the window",
@@ -415,7 +542,12 @@ RULES_OF_POLICY = [
         where="policy.State._is_better_than_current",
         code=" and remaining > self.window_seconds(token)",
         instead="",
-        stays="Contract. A token that must be renewed at once is not worth two writes.",
+        without_it=(
+            "Without it a token that must be renewed at once would be published first: consumers would change "
+            "tokens twice, and two versions would be used up."
+        ),
+        is_contract=True,
+        test="test_unsaved_token_that_is_not_better_costs_no_write",
     ),
     Rule(
         name="better: than a short one",
@@ -423,10 +555,11 @@ RULES_OF_POLICY = [
         where="policy.State._is_better_than_current",
         code="return self.is_current_short() and remaining > current_remaining",
         instead="return False",
-        stays=(
-            "Contract. The standby's unsaved token bridges the time until the primary may ask. "
-            "`test_unsaved_token_of_the_standby_replaces_a_short_lived_one`"
+        without_it=(
+            "Without it consumers whose token is nearly over would not get the standby's unsaved token, which "
+            "lives longer."
         ),
+        is_contract=True,
     ),
     Rule(
         name="better: only than a short one",
@@ -434,7 +567,10 @@ RULES_OF_POLICY = [
         where="policy.State._is_better_than_current",
         code="self.is_current_short() and ",
         instead="",
-        stays=("Contract: the primary's token stays. `test_unsaved_token_of_the_standby_replaces_a_short_lived_one`"),
+        without_it=(
+            "Without it the standby's unsaved token would replace one of the primary that still lives for hours."
+        ),
+        is_contract=True,
     ),
     # What a claim carries.
     Rule(
@@ -442,7 +578,11 @@ RULES_OF_POLICY = [
         words="Each claim and each release holds the best token that the run knows.",
         where="policy.State.token_to_carry",
         ablation="claims carry no token",
-        stays="A run that is killed between claim and publish takes the only copy with it.",
+        without_it=(
+            "Without it a claim would take the ledger's label from a version that may hold the only copy of a "
+            "token: if the run is killed then, the token is lost."
+        ),
+        is_contract=True,
     ),
     Rule(
         name="carried: at hand",
@@ -450,7 +590,11 @@ RULES_OF_POLICY = [
         where="policy.State.token_to_carry",
         code="if at_hand is not None:",
         instead="if False:",
-        stays="Contract. The claim of a recovery must hold what it recovers.",
+        without_it=(
+            "Without it the claim of a recovery would not hold what it recovers: if the run is killed then, the "
+            "token can be lost."
+        ),
+        is_contract=True,
     ),
     Rule(
         name="carried: current",
@@ -458,7 +602,12 @@ RULES_OF_POLICY = [
         where="policy.State.token_to_carry",
         code="if self.seconds_remaining(self.current):",
         instead="if False:",
-        stays="Contract: the best token, and not the one that lives longest.",
+        without_it=(
+            "Without it a claim could carry a foreign token that lives longer, and the good one would be lost if "
+            "somebody wrote over it."
+        ),
+        is_contract=True,
+        test="test_token_that_a_claim_carries",
     ),
     Rule(
         name="carried: an unexpired one",
@@ -466,7 +615,10 @@ RULES_OF_POLICY = [
         where="policy.State.token_to_carry",
         code="return max(unexpired, key=lambda token: token.expires_at, default=None)",
         instead="return None",
-        stays="A wrong setting makes every token foreign. When it is put right, the token is there again.",
+        without_it=(
+            "Without it a wrong setting, which makes every token foreign, could lose the token for the time when "
+            "it is put right."
+        ),
     ),
     # The decision.
     Rule(
@@ -475,7 +627,8 @@ RULES_OF_POLICY = [
         where="policy.decide",
         code="if state.ledger.lock is not None:",
         instead="if False:",
-        stays="Two requests at once would spend one slot twice.",
+        without_it="Without it two runs would ask at the same time, and spend one slot twice.",
+        is_contract=True,
     ),
     Rule(
         name="at hand before asking",
@@ -483,7 +636,8 @@ RULES_OF_POLICY = [
         where="policy.decide",
         code="if at_hand is not None:",
         instead="if False:",
-        stays="A recovery costs no slot.",
+        without_it="Without it a run would spend a slot although a good token is at hand.",
+        is_contract=True,
     ),
     Rule(
         name="ordinary after forced",
@@ -491,7 +645,7 @@ RULES_OF_POLICY = [
         where="policy.decide",
         code="if isinstance(ordinary, Acquire):",
         instead="if False:",
-        stays="A forced run that must wait would not refresh what is due anyway.",
+        without_it="Without it a forced run that must wait would not refresh what is due anyway.",
     ),
     Rule(
         name="pace: to recover",
@@ -499,7 +653,12 @@ RULES_OF_POLICY = [
         where="policy.decide",
         code="return _within_pace(at_hand, LEVEL_TO_RECOVER, state)",
         instead="return at_hand",
-        stays="Contract: 46 claims a day at most, also if somebody writes over the token in a loop.",
+        without_it=(
+            "Without it somebody who writes over the token in a loop would use up the 100 versions that AWS "
+            "keeps: the next token could not be saved."
+        ),
+        is_contract=True,
+        test="test_recovery_needs_no_level_of_its_own",
     ),
     Rule(
         name="pace: to acquire",
@@ -507,7 +666,11 @@ RULES_OF_POLICY = [
         where="policy._ask",
         code="level = LEVEL_TO_ACQUIRE",
         instead="level = -1000",
-        stays="Contract. AWS keeps about 100 versions of a day, and refuses the next one.",
+        without_it=(
+            "Without it requests that fail in a loop would use up the 100 versions that AWS keeps: the next "
+            "token could not be saved."
+        ),
+        is_contract=True,
     ),
     Rule(
         name="pace: against a closed slot",
@@ -515,7 +678,11 @@ RULES_OF_POLICY = [
         where="policy._ask",
         code="if is_closed or reason == FORCED:",
         instead="if reason == FORCED:",
-        stays="Contract. Whoever invokes the function leaves claims for the schedule.",
+        without_it=(
+            "Without it whoever invokes the function with `force` during a pause could use up the claims that "
+            "the next ordinary refresh needs."
+        ),
+        is_contract=True,
     ),
     Rule(
         name="pace: forced",
@@ -523,7 +690,11 @@ RULES_OF_POLICY = [
         where="policy._ask",
         code="if is_closed or reason == FORCED:",
         instead="if is_closed:",
-        stays="Contract, as above.",
+        without_it=(
+            "Without it whoever invokes the function with `force` could use up the claims that the next ordinary "
+            "refresh needs."
+        ),
+        is_contract=True,
     ),
     Rule(
         name="life of an unknown token",
@@ -531,6 +702,9 @@ RULES_OF_POLICY = [
         where="policy.token_life_seconds",
         code="return settings.max_lifetime_seconds",
         instead="return 0",
-        stays="Contract. Without a token the first pauses would be 5 minutes.",
+        without_it=(
+            "Without it a vendor that fails before the first token would be asked again after 5 minutes in place of 45."
+        ),
+        is_contract=True,
     ),
 ]

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 
 from local.intervals import half_interval
 from local.markdown import table
-from local.rules.measures import HARSH_DAYS, SEARCHES, TORTURE_DAYS, Measured, Played, Whole, changes_a_trace
+from local.rules.measures import (
+    BUSY_PLAYS,
+    HARSH_DAYS,
+    SEARCHES,
+    TORTURE_DAYS,
+    Measured,
+    Played,
+    Whole,
+    changes_a_trace,
+)
 from local.rules.registry import RULES
 
 if TYPE_CHECKING:
@@ -18,8 +27,10 @@ if TYPE_CHECKING:
     from local.rules.rule import Rule
 
 SAME = "same"
+OTHER_STATES = "other states"
+ANOTHER_TRACE = "another trace"
 CHANCE = "chance"
-HEAD = ("rule", "explorer", "simulator", "figure", "why it stays")
+HEAD = ("rule", "explorer", "simulator", "figure", "what would happen without it")
 
 INTRODUCTION = """# The rules, and what each is for
 
@@ -31,18 +42,22 @@ are made of small rules. This page takes one rule at a time out of the real code
   the searches reach another number of states, and nothing breaks.
 - *simulator*: {torture} plays of six or forty days of torture (faults far beyond the harsh rates) in the
   [simulator](RELIABILITY.md): with and without a standby, with a probe, with service accounts, and with tokens of two
-  hours. A name is an invariant that breaks. *Another trace* means that something else happens, and nothing breaks. The
-  plays of forty days are only played if the rule changes nothing in the others.
+  hours. In {busy} of them people do something by hand far more often still: a rotation, a mistyped setting, `force` and
+  a write over the token each come every day or two, and not every week as in the torture of RELIABILITY.md. So a
+  difference in this column does not say that the rule is needed often. A name is an invariant that breaks. *Another
+  trace* means that something else happens, and nothing breaks. The plays of forty days are only played if the rule
+  changes nothing in the others.
 - *figure*: {harsh} plays of two months with a standby, at harsh rates without outages of a whole day. The first number
-  is how many percentage points more or less of the time consumers have a good token. The second is how many more or
+  is how much more or less of the time consumers have a good token, in percentage points. The second is how many more or
   fewer requests a day the vendor gets. Each has its 95 % interval. *Chance* means that both intervals contain 0: these
   days show no difference. A rule that changes nothing in the days of torture is taken to change nothing here.
+- *what would happen without it*: to consumers, to the people who run the function, or to the vendor. *Contract* means
+  that people outside this code rely on the rule as [PROTOCOL.md](PROTOCOL.md) has it. If neither the explorer nor the
+  simulator finds the rule, a test is named that fails without it.
 - *{same}* means that nothing changes there.
 
 The names of the invariants are explained in [PROTOCOL.md](PROTOCOL.md#what-always-holds) and, those of the simulator,
-in [RELIABILITY.md](RELIABILITY.md#what-holds-at-every-step). The last column says what the rule saves. It says
-*contract* if other people rely on what PROTOCOL.md says about it. If neither finds the rule, the column often names a
-test that plays it. The unit tests of the two files do not count: they only state the rules once more.
+in [RELIABILITY.md](RELIABILITY.md#what-holds-at-every-step).
 
 `make rules` plays all of it and writes this page. `.venv/bin/python -m local.rules --rule NAME` does it for one rule.
 """
@@ -53,6 +68,7 @@ def write(whole: Whole, found: Mapping[str, Measured], folder: Path) -> Path:
     introduction = INTRODUCTION.format(
         searches=len(SEARCHES),
         torture=len(TORTURE_DAYS),
+        busy=len(BUSY_PLAYS),
         harsh=len(HARSH_DAYS),
         same=SAME,
     )
@@ -74,7 +90,7 @@ def cells(rule: Rule, whole: Whole, without: Measured) -> tuple[str, ...]:
         _explorer(whole, without),
         _simulator(whole, without),
         _figure(whole.harsh, without.harsh),
-        rule.stays,
+        reason_of(rule),
     )
 
 
@@ -82,9 +98,23 @@ def title_of(rule: Rule) -> str:
     return f"**{rule.name}**: {rule.words} (`{rule.function}`)"
 
 
+def reason_of(rule: Rule) -> str:
+    """Return the last cell: what would happen without the rule, and what else speaks for it."""
+    reasons = [rule.without_it]
+    if rule.is_contract:
+        reasons.append("Contract.")
+    if rule.test:
+        reasons.append(f"`{rule.test}`")
+    return " ".join(reasons)
+
+
 def summary(rows: Iterable[tuple[str, ...]]) -> str:
-    """Say in how many rows the explorer and the simulator see a difference."""
-    seen = [(explorer != SAME, simulator != SAME) for _, explorer, simulator, _, _ in rows]
+    """Say in how many rows something breaks, and in how many the explorer and the simulator see a difference."""
+    pairs = [(explorer, simulator) for _, explorer, simulator, _, _ in rows]
+    broken = [pair for pair in pairs if set(pair) - {SAME, OTHER_STATES, ANOTHER_TRACE}]
+    unchanged = [pair for pair in pairs if set(pair) == {SAME}]
+    changed = len(pairs) - len(broken) - len(unchanged)
+    seen = [(explorer != SAME, simulator != SAME) for explorer, simulator in pairs]
     counted = [
         ("both", seen.count((True, True))),
         ("the simulator alone", seen.count((False, True))),
@@ -92,7 +122,10 @@ def summary(rows: Iterable[tuple[str, ...]]) -> str:
         ("neither", seen.count((False, False))),
     ]
     words = ", ".join(f"{name} {count}" for name, count in counted)
-    return f"{len(seen)} rules. The difference is seen by: {words}."
+    return (
+        f"{len(pairs)} rules. Without {len(broken)} of them an invariant breaks. Without {changed} others only a trace "
+        f"or the number of states changes. The difference is seen by: {words}."
+    )
 
 
 def trace_of(whole: Whole, found: Mapping[str, Measured]) -> str:
@@ -111,7 +144,7 @@ def _explorer(whole: Whole, without: Measured) -> str:
     if failures or broken:
         return _named(failures, broken)
     if any(one.size != whole.explored[number].size for number, one in explored.items()):
-        return "other states"
+        return OTHER_STATES
     return SAME
 
 
@@ -122,7 +155,7 @@ def _simulator(whole: Whole, without: Measured) -> str:
     if failures or broken:
         return _named(failures, broken)
     if changes_a_trace(without.torture, whole):
-        return "another trace"
+        return ANOTHER_TRACE
     return SAME
 
 
@@ -142,7 +175,7 @@ def _figure(whole: Sequence[Played], without: Sequence[Played]) -> str:
     requests = [(after.requests - before.requests) / before.days for before, after in pairs]
     if _is_chance(points) and _is_chance(requests):
         return CHANCE
-    return f"{_with_interval(points)} %; {_with_interval(requests)}"
+    return f"{_with_interval(points)} points; {_with_interval(requests)} requests a day"
 
 
 def _with_interval(differences: Sequence[float]) -> str:

@@ -22,8 +22,10 @@ class Rule:
 
     `where` is a function of the handler, such as `policy.State.due_reason`. Without the rule that function has
     the text `instead` in the place of `code`, which stands in it once. If `ablation` is given, then the
-    simulator's ablation of this name takes the rule out, and both texts are empty. `stays` says why the rule
-    stays.
+    simulator's ablation of this name takes the rule out, and both texts are empty.
+
+    `without_it` says what would happen to a user. `is_contract`: people outside this code rely on the rule. `test`
+    names one that fails without it; a rule that neither the explorer nor the simulator finds must have one.
     """
 
     name: str
@@ -32,7 +34,9 @@ class Rule:
     code: str = ""
     instead: str = ""
     ablation: str = ""
-    stays: str
+    without_it: str
+    is_contract: bool = False
+    test: str = ""
 
     @property
     def file(self) -> str:

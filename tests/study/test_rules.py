@@ -19,7 +19,6 @@ from scripts import ROOT
 from tests.documents import Row, first_table
 
 PAGE = ROOT / "docs" / "RULES.md"
-NAMED_TEST = re.compile(r"`(test_\w+)`")
 # Rules that the explorer needs, each with a search and what breaks or nothing, for other states.
 EXPLORED = {
     "slot: closed": (Search("expired, and the slot is spent", runs=1, faults=1), "early"),
@@ -110,14 +109,45 @@ def test_a_rule_that_matters_is_found_without_being_taken_out() -> None:
 def test_the_page_has_the_rules_of_the_registry() -> None:
     """`make rules` takes a quarter of an hour, so whoever changes a sentence changes it on the page by hand."""
     told = [(row[0], row[-1]) for row in rows_of_the_page()]
-    expected = [(page.title_of(rule), rule.stays) for rule in RULES.values()]
-    assert told == [(title.replace("`", ""), stays.replace("`", "")) for title, stays in expected]
+    expected = [(page.title_of(rule), page.reason_of(rule)) for rule in RULES.values()]
+    assert told == [(title.replace("`", ""), reason.replace("`", "")) for title, reason in expected]
 
 
-def test_each_rule_says_why_it_stays() -> None:
-    """Also by tests that exist."""
-    assert [name for name, rule in RULES.items() if not rule.stays] == []
+def test_each_rule_says_what_would_happen_without_it() -> None:
+    """In a whole sentence, so that nobody has to guess whether it tells of the rule or of its absence."""
+    said = {name: rule.without_it for name, rule in RULES.items()}
+    whole = {name: text for name, text in said.items() if text.startswith("Without it ") and text.endswith(".")}
+    assert said == whole
+
+
+def test_each_test_that_a_rule_names_exists() -> None:
+    """Exactly once, so that a reader finds it by its name."""
     tests = "".join(path.read_text() for path in sorted((ROOT / "tests").rglob("test_*.py")))
-    named = {test for rule in RULES.values() for test in NAMED_TEST.findall(rule.stays)}
-    assert [name for name in sorted(named) if f"def {name}(" not in tests] == []
+    named = {rule.test for rule in RULES.values() if rule.test}
     assert named
+    assert [name for name in sorted(named) if tests.count(f"def {name}(") != 1] == []
+
+
+def test_each_rule_that_nothing_else_finds_names_a_test() -> None:
+    """If neither the explorer nor the simulator sees a difference, something else must."""
+    unseen = [row[0] for row in rows_of_the_page() if row[1] == row[2] == page.SAME]
+    names = [name for name in RULES if any(title.startswith(f"**{name}**: ") for title in unseen)]
+    assert len(names) == len(unseen) > 0
+    assert [name for name in names if not RULES[name].test] == []
+
+
+def test_the_summary_counts_what_breaks_and_what_only_changes() -> None:
+    """Other states and another trace are changes in which nothing breaks."""
+    cells = [
+        ("`heals`", page.ANOTHER_TRACE),
+        (page.SAME, "`early`, `flight`"),
+        (page.OTHER_STATES, page.SAME),
+        (page.SAME, page.ANOTHER_TRACE),
+        (page.OTHER_STATES, page.ANOTHER_TRACE),
+        (page.SAME, page.SAME),
+    ]
+    assert page.summary(("title", *pair, "figure", "reason") for pair in cells) == (
+        "6 rules. Without 2 of them an invariant breaks. Without 3 others only a trace "
+        "or the number of states changes. The difference is seen by: both 2, the simulator alone 2, "
+        "the explorer alone 1, neither 1."
+    )
