@@ -316,7 +316,10 @@ RULES_OF_LEDGER = [
     ),
     Rule(
         name="lapsed lock: refusal kept",
-        words="After a run that died the pause of refused credentials goes on.",
+        words=(
+            "After a run that died, credentials that were refused pause for an hour again. "
+            "A claim does not keep the last pause."
+        ),
         where="ledger.Ledger.after_lapsed_lock",
         code="failed = failed.with_refusal_kept(lock.principal, self.slot(lock.principal), died_at)",
         instead="",
