@@ -2,7 +2,8 @@
 
 `make mutation` runs this in mutmut's virtual environment, then once more with `--survivors`, and then
 `scripts.mutation`, which prints what was found. Arguments are mutmut's names of mutants, with wildcards, if only some
-are to be run. With `--survivors` those of them are run again that have survived without a known reason, by more tests.
+are to be run. With `--survivors` those of them are run again that have survived without a known reason, by all tests
+that execute the changed statement.
 
 By itself mutmut starts pytest for each mutant, pytest collects thousands of tests, and all those run that call the
 changed function, in any order. Here each mutant costs much less, and just as many are found:
@@ -43,8 +44,8 @@ from scripts.mutation import RESULTS, Change, function_of, read_known, read_muta
 # How many integration tests run for a change, at most. A change that only another test would find counts as a survivor.
 # At most half of them are those that found the most changes nearby.
 MAX_INTEGRATION_TESTS = 120
-# How many run for a change that has survived that.
-MAX_INTEGRATION_TESTS_OF_SURVIVOR = 500
+# For a change that has survived that, all run that execute the statement. There are fewer than this.
+MAX_INTEGRATION_TESTS_OF_SURVIVOR = 10_000
 # How many run for a change that is known to survive, with a reason.
 MAX_INTEGRATION_TESTS_OF_KNOWN_SURVIVOR = 40
 # So much time of the processor the first cases of all tests have in a fork without a change, and half as much on the
@@ -364,7 +365,7 @@ def _unknown_survivors(patterns: list[str]) -> list[str]:
 
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m scripts.mutate")
-    parser.add_argument("--survivors", action="store_true", help="run those again that survived, by more tests")
+    parser.add_argument("--survivors", action="store_true", help="run those again that survived, by all tests that execute them")
     parser.add_argument("names", nargs="*", help="of mutants, with wildcards")
     options = parser.parse_args(arguments)
     # What the package `scripts` has loaded is not the changed copy, which the tests must load.

@@ -3,6 +3,7 @@
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -331,11 +332,32 @@ def test_chances_beyond_one_are_refused() -> None:
         Year(0, Setup(rates=replace(TORTURE, vendor_slow=0.9)))
 
 
+def short_study(cases: Iterable[Case]) -> Study:
+    return Study([shortened(case) for case in cases], play_fleet(FleetSetup(connections=3, days=0.2)))
+
+
+def test_the_report_names_the_lines_that_differ(tmp_path: Path) -> None:
+    """A line that lacks a token for longer in all its plays is named, and one in which the same happened is not."""
+    lines = {"1 h", "1 h, no standby", study.PRODUCT, "no lock", "no pace"}
+    planned = [case for case in study.cases(0) if case.table == "headline" or case.name in lines]
+    planned += [next(case for case in study.cases(0) if case.table == table) for table in ("changes", "settings")]
+    played = short_study(planned)
+    ablations = {row.case.name: row for row in played.rows if row.case.table == "ablations"}
+    whole = ablations[study.PRODUCT].figures
+    ablations["no lock"].figures = [replace(year, trace="another", careful=year.careful - 0.5) for year in whole]
+    ablations["no pace"].figures = whole
+    text = study_report.write(played, tmp_path, scale=0).read_text()
+    section = text.partition("## What each mechanism is for\n")[2].partition("\n## ")[0]
+    assert "These lines lack a token for longer: *no lock*. For the other lines" in section
+    [line] = [line for line in section.splitlines() if line.startswith("| no pace |")]
+    more_hours = line.split(" | ")[4]
+    assert more_hours == ""
+
+
 def test_the_report_tells_of_every_case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The report has all its tables and plots, and the command draws the same plots again without playing a year."""
     planned = [case for case in study.cases(0) if case.name != "15 min"]
-    played = Study([shortened(case) for case in planned], play_fleet(FleetSetup(connections=3, days=0.2)))
-    text = study_report.write(played, tmp_path, scale=0).read_text()
+    text = study_report.write(short_study(planned), tmp_path, scale=0).read_text()
     assert all(case.name in text for case in planned if case.table != "invariants")
     plots = {path.name: path.read_bytes() for path in tmp_path.glob("*.svg")}
     assert sorted(plots) == [f"reliability-{name}.svg" for name in ("ablations", "schedules", "years")]
