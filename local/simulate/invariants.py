@@ -291,7 +291,9 @@ class Invariants:
             return False
         if not all(_owner(document) in principals for principals in principal_lists):
             return False
-        remaining = _seconds_remaining(now, process, document)
+        remaining = int(_seconds_remaining(now, process, document))  # the handler counts whole seconds
+        if remaining <= 0:
+            return False
         life = document["expires_at"] - document["acquired_at"]
         return bool(remaining >= settings.standby_below_seconds or remaining >= life / SHORT_PART_OF_LIFE)
 

@@ -6,6 +6,7 @@ does without any of this, and leaves the same trace.
 
 from __future__ import annotations
 
+import math
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ REMEMBERED = 256  # results of a function; the runs of a day need less than ten
 # What these return depends on their arguments alone.
 _parse_json = lru_cache(REMEMBERED)(model.json_object)
 _parse_credentials = lru_cache(REMEMBERED)(Credentials.parse)
+_parse_token = lru_cache(REMEMBERED)(Token.parse)
 _fits_into_a_version = lru_cache(REMEMBERED)(vars(Token)["fits_into_a_version"].fget)
 
 
@@ -56,12 +58,32 @@ def json_object(text: str | bytes | None, *, allow_nan: bool = True) -> _Json:
     return dict(_parse_json(text, allow_nan=allow_nan))
 
 
+def parse_token(
+    text: str | None,
+    *,
+    now: float,
+    max_lifetime_seconds: int,
+    clock_margin_seconds: int,
+) -> Token | None:
+    """Do what `Token.parse` does. The time decides only whether the token was acquired ahead of it."""
+    token = _parse_token(
+        text,
+        now=math.inf,
+        max_lifetime_seconds=max_lifetime_seconds,
+        clock_margin_seconds=clock_margin_seconds,
+    )
+    if token is None or token.acquired_at > now + clock_margin_seconds:
+        return None
+    return token
+
+
 @contextmanager
 def remember_results() -> Iterator[None]:
     """Have the handler use remembered results for the length of a block."""
     with stand_in(
         (model, "json_object", json_object),
         (Credentials, "parse", _parse_credentials),
+        (Token, "parse", parse_token),
         (Token, "fits_into_a_version", property(_fits_into_a_version)),
         (result, "summary_of", _remembering_summary()),
     ):

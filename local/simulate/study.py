@@ -44,7 +44,7 @@ HARD = Setup(rates=HARSH, max_clock_offset=300.0, max_skew=14.0)
 # No token lives longer than a day, so an outage of a day costs each variant the same and hides their differences. Many
 # short plays show a difference better than a few years of the same cost: a bad turn spoils one play only.
 COMPARED = replace(HARD, rates=HARSH.without("vendor_down_day"), days=73)
-COMPARED_PLAYS = 20  # four years
+COMPARED_PLAYS = 15  # three years
 TORTURED = replace(HARD, rates=TORTURE, days=60)
 WRITES_BY_HAND = ("overwritten", "restored", "label_moved")
 NO_WRITES_BY_HAND = replace(REAL, rates=REALISTIC.without(*WRITES_BY_HAND))
@@ -193,7 +193,7 @@ def _years(number: int, scale: float) -> int:
 def _headline_cases(scale: float) -> Iterator[Case]:
     for name, setup, number in (
         (WITH_STANDBY, REAL, 200),
-        (WITHOUT_STANDBY, replace(REAL, standby=False), 100),
+        (WITHOUT_STANDBY, replace(REAL, standby=False), 80),
         ("harsh rates, with a standby", HARD, 20),
         ("harsh rates, without a standby", replace(HARD, standby=False), 20),
     ):
@@ -209,7 +209,7 @@ def _change_cases(scale: float) -> Iterator[Case]:
         ("service accounts", replace(REAL, accounts="service")),
         ("service accounts, without a standby", replace(REAL, accounts="service", standby=False)),
     ):
-        yield Case(table="changes", name=name, setup=setup, years=_years(30, scale))
+        yield Case(table="changes", name=name, setup=setup, years=_years(20, scale))
 
 
 def _schedule_cases(scale: float) -> Iterator[Case]:

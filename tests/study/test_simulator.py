@@ -26,7 +26,7 @@ from local.simulate.plan import START, Setup
 from local.simulate.rates import NONE, REALISTIC, TORTURE
 from local.simulate.real_clients import REAL_CLIENTS
 from local.simulate.stand_in import stand_in
-from local.simulate.study import HARD, REAL, TORTURED, Case, Row, Study, replay_command
+from local.simulate.study import COMPARED, HARD, REAL, TORTURED, Case, Row, Study, replay_command
 from local.simulate.year import Year
 from scripts import ROOT
 
@@ -74,6 +74,13 @@ def test_nothing_that_must_hold_is_broken_when_everything_fails_at_once(seed: in
         pytest.fail(describe_broken(figures, replay_command(seed, setup)), pytrace=False)
     assert figures.runs["refreshed"] > 20
     assert figures.runs["Killed"] > 0
+
+
+def test_token_with_less_than_a_second_left_is_not_at_hand() -> None:
+    """The handler counts whole seconds, so the invariants do too: here the standby is asked in that second."""
+    setup = replace(COMPARED, settings={"standby_below_seconds": 0})
+    figures = Year(12, setup).play()
+    assert not figures.broken
 
 
 @pytest.mark.parametrize("name", INVARIANTS)
