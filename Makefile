@@ -87,10 +87,10 @@ format: $(READY)  ## let ruff rewrite what it can
 fuzz: $(READY)  ## run the property tests with many more examples (some minutes; EXAMPLES=10000)
 	FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest tests/unit -m hypothesis -n auto
 
-explore: $(READY)  ## every interleaving of two or three runs with faults, within printed bounds (SECONDS=300 a search at most; 11 min on 2 cores)
+explore: $(READY)  ## every interleaving of two or three runs with faults, within printed bounds (SECONDS=300 a search at most; 13 min on 2 cores)
 	$(BIN)/python -m local.explore --seconds $(SECONDS)
 
-study: $(READY)  ## simulate years of faults with the real handler, and write docs/RELIABILITY.md (18 min on 2 cores)
+study: $(READY)  ## simulate years of faults with the real handler, and write docs/RELIABILITY.md (14 min on 2 cores)
 	$(BIN)/python -m local.simulate
 
 rules: $(READY)  ## take each rule of policy.py and ledger.py out, and write docs/RULES.md: what changes (10 min on 2 cores)
