@@ -67,9 +67,9 @@ def rows_of(fleet: Fleet) -> Iterator[tuple[str, str]]:
     yield "most versions of a secret", f"{figures.most_versions} in 24 h"
     yield "availability, mean", _percent(figures.mean_availability)
     yield "availability, worst store", f"{_percent(figures.worst.availability)} ({figures.worst.store})"
-    yield "hours of waiting for the first token", f"{figures.hours_of_waiting:.1f}"
-    yield "hours without a token after the first one", f"{figures.hours_without:.1f}"
-    yield "avoidable ones of these hours", f"{figures.avoidable_hours:.2f}"
+    yield "hours of waiting for the first token, all stores together", f"{figures.hours_of_waiting:.1f}"
+    yield "hours without a token after the first one, all stores together", f"{figures.hours_without:.1f}"
+    yield "avoidable hours, of the two lines above", f"{figures.avoidable_hours:.2f}"
     yield "longest time from due to a new token", f"{figures.longest_wait / MINUTE:.1f} minutes, apart from troubles"
     yield "tokens lost by faults", str(len(fleet.lost))
     letters = fleet.function.dead_letters

@@ -269,14 +269,17 @@ ABLATIONS = {
         "a lock holds until its own run releases it", (Ledger, "as_of", _locked_for_ever), is_studied=False
     ),
     "refreshes at every run": Ablation(
-        "each run asks and puts: no check, no claim, no ledger", setup=lambda setup: replace(setup, job=every_run)
+        "each run asks and puts: no check, no claim, no ledger, no standby",
+        setup=lambda setup: replace(setup, job=every_run),
     ),
     "refreshes when expiring": Ablation(
         "checks the token, asks and puts: no claim, no ledger, no standby",
         setup=lambda setup: replace(setup, job=when_expiring),
     ),
     "each service its own": Ablation(
-        "no keeper: three services, each with a token of its own; after a refusal they ask again every hour",
+        "no keeper: three services use one client, each with a token of its own in memory. Each restarts about once a "
+        "week, and then asks again; after a refusal or a failure it asks again every hour. A token that a restart "
+        "discards does not count as lost",
         setup=lambda setup: replace(setup, job=nothing),
         year=ServicesYear,
     ),

@@ -58,7 +58,8 @@ INVARIANTS = {
     "early": "no request is sent while the ledger closes the slot, nor within the interval of a published token, nor "
     "soon after a refusal for the limit. Three "
     "may pass: a request that differs from the one before, and `force`, pass over our own pauses; a run that overrides "
-    "the limit passes over everything, with the primary. The last two do not within ten minutes of the last claim",
+    "the limit passes over everything, with the primary. `force` and an override do not pass within ten minutes of "
+    "the client's last claim",
     "needed": "no request is sent while the primary's own token is current and good, and is not in its refresh window, "
     "unless somebody forces it, or a person wrote the token secret during the run",
     "standby": "no standby is asked if a good token of ours that is not short is in a labelled version or in the "

@@ -137,8 +137,8 @@ def _sections(tables: dict[str, list[Row]], fleet: FleetDays) -> Iterator[str]:
 def _short_answer(headline: Sequence[Row]) -> str:
     hours = {row.case.name: row.availability.hours_without_token for row in headline}
     return (
-        f"In short: with a standby, consumers are without a token for {hours[WITH_STANDBY]:.1f} hours of a year on "
-        f"average, and without one for {hours[WITHOUT_STANDBY]:.1f}. {words.ELSEWHERE}"
+        f"In short: on average, consumers have no good token for {hours[WITH_STANDBY]:.1f} hours of a year if there is "
+        f"a standby, and for {hours[WITHOUT_STANDBY]:.1f} hours if there is none. {words.ELSEWHERE}"
     )
 
 
@@ -334,7 +334,7 @@ def _verdict(rows: Sequence[Row], products: Mapping[bool, Row]) -> str:
         sentences.append(f"These lines lack a token for longer: {', '.join(worse)}.")
     if better:
         sentences.append(f"These lines lack a token for less time: {', '.join(better)}.")
-    sentences.append("For the other lines, so few plays show no difference.")
+    sentences.append("So few plays cannot tell whether the other lines differ.")
     return " ".join(sentences)
 
 
@@ -361,8 +361,8 @@ def _invariants(rows: Sequence[Row]) -> Iterator[str]:
     broken = sum(row.broken.total() for row in whole)
     yield (
         "The simulator checks each of these at every write, at every request and at the end of each run. It played "
-        f"{days:,} days ({runs:,} runs) with the rates of torture, with and without a standby and a probe. In these an "
-        f"invariant was broken {broken} times. {words.INVARIANTS}"
+        f"{days:,} days ({runs:,} runs) of the product with the rates of torture, with and without a standby and a "
+        f"probe: {broken} were broken. {words.INVARIANTS}"
     )
     yield _ablations(is_studied=False)
     lines = []
