@@ -365,7 +365,9 @@ def _unknown_survivors(patterns: list[str]) -> list[str]:
 
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m scripts.mutate")
-    parser.add_argument("--survivors", action="store_true", help="run those again that survived, by all tests that execute them")
+    parser.add_argument(
+        "--survivors", action="store_true", help="run the survivors again, by all tests that execute the change"
+    )
     parser.add_argument("names", nargs="*", help="of mutants, with wildcards")
     options = parser.parse_args(arguments)
     # What the package `scripts` has loaded is not the changed copy, which the tests must load.

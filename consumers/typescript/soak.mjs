@@ -4,9 +4,9 @@
 //
 // It needs `make typescript`, and TOKEN_SECRET_ID, TOKEN_URL, API_URL and AWS's variables. It prints "ready" when it can
 // be told the time. Each line of the standard input is what the emulated clock shows, in Unix time; the loops begin
-// with the first one. The line "wait" is answered with "called" as soon as each loop has made a whole call since. At the
-// end it prints one line of JSON. `failures` counts by kind. Each failure was avoidable if the secret always held a
-// token that the API accepts, and could be read since the loop's last call.
+// with the first one. The line "wait" is answered with "called" as soon as each loop has made a whole call since, or
+// after a minute with "late". At the end it prints one line of JSON. `failures` counts by kind. Each failure was
+// avoidable if the secret always held a token that the API accepts, and could be read since the loop's last call.
 import { createInterface } from "node:readline";
 import { setTimeout as pause } from "node:timers/promises";
 import { parseArgs } from "node:util";
@@ -15,6 +15,7 @@ import { tokenFetch, TokenReader } from "tango-token";
 
 const CALL_TIMEOUT_MS = 30_000;
 const POLL_MS = 5;
+const MAX_WAIT_MS = 60_000;
 const { values: options } = parseArgs({
   options: {
     loops: { type: "string", default: "50" },
@@ -53,12 +54,17 @@ function callsOf(loop) {
   return callsByLoop[loop] ?? 0;
 }
 
-/** Wait until each loop has made a call that began after this one. A call that is under way began before. */
+/** Wait until each loop has made a whole call since. Return whether it has. A call that is under way began before. */
 async function allHaveCalled() {
+  const deadline = performance.now() + MAX_WAIT_MS;
   const enough = callsByLoop.map((calls) => calls + 2);
   while (enough.some((calls, loop) => callsOf(loop) < calls)) {
+    if (performance.now() > deadline) {
+      return false;
+    }
     await pause(POLL_MS);
   }
+  return true;
 }
 
 /** Call the API; return what went wrong, or an empty text. */
@@ -77,8 +83,7 @@ let running = [];
 console.log("ready");
 for await (const line of createInterface({ input: process.stdin })) {
   if (line === "wait") {
-    await allHaveCalled();
-    console.log("called");
+    console.log((await allHaveCalled()) ? "called" : "late");
     continue;
   }
   now = Number(line);

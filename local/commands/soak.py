@@ -30,6 +30,8 @@ PYTHON_HELPER = Path(__file__).parents[2] / "consumers" / "python"
 CYCLE_HOURS = 54  # three changes of the token: the rotation, and two renewals 20 hours apart
 ROTATION_HOUR = 6  # of each cycle
 OUTAGE_HOURS = range(9, 12)  # of each cycle
+# Before the outage each consumer learns that its token was refused, and in it each does without a read.
+HOURS_IN_WHICH_ALL_CALL = {OUTAGE_HOURS[0] - 1, OUTAGE_HOURS[-1]}
 STEP_SECONDS = 5 * MINUTE  # by which the emulated clock moves
 CALL_PAUSE_SECONDS = 0.2  # real ones, between two calls of a thread
 STEP_PAUSE_SECONDS = CALL_PAUSE_SECONDS / 40  # real ones, between two moves of the clock
@@ -42,7 +44,8 @@ class Soaked:
     """What the consumers met.
 
     A call that failed was avoidable if the secret held a good token, and in this world it always does. It could always
-    be read, too: each consumer has called at least once between a token's deactivation and the next outage.
+    be read, too: each consumer has called at least once between a token's deactivation and the next outage, and once in
+    the outage.
     """
 
     hours: int
@@ -98,9 +101,9 @@ def soak(hours: int = CYCLE_HOURS, threads: int = 50, *, typescript: bool = Fals
                 caller.start()
             stack.callback(stop.set)
             for hour in range(hours):
-                if hour % CYCLE_HOURS == OUTAGE_HOURS.start:
-                    _wait_until_all_have_called(callers, others)
                 _play_hour(world, hour % CYCLE_HOURS, others)
+                if hour % CYCLE_HOURS in HOURS_IN_WHICH_ALL_CALL:
+                    _wait_until_all_have_called(callers, others)
         for caller in callers:
             soaked.failures.update(caller.failures)
         for other in others:
@@ -142,9 +145,9 @@ def _rotate(world: World) -> None:
 
 
 def _wait_until_all_have_called(callers: list[_Caller], others: list[TypeScriptConsumers]) -> None:
-    """Let each consumer learn that its token was refused, however slowly the calls go on this machine.
+    """Let each consumer make a whole call, however slowly or quickly the calls go on this machine.
 
-    In the outage that follows, a consumer that has not called since the deactivation could not read the new token.
+    In an outage, a consumer that has not called since the deactivation could not read the new token.
     """
     # A call that is under way may have begun before.
     enough = [caller.calls + 2 for caller in callers]

@@ -45,7 +45,7 @@ class TypeScriptConsumers:
         print(now, file=self._process.stdin, flush=True)
 
     def wait_until_all_have_called(self) -> None:
-        """Return as soon as each loop has made a whole call since."""
+        """Return as soon as each loop has made a whole call since. Raises RuntimeError if one has not after a while."""
         print(WAIT, file=self._process.stdin, flush=True)
         _expect(CALLED, self._process)
 
@@ -80,4 +80,4 @@ def typescript_consumers(
 def _expect(word: str, process: subprocess.Popen[str]) -> None:
     line = process.stdout.readline() if process.stdout else ""
     if line.strip() != word:
-        raise RuntimeError(f"{PLAYER.name} has ended: it did not say {word!r}")
+        raise RuntimeError(f"{PLAYER.name} said {line.strip()!r} in place of {word!r}")

@@ -173,7 +173,8 @@ def _checks_of_calls(fleet: Fleet) -> list[Check]:
     runs = fleet.runs.total()
     return [
         Check(
-            "the surveys read hardly any page twice: their calls grow as the connections do",
+            f"the surveys read at most {100 * MAX_REPEATED_PART:.0f} % more pages than whole surveys have: "
+            "their calls grow as the connections do",
             f"{calls[PAGE]} pages were read; whole surveys have {needed}",
             calls[PAGE] <= needed * (1 + MAX_REPEATED_PART),
         ),

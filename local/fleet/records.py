@@ -96,8 +96,9 @@ class StoreRecord:
 
     def seconds_of_waiting(self, end: float) -> float:
         """Return how long the store has waited for its first token, from when it joined."""
-        first_at = self.covered[0].begin if self.covered else self._until(end)
-        return first_at - self.joined_at
+        until = self._until(end)
+        first_at = self.covered[0].begin if self.covered else until
+        return min(first_at, until) - self.joined_at
 
     def seconds_without(self, end: float) -> float:
         """Return for how long the store has had no good token since its first one."""

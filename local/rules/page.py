@@ -123,7 +123,7 @@ def summary(rows: Iterable[tuple[str, ...]]) -> str:
     ]
     words = ", ".join(f"{name} {count}" for name, count in counted)
     return (
-        f"{len(pairs)} rules. Without {len(broken)} of them an invariant breaks. Without {changed} others only a trace "
+        f"{len(pairs)} rules. Without {len(broken)} of them something breaks. Without {changed} others only a trace "
         f"or the number of states changes. The difference is seen by: {words}."
     )
 

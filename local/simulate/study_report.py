@@ -120,7 +120,7 @@ def _sections(tables: dict[str, list[Row]], fleet: FleetDays) -> Iterator[str]:
     yield "![Hours without a token by schedule](reliability-schedules.svg)"
     yield "## What each mechanism is for"
     yield f"{words.COMPARED} {_plays(product)} {words.ABLATIONS}"
-    yield from _comparison("without", tables["ablations"], products={True: product, False: product})
+    yield from _comparison("without", tables["ablations"], products={True: product})
     yield "![Hours without a token, by what is taken out](reliability-ablations.svg)"
     yield _ablations(is_studied=True)
     yield "## Settings"
@@ -327,14 +327,15 @@ def _traces(row: Row) -> list[str]:
 
 def _verdict(rows: Sequence[Row], products: Mapping[bool, Row]) -> str:
     """Say which lines differ from their product."""
-    worse = [f"*{row.case.name}*" for row in rows if _compared(row, products).is_worse]
-    better = [f"*{row.case.name}*" for row in rows if _compared(row, products).is_better]
+    changed = [row for row in rows if _more_hours(row, products)]
+    worse = [f"*{row.case.name}*" for row in changed if _compared(row, products).is_worse]
+    better = [f"*{row.case.name}*" for row in changed if _compared(row, products).is_better]
     sentences = []
     if worse:
         sentences.append(f"These lines lack a token for longer: {', '.join(worse)}.")
     if better:
         sentences.append(f"These lines lack a token for less time: {', '.join(better)}.")
-    sentences.append("So few plays cannot tell whether the other lines differ.")
+    sentences.append("For the other lines these plays show no difference that is larger than chance.")
     return " ".join(sentences)
 
 

@@ -49,7 +49,7 @@ ticks may differ, so a line may be better than the product by chance.
 
 - *More hours* is how many more hours of a year consumers lack a token than with the product, or than with nothing
   changed: the mean of the differences of each seed. After the ± is its 95 % interval. It is empty if exactly the same
-  happened.
+  happened, and `+0.0 ± 0.0` is a difference of less than 0.1 hours.
 - If the interval includes 0, so few plays cannot tell whether there is a difference. Below each table is which lines
   differ. Of the lines that do not really differ, about one in twenty is named there by chance.
 - *Lost* tokens were issued and did not reach the consumers. *Refused* requests met the vendor's limit. Both are per

@@ -2,6 +2,7 @@
 
 import pytest
 
+from local.commands import soak as soak_command
 from local.commands import soak_typescript
 from local.commands.soak import CYCLE_HOURS, soak
 
@@ -14,6 +15,21 @@ def test_a_crowd_of_consumers_never_fails() -> None:
     assert soaked.calls > 50 * 10
     # Every five minutes at most, once more at each refusal, and once a step while the secret can't be read.
     assert soaked.reads <= CYCLE_HOURS * 13
+
+
+def test_consumer_that_gives_its_token_up_in_an_outage_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The soak can fail: here a reader forgets a token that is still good as soon as one read fails."""
+
+    class Forgetful(soak_command.token_reader()):  # type: ignore[misc]
+        def _read(self) -> None:
+            super()._read()
+            if self._error:
+                self._cached = type(self._cached)()  # type: ignore[has-type]
+
+    monkeypatch.setattr(soak_command, "token_reader", lambda: Forgetful)
+    soaked = soak(soak_command.OUTAGE_HOURS.stop, threads=5)
+    assert set(soaked.failures) == {"SecretUnreadable"}
+    assert soaked.failures.total() >= 5
 
 
 @pytest.mark.skipif(bool(soak_typescript.missing()), reason=soak_typescript.missing() or "nothing is missing")

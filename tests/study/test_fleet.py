@@ -165,6 +165,26 @@ def test_time_without_a_token_is_avoidable_outside_of_troubles(
     assert record(covered, troubles).avoidable_seconds(START + 10 * HOUR, []) == pytest.approx(avoidable)
 
 
+@pytest.mark.parametrize(
+    ("covered", "left_at", "waiting", "without"),
+    [
+        ([Span(START + HOUR, START + 4 * HOUR), Span(START + 5 * HOUR, START + 10 * HOUR)], None, HOUR, HOUR),
+        ([], None, 10 * HOUR, 0),
+        ([], START + 2 * HOUR, 2 * HOUR, 0),
+        # A run that was handed over before the store left has published after it.
+        ([Span(START + 3 * HOUR, START + 9 * HOUR)], START + 2 * HOUR, 2 * HOUR, 0),
+    ],
+)
+def test_time_before_the_first_token_is_told_apart(
+    covered: list[Span], left_at: float | None, waiting: float, without: float
+) -> None:
+    """A store waits from when it joins until its first token or its end, and lacks a token only after that."""
+    store = record(covered, [])
+    store.left_at = left_at
+    assert store.seconds_of_waiting(START + 10 * HOUR) == pytest.approx(waiting)
+    assert store.seconds_without(START + 10 * HOUR) == pytest.approx(without)
+
+
 def test_the_command_prints_the_table_and_draws_the_plot(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -147,7 +147,7 @@ def test_the_summary_counts_what_breaks_and_what_only_changes() -> None:
         (page.SAME, page.SAME),
     ]
     assert page.summary(("title", *pair, "figure", "reason") for pair in cells) == (
-        "6 rules. Without 2 of them an invariant breaks. Without 3 others only a trace "
+        "6 rules. Without 2 of them something breaks. Without 3 others only a trace "
         "or the number of states changes. The difference is seen by: both 2, the simulator alone 2, "
         "the explorer alone 1, neither 1."
     )

@@ -355,7 +355,7 @@ def test_the_report_names_the_lines_that_differ(tmp_path: Path) -> None:
     ablations["no pace"].figures = whole
     text = study_report.write(played, tmp_path, scale=0).read_text()
     section = text.partition("## What each mechanism is for\n")[2].partition("\n## ")[0]
-    assert "These lines lack a token for longer: *no lock*. For the other lines" in section
+    assert "These lines lack a token for longer: *no lock*. For the other lines these plays" in section
     [line] = [line for line in section.splitlines() if line.startswith("| no pace |")]
     more_hours = line.split(" | ")[4]
     assert more_hours == ""
