@@ -4,7 +4,7 @@ VENV ?= .venv
 STANDBY ?= yes
 ACCOUNTS ?= none
 CONNECTIONS ?= 0
-EXAMPLES ?= 10000
+EXAMPLES ?= 3000
 SECONDS ?= 300
 # One more than there are processors, because many tests wait for something.
 TEST_WORKERS ?= $(shell $(PYTHON) -c 'import os; print(1 + (os.cpu_count() or 1))')
@@ -84,7 +84,7 @@ format: $(READY)  ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
 
-fuzz: $(READY)  ## run the property tests with many more examples (some minutes; EXAMPLES=10000)
+fuzz: $(READY)  ## run the property tests with many more examples (some minutes; EXAMPLES=3000)
 	FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest tests/unit -m hypothesis -n auto
 
 explore: $(READY)  ## every interleaving of two or three runs with faults, within printed bounds (SECONDS=300 a search at most; 13 min on 2 cores)
