@@ -314,22 +314,24 @@ def _compared(row: Row, products: Mapping[bool, Row]) -> _MoreHours:
 
 
 def _more_hours(row: Row, products: Mapping[bool, Row]) -> str:
-    if _traces(row) == _traces(products[row.case.setup.standby]):
+    if _is_unchanged(row, products):
         return ""
     more = _compared(row, products)
     mean = round(more.mean, 1) + 0.0  # not -0.0
     return f"{mean:+.1f} ± {more.half_interval:.1f}"
 
 
-def _traces(row: Row) -> list[str]:
-    return [year.trace for year in row.figures]
+def _is_unchanged(row: Row, products: Mapping[bool, Row]) -> bool:
+    """Say whether exactly the same happened as with the product."""
+    product = products[row.case.setup.standby]
+    return [year.trace for year in row.figures] == [year.trace for year in product.figures]
 
 
 def _verdict(rows: Sequence[Row], products: Mapping[bool, Row]) -> str:
     """Say which lines differ from their product."""
-    changed = [row for row in rows if _more_hours(row, products)]
-    worse = [f"*{row.case.name}*" for row in changed if _compared(row, products).is_worse]
-    better = [f"*{row.case.name}*" for row in changed if _compared(row, products).is_better]
+    compared = {f"*{row.case.name}*": _compared(row, products) for row in rows if not _is_unchanged(row, products)}
+    worse = [name for name, more in compared.items() if more.is_worse]
+    better = [name for name, more in compared.items() if more.is_better]
     sentences = []
     if worse:
         sentences.append(f"These lines lack a token for longer: {', '.join(worse)}.")
